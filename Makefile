@@ -1,0 +1,64 @@
+# make demo | test | check | bench | docs
+#
+# The first call makes .venv; later calls find its stamp and start at once. Variables:
+#   PYTHON=...        the Python to build .venv from (3.11 or newer)
+#   SYSTEM_TORCH=1    use the torch that PYTHON already has, instead of installing one
+#   PYTEST_ARGS=...   more arguments for pytest
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SYSTEM_TORCH ?=
+SYSTEM_SITE := $(if $(SYSTEM_TORCH),--system-site-packages,)
+PYTEST_ARGS ?=
+
+.PHONY: help demo test check bench docs clean
+
+help:
+	@echo "make demo    forecasts of published training runs, beside what was published (no torch)"
+	@echo "make test    all tests"
+	@echo "make check   format, lint, types, fast tests"
+	@echo "make bench   how fast tonne is on this machine"
+	@echo "make docs    the documentation, into site/"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "tonne needs Python 3.11 or newer, but '$(PYTHON)' is older or absent. Install one, or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' lacks the venv module, which builds .venv. Install it (Debian, Ubuntu: apt-get install python3-venv) and try again." >&2; exit 2; }
+	$(PYTHON) -m venv $(SYSTEM_SITE) $(VENV)
+
+# A stamp is older than pyproject.toml or constraints.txt when what is installed may be stale.
+$(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP_INSTALL) -e '.[report]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.core
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict src
+	$(BIN)/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
+
+bench: $(VENV)/.core
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+clean:
+	rm -rf $(VENV) site build dist

@@ -1,0 +1,1 @@
+"""The command line: introduces the rooms to each other, and prints."""

@@ -1,0 +1,1 @@
+"""How much work: exact integers, no hardware."""

@@ -1,0 +1,1 @@
+"""How much energy the time takes."""

@@ -1,0 +1,1 @@
+"""What the energy means: carbon, water, cost. Never silently summed."""

@@ -1,0 +1,1 @@
+"""Numbers from the world, each row with its source."""

@@ -1,0 +1,1 @@
+"""Accounts as text, charts and documents."""
