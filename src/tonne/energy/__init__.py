@@ -1,1 +1,1 @@
-"""How much energy the time takes."""
+"""HOW MUCH ENERGY."""

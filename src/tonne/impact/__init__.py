@@ -1,1 +1,1 @@
-"""What the energy means: carbon, water, cost. Never silently summed."""
+"""WHAT IT MEANS: carbon, water, cost."""

@@ -1,1 +1,1 @@
-"""How long the work takes on given hardware."""
+"""HOW LONG: step time, goodput, duration."""

@@ -1,0 +1,53 @@
+"""The one result type: what a run takes or took. A forecast and a measurement are both an Account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tonne.energy.use import EnergyUse
+from tonne.estimate import Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throughput:
+    """Speed of training."""
+
+    step_time_s: Estimate | None = None
+    tokens_per_s: Estimate | None = None
+    achieved_peak_fraction: Estimate | None = None  # while stepping; goodput is apart
+    goodput: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carbon:
+    """Emissions [kg CO2e]; operational and embodied are never silently summed."""
+
+    operational_location_kgco2e: Estimate | None = None
+    operational_market_kgco2e: Estimate | None = None
+    embodied_kgco2e: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Development:
+    """Failed runs, sweeps and ablations around the run; outside every other figure."""
+
+    multiplier: Estimate
+    facility_kwh: Estimate | None = None
+    operational_location_kgco2e: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Time, energy, CO2e, water and money of one run. What cannot be known is None, with a note."""
+
+    duration_s: Estimate | None
+    accelerator_hours: Estimate | None
+    throughput: Throughput
+    energy: EnergyUse
+    carbon: Carbon
+    water_l: Estimate | None
+    cost_usd: Estimate | None
+    development: Development | None
+    uncertainty: dict[str, dict[str, float]]  # output -> input -> share of the log-variance
+    data_version: str
+    notes: tuple[str, ...] = ()

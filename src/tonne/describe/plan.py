@@ -1,0 +1,190 @@
+"""A plan: what is trained, how, on what, where. One TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from tonne.describe.architecture import Architecture
+from tonne.describe.hardware import Cluster
+from tonne.describe.quantity import Multiplier, Positive, Share
+from tonne.describe.section import Section
+from tonne.describe.site import Site
+from tonne.errors import DescriptionError, PlanFileError
+
+EARLIEST_START, LATEST_START = 2000, 2100
+Precision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "fp4"]
+_SPELLINGS = {"mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4", "float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
+
+
+class Data(Section):
+    """Tokens that enter the model, and how long its sequences are."""
+
+    tokens: float = Field(gt=0, description="source plus target tokens for an encoder-decoder")
+    sequence_length: int | None = Field(default=None, ge=1)
+    source_length: int | None = Field(default=None, ge=1)
+    target_length: int | None = Field(default=None, ge=1)
+
+
+class Training(Section):
+    """How the model is trained."""
+
+    objective: Literal[
+        "causal-lm", "masked-lm", "masked-lm+next-sentence", "span-corruption", "prefix-lm", "seq2seq", "classification"
+    ] = "causal-lm"
+    global_batch_sequences: int | None = Field(default=None, ge=1)
+    micro_batch_sequences: int = Field(default=1, ge=1)
+    precision: Precision = "bf16"
+    recomputation: Literal["none", "selective", "full"] = "none"
+    masked_fraction: float = Field(default=0.15, gt=0, le=1)
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _spelling(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file held
+        return _SPELLINGS.get(str(value).lower(), str(value).lower())
+
+
+class Parallelism(Section):
+    """How the work is laid out over the accelerators."""
+
+    tensor: int = Field(default=1, ge=1)
+    pipeline: int = Field(default=1, ge=1)
+    data: int = Field(default=1, ge=1)
+    context: int = Field(default=1, ge=1)
+    expert: int = Field(default=1, ge=1)
+    virtual_pipeline_stages: int = Field(default=1, ge=1)
+    sharding: Literal["none", "zero-1", "zero-2", "zero-3"] = "zero-1"
+
+    @property
+    def accelerators(self) -> int:
+        """Accelerators that the layout takes; experts live inside the data-parallel ranks."""
+        return self.tensor * self.pipeline * self.data * self.context
+
+
+class Software(Section):
+    """The training stack."""
+
+    framework: str = "unknown"
+    released: str | None = None
+    flash_attention: bool = True
+
+
+class Schedule(Section):
+    """When, and what share of the time is useful."""
+
+    start: datetime | None = None
+    goodput: Share | None = None
+    step_utilisation: Share | None = None
+    accelerator_hours: Positive | None = None
+    development_multiplier: Multiplier | None = None
+
+    @field_validator("start")
+    @classmethod
+    def _in_range(cls, start: datetime | None) -> datetime | None:
+        if start is not None and not EARLIEST_START <= start.year <= LATEST_START:
+            raise DescriptionError(
+                f"start={start.isoformat()} is out of range. Give a date between {EARLIEST_START} and {LATEST_START}."
+            )
+        return start
+
+
+class TrainingPlan(Section):
+    """Architecture x data x training x parallelism x software x cluster x site x schedule."""
+
+    name: str = "plan"
+    architecture: Architecture | None = None
+    data: Data | None = None
+    training: Training = Training()
+    parallelism: Parallelism | None = None
+    software: Software = Software()
+    cluster: Cluster
+    site: Site = Site()
+    schedule: Schedule = Schedule()
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> TrainingPlan:
+        """The plan in a TOML file.
+
+        Raises:
+            PlanFileError: The file is missing or is not TOML.
+            DescriptionError: A field is unknown or out of range.
+        """
+        file = Path(path)
+        try:
+            fields = tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise PlanFileError(f"{file} does not exist. Give the path of a plan file (TOML).") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanFileError(
+                f"{file} cannot be read: {error}. Give the path of a plan file (TOML, UTF-8)."
+            ) from None
+        except tomllib.TOMLDecodeError as error:
+            raise PlanFileError(f"{file} is not TOML: {error}. Mend that line; docs show a whole plan.") from None
+        return cls.from_fields(fields, origin=str(file))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any], *, origin: str = "the plan") -> TrainingPlan:
+        """The plan described by nested fields, its faults told in one clear error.
+
+        Raises:
+            DescriptionError: A field is unknown or out of range; the text lists each fault.
+        """
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            faults = "; ".join(_fault(fault) for fault in error.errors())
+            raise DescriptionError(f"{origin}: {faults}") from None
+
+    @model_validator(mode="after")
+    def _complete(self) -> TrainingPlan:
+        if self.schedule.accelerator_hours is None and (self.architecture is None or self.data is None):
+            missing = " and ".join(f"[{n}]" for n in ("architecture", "data") if getattr(self, n) is None)
+            raise DescriptionError(
+                f"{missing} is missing. Describe the model and its data, or give "
+                f"[schedule] accelerator_hours where the chip-hours are already known."
+            )
+        if self.schedule.accelerator_hours is None and self.cluster.accelerators is None:
+            raise DescriptionError("[cluster] accelerators is missing. Say how many accelerators run, e.g. 1024.")
+        return self
+
+    @model_validator(mode="after")
+    def _layout(self) -> TrainingPlan:
+        p, n = self.parallelism, self.cluster.accelerators
+        if p is not None and n is not None and p.accelerators != n:
+            raise DescriptionError(
+                f"[parallelism] tensor={p.tensor} x pipeline={p.pipeline} x data={p.data} x context={p.context} = "
+                f"{p.accelerators}, but [cluster] accelerators={n}. Make the product equal the number, "
+                f"or leave [parallelism] out."
+            )
+        return self
+
+
+def _fault(fault: Any) -> str:  # noqa: ANN401 - pydantic's error dictionary
+    """One fault of a plan as a sentence."""
+    where = ".".join(str(part) for part in fault["loc"])
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        return f"{where} is not a field. {_known_fields(fault['loc'])}"
+    given = fault.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
+    return f"{where}: {message}{shown}" if where else f"{message}"
+
+
+def _known_fields(location: tuple[str | int, ...]) -> str:
+    """The fields that the section of a location knows."""
+    model: Any = TrainingPlan
+    for part in location[:-1]:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        if field is None:
+            return "Remove it, or see the documentation for the fields."
+        model = next((t for t in _types(field.annotation) if hasattr(t, "model_fields")), None)
+    return f"Known here: {', '.join(model.model_fields)}." if hasattr(model, "model_fields") else "Remove it."
+
+
+def _types(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type expression
+    """The members of a union, or the type itself."""
+    return get_args(annotation) or (annotation,)

@@ -1,0 +1,44 @@
+"""The errors of tonne. Each also is the built-in error that it resembles.
+
+TonneError
+├── DescriptionError (ValueError)          a plan, an architecture or a site that cannot be
+│   └── QuantityError                      a number that is none, or out of its range
+├── UnknownReferenceError (LookupError)    a name that no table knows, or that several rows answer to
+├── PlanFileError (ValueError)             a plan file that is missing or is not TOML
+└── ElementError (ValueError)              a bad element of an array; carries its index
+"""
+
+from __future__ import annotations
+
+
+class TonneError(Exception):
+    """Something that the user can mend; its text says how."""
+
+
+class DescriptionError(TonneError, ValueError):
+    """A description that cannot be right."""
+
+
+class QuantityError(DescriptionError):
+    """A number that is not one, or is out of range."""
+
+
+class UnknownReferenceError(TonneError, LookupError):
+    """A name that is unknown, or that several rows answer to."""
+
+    def __str__(self) -> str:
+        """The text as it was given (KeyError would quote it)."""
+        return str(self.args[0]) if self.args else ""
+
+
+class PlanFileError(TonneError, ValueError):
+    """A plan file that cannot be read."""
+
+
+class ElementError(TonneError, ValueError):
+    """A bad element of an array given to forecast_many."""
+
+    def __init__(self, message: str, index: int) -> None:
+        """Keep the index of the element beside the message."""
+        super().__init__(message)
+        self.index = index
