@@ -12,9 +12,10 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SYSTEM_TORCH ?=
 SYSTEM_SITE := $(if $(SYSTEM_TORCH),--system-site-packages,)
+PINS := $(VENV)/pins.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS)
 PYTEST_ARGS ?=
 
 .PHONY: help demo test check bench docs clean
@@ -33,8 +34,12 @@ $(BIN)/python:
 	  echo "'$(PYTHON)' lacks the venv module, which builds .venv. Install it (Debian, Ubuntu: apt-get install python3-venv) and try again." >&2; exit 2; }
 	$(PYTHON) -m venv $(SYSTEM_SITE) $(VENV)
 
+# A torch that is already there keeps its version; all else is pinned.
+$(PINS): $(BIN)/python constraints.txt
+	@$(if $(SYSTEM_TORCH),grep -v '^torch==' constraints.txt,cat constraints.txt) >$@
+
 # A stamp is older than pyproject.toml or constraints.txt when what is installed may be stale.
-$(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/.core: pyproject.toml $(PINS)
 	$(PIP_INSTALL) -e '.[report]'
 	@touch $@
 
