@@ -1,1 +1,1 @@
-"""How much work: exact integers, no hardware."""
+"""How much work: exact counts that need an architecture and no hardware."""

@@ -1,1 +1,1 @@
-"""What is trained, how, on what and where. Frozen, and no arithmetic beyond checks."""
+"""What is trained, how, on what and where. Frozen descriptions; no arithmetic beyond checks."""

@@ -1,0 +1,119 @@
+"""Numbers in one layer's matrices, biases and norms. Widths and counts may be arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tonne.describe.architecture import Architecture, Experts, Linear
+
+PLAIN_MATRICES = 2  # up, down
+GATED_MATRICES = 3  # gate, up, down
+
+
+def stacks(architecture: Architecture) -> tuple[tuple[int, bool], ...]:
+    """(layers, has cross-attention) of each stack, the encoder first."""
+    a = architecture
+    if a.kind == "encoder-decoder":
+        return ((a.encoder_layers or 0, False), (a.decoder_layers or 0, True))
+    return ((a.layers, False),)  # type: ignore[return-value]  # checked at construction
+
+
+def expert_layers(architecture: Architecture, layers: int) -> int:
+    """How many of a stack's layers have experts."""
+    experts = architecture.experts
+    if experts is None:
+        return 0
+    return (layers - experts.dense_layers) // experts.every
+
+
+def has_bias(architecture: Architecture, linear: Linear) -> bool:
+    """Whether this linear of the layers has a bias."""
+    bias = architecture.bias
+    return bias if isinstance(bias, bool) else linear in bias
+
+
+def norm_numbers(architecture: Architecture, width: int) -> int:
+    """Learned numbers of one norm over ``width`` features."""
+    return (architecture.norm_weight + architecture.norm_bias) * width
+
+
+def attention_matrices(architecture: Architecture) -> int:
+    """Numbers in the projections of one attention: queries, keys, values, output.
+
+    Equation: W d (2 H + 2 K), with W = width, d = head_width, H = heads, K = kv_heads. With latent attention
+    W (c + r) + c H (n + v) + H v W for keys, values and output, and W q + q H (n + r) for the queries (W H (n + r)
+    where these are not compressed), with c = kv_rank, q = query_rank, r, n, v = rotary, plain and value width.
+    """
+    a, latent = architecture, architecture.latent_attention
+    if latent is None:
+        return a.width * a.head_width * 2 * (a.heads + a.kv_heads)
+    query_width = a.heads * (latent.plain_width + latent.rotary_width)
+    keys_values = a.width * (latent.kv_rank + latent.rotary_width)
+    keys_values = keys_values + latent.kv_rank * a.heads * (latent.plain_width + latent.value_width)
+    output = a.heads * latent.value_width * a.width
+    if latent.query_rank is None:
+        return a.width * query_width + keys_values + output
+    return latent.query_rank * (a.width + query_width) + keys_values + output
+
+
+def attention_biases(architecture: Architecture) -> int:
+    """Numbers in the biases of one attention, and its sinks."""
+    a = architecture
+    biases = has_bias(a, "query") * a.heads * a.head_width
+    biases = biases + (has_bias(a, "key") + has_bias(a, "value")) * a.kv_heads * a.head_width
+    return biases + has_bias(a, "output") * a.width + a.attention_sinks * a.heads
+
+
+def attention_norms(architecture: Architecture) -> int:
+    """Numbers in the norms inside one attention: of queries and keys, or of the latent vectors."""
+    a, latent = architecture, architecture.latent_attention
+    if latent is not None:
+        return norm_numbers(a, latent.kv_rank) + norm_numbers(a, latent.query_rank or 0)
+    if a.query_key_norm == "head":
+        return 2 * norm_numbers(a, a.head_width)
+    if a.query_key_norm == "full":
+        return norm_numbers(a, a.heads * a.head_width) + norm_numbers(a, a.kv_heads * a.head_width)
+    return 0
+
+
+def feed_forward_matrices(architecture: Architecture) -> int:
+    """Numbers in the matrices of one dense feed-forward block: 2 W F, or 3 W F when gated."""
+    return _matrices(architecture.feed_forward) * architecture.width * architecture.feed_forward_width
+
+
+def feed_forward_biases(architecture: Architecture) -> int:
+    """Numbers in the biases of one dense feed-forward block, and in its activation."""
+    a = architecture
+    inner = (_matrices(a.feed_forward) - 1) * a.feed_forward_width
+    return has_bias(a, "feed_forward") * (inner + a.width) + a.activation_weights
+
+
+def expert_matrices(architecture: Architecture, experts: Experts) -> int:
+    """Numbers in the matrices of one expert."""
+    return _matrices(experts.feed_forward or architecture.feed_forward) * architecture.width * experts.width
+
+
+def expert_biases(architecture: Architecture, experts: Experts) -> int:
+    """Numbers in the biases of one expert."""
+    inner = (_matrices(experts.feed_forward or architecture.feed_forward) - 1) * experts.width
+    return experts.bias * (inner + architecture.width) + architecture.activation_weights
+
+
+def router_numbers(architecture: Architecture, experts: Experts) -> int:
+    """Numbers in one router: a row an expert, and a bias or a correction where it has them."""
+    return experts.count * (architecture.width + experts.router_bias + experts.router_correction)
+
+
+def layer_norms(architecture: Architecture, *, cross: bool) -> int:
+    """Numbers in the norms of one layer, without those inside its attention."""
+    a = architecture
+    if a.shared_block_norm:
+        norms = 1
+    else:
+        norms = (2 + cross) * (2 if a.norm_position == "both" else 1)
+    return norms * norm_numbers(a, a.width)
+
+
+def _matrices(feed_forward: str) -> int:
+    return GATED_MATRICES if feed_forward == "gated" else PLAIN_MATRICES

@@ -1,0 +1,190 @@
+"""How many numbers a transformer learns: in all, by part, and those that one token meets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tonne.count.layers import (
+    attention_biases,
+    attention_matrices,
+    attention_norms,
+    expert_biases,
+    expert_layers,
+    expert_matrices,
+    feed_forward_biases,
+    feed_forward_matrices,
+    layer_norms,
+    norm_numbers,
+    router_numbers,
+    stacks,
+)
+
+if TYPE_CHECKING:
+    from tonne.describe.architecture import Architecture
+
+
+def parameters(architecture: Architecture) -> int:
+    """Learned numbers of the model."""
+    return sum(parameter_parts(architecture).values())
+
+
+def active_parameters(architecture: Architecture) -> int:
+    """Learned numbers that one token meets: all but those of the experts that it does not visit."""
+    return sum(parameter_parts(architecture, active=True).values())
+
+
+def parameter_parts(architecture: Architecture, *, active: bool = False) -> dict[str, int]:
+    """Learned numbers by part; they sum to the whole.
+
+    Args:
+        architecture: Shape of the model.
+        active: Count only the experts that one token visits.
+
+    Returns:
+        Numbers in embedding, positions, attention, cross_attention, feed_forward, experts, router, norms,
+        multi_token and head. A tied output table stands under embedding, once.
+    """
+    a = architecture
+    parts = {
+        "embedding": _embedding(a),
+        "positions": _positions(a),
+        "attention": 0,
+        "cross_attention": 0,
+        "feed_forward": 0,
+        "experts": 0,
+        "router": 0,
+        "norms": _outer_norms(a),
+        "multi_token": 0,
+        "head": _head(a),
+    }
+    for layers, cross in stacks(a):
+        stored = 1 if a.shared_layers else layers
+        for part, numbers in _stack_parts(a, stored, cross=cross, active=active).items():
+            parts[part] = parts[part] + numbers
+    if a.multi_token_layers:
+        parts["multi_token"] = a.multi_token_layers * _multi_token_layer(a, active=active)
+    return parts
+
+
+def matmul_parameters(architecture: Architecture) -> int:
+    """Numbers in the matrices that one token is multiplied by, the N of the 6 N rule.
+
+    Returns:
+        All layers' matrices (a shared layer as often as it runs), the router, the experts visited and the output
+        table, tied or not. Without the input table, positions, biases and norms.
+
+    Source: chowdhery2022palm, Appendix B.
+    """
+    a = architecture
+    total = a.vocabulary * output_width(a) + projection_matrices(a)
+    for layers, cross in stacks(a):
+        total = total + layers * (1 + cross) * attention_matrices(a) + feed_forward_stack_matrices(a, layers)
+    if a.multi_token_layers:
+        layer = attention_matrices(a) + 2 * a.width * a.width + _last_feed_forward_matrices(a)
+        total = total + a.multi_token_layers * (layer + a.vocabulary * output_width(a))
+    return total
+
+
+def feed_forward_stack_matrices(architecture: Architecture, layers: int) -> int:
+    """Numbers in the feed-forward matrices of a stack that one token meets: dense layers, routers, visited experts."""
+    a, experts = architecture, architecture.experts
+    if experts is None:
+        return layers * feed_forward_matrices(a)
+    sparse = expert_layers(a, layers)
+    return (layers - sparse) * feed_forward_matrices(a) + sparse * _last_feed_forward_matrices(a)
+
+
+def embedding_width(architecture: Architecture) -> int:
+    """Width of the token table."""
+    return architecture.width if architecture.embedding_width is None else architecture.embedding_width
+
+
+def output_width(architecture: Architecture) -> int:
+    """Width of the output table: that of the token table where it is tied to it or projected to it."""
+    a = architecture
+    return embedding_width(a) if a.tied_embeddings or a.output_projection else a.width
+
+
+def projection_matrices(architecture: Architecture) -> int:
+    """Numbers in the matrices between a narrower token table and the layers, and in the output heads' dense layer."""
+    a = architecture
+    projections = int(a.embedding_width is not None) + int(a.output_projection) + int(a.prediction_head)
+    return projections * a.width * embedding_width(a)
+
+
+def _last_feed_forward_matrices(a: Architecture) -> int:
+    """Matrices that one token meets in the feed-forward block of a layer with experts, or of a dense one."""
+    experts = a.experts
+    if experts is None:
+        return feed_forward_matrices(a)
+    return (experts.per_token + experts.shared) * expert_matrices(a, experts) + experts.count * a.width
+
+
+def _embedding(a: Architecture) -> int:
+    table = (a.vocabulary + a.token_types) * embedding_width(a)
+    if a.embedding_width is None:
+        return table
+    return table + a.width * (a.embedding_width + a.embedding_projection_bias)
+
+
+def _positions(a: Architecture) -> int:
+    numbers = 0
+    if a.positions == "learned":
+        table_width = embedding_width(a) if a.position_width is None else a.position_width
+        numbers = len(stacks(a)) * (a.max_positions + a.position_offset) * table_width
+    tables = sum(layers for layers, _ in stacks(a)) if a.relative_per_layer else len(stacks(a))
+    numbers = numbers + tables * a.relative_buckets * a.heads + a.relative_rows * a.width
+    if a.relative_projection:
+        relative = (a.width + 2) * a.heads * a.head_width  # and the two biases of its content and position scores
+        numbers = numbers + sum(layers for layers, _ in stacks(a)) * relative
+    return numbers
+
+
+def _outer_norms(a: Architecture) -> int:
+    """Norms outside the layers, less the one that the first layer may lack."""
+    norms = len(stacks(a)) * a.embedding_norm * norm_numbers(a, embedding_width(a))
+    final = len(stacks(a)) * a.final_norm - (not a.first_norm) + a.relative_norm
+    return norms + final * norm_numbers(a, a.width)
+
+
+def _head(a: Architecture) -> int:
+    numbers = (not a.tied_embeddings) * a.vocabulary * output_width(a) + a.head_bias * a.vocabulary
+    numbers = numbers + a.output_projection * a.width * embedding_width(a)
+    if a.prediction_head:
+        numbers = numbers + (a.width + 1) * embedding_width(a) + norm_numbers(a, embedding_width(a)) + a.vocabulary
+    return numbers + a.pooler * a.width * (a.width + 1) + a.next_sentence_head * 2 * (a.width + 1)
+
+
+def _stack_parts(a: Architecture, layers: int, *, cross: bool, active: bool) -> dict[str, int]:
+    """Numbers in the layers of one stack, by part."""
+    attention = layers * (attention_matrices(a) + attention_biases(a))
+    sparse = expert_layers(a, layers)
+    dense = feed_forward_matrices(a) + feed_forward_biases(a)
+    parts = {
+        "attention": attention,
+        "cross_attention": cross * attention,
+        "feed_forward": (layers - sparse) * dense,
+        "norms": layers * (layer_norms(a, cross=cross) + (1 + cross) * attention_norms(a)),
+    }
+    if a.experts is not None:
+        parts["experts"] = sparse * _experts_of_layer(a, active=active)
+        parts["router"] = sparse * router_numbers(a, a.experts)
+    return parts
+
+
+def _experts_of_layer(a: Architecture, *, active: bool) -> int:
+    experts = a.experts
+    if experts is None:
+        return 0
+    met = (experts.per_token if active else experts.count) + experts.shared
+    return met * (expert_matrices(a, experts) + expert_biases(a, experts))
+
+
+def _multi_token_layer(a: Architecture, *, active: bool) -> int:
+    """One further layer, the projection of [state, embedding] to its input, and their three norms."""
+    numbers = attention_matrices(a) + attention_biases(a) + attention_norms(a) + layer_norms(a, cross=False)
+    if a.experts is None:
+        numbers = numbers + feed_forward_matrices(a) + feed_forward_biases(a)
+    else:
+        numbers = numbers + _experts_of_layer(a, active=active) + router_numbers(a, a.experts)
+    return numbers + 2 * a.width * a.width + 3 * norm_numbers(a, a.width)

@@ -1,0 +1,249 @@
+"""Architecture: one transformer, be it an encoder, a decoder or both."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tonne.describe.presets import preset_fields, preset_ids
+from tonne.errors import DescriptionError
+
+Linear = Literal["query", "key", "value", "output", "feed_forward"]
+
+PLAIN_FEED_FORWARD_RATIO = 4  # Vaswani et al. 2017, section 3.3; also BERT and GPT
+
+
+def _or_zero(value: Any) -> Any:  # noqa: ANN401
+    """None means that there is none."""
+    return 0 if value is None else value
+
+
+Count = Annotated[int, Field(gt=0)]
+CountOrNone = Annotated[int, Field(ge=0), BeforeValidator(_or_zero)]
+
+
+class Description(BaseModel):
+    """Base of the parts: frozen, and unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Experts(Description):
+    """Mixture-of-experts feed-forward layers.
+
+    The first ``dense_layers`` of a stack are dense; of those after them every ``every``-th has experts.
+    """
+
+    count: Count
+    per_token: Count
+    shared: int = Field(default=0, ge=0, description="experts that every token visits, besides per_token")
+    width: int = Field(default=0, ge=0, description="width of one expert; left out: feed_forward_width")
+    dense_layers: int = Field(default=0, ge=0)
+    every: Count = 1
+    feed_forward: Literal["plain", "gated"] | None = Field(default=None, description="left out: as the dense layers")
+    bias: bool = Field(default=False, description="the experts' linears have a bias")
+    router_bias: bool = False
+    router_correction: bool = Field(default=False, description="a learned offset an expert, used for balance")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.per_token > self.count:
+            raise DescriptionError(
+                f"experts.per_token={self.per_token} is more than experts.count={self.count}. "
+                f"A token can visit 1 to {self.count} experts. Lower per_token, or raise count."
+            )
+        return self
+
+
+class LatentAttention(Description):
+    """Keys and values compressed into one latent vector a token (DeepSeek's multi-head latent attention)."""
+
+    kv_rank: Count
+    query_rank: int | None = Field(default=None, gt=0, description="left out: queries are not compressed")
+    rotary_width: Count
+    plain_width: Count
+    value_width: Count
+
+
+class Architecture(Description):
+    """Shape of one transformer.
+
+    Fields left out are filled in at construction, so every field that a count needs holds a number: ``kv_heads``
+    (heads), ``head_width`` (width / heads), ``feed_forward_width`` (4 width), ``norm_position`` (pre for a decoder,
+    else post), ``norm_bias`` (layer norms have one), ``final_norm`` (unless post-norm), ``experts.width``.
+
+    ``bias`` is true (all linears of the layers), false, or a list of the linears that have one.
+    ``attention_window``: under a causal mask a token sees itself and the window - 1 before it; without one it sees
+    window // 2 to either side and itself. ``window_every``: every so many layers one attends fully, the others see
+    the window; the first full one is layer ``window_first_full`` (counted from 0; left out: window_every - 1).
+    """
+
+    LINEARS: ClassVar[tuple[Linear, ...]] = ("query", "key", "value", "output", "feed_forward")
+
+    kind: Literal["encoder", "decoder", "encoder-decoder"]
+    layers: int | None = Field(default=None, gt=0, description="encoder or decoder")
+    encoder_layers: int | None = Field(default=None, gt=0, description="encoder-decoder")
+    decoder_layers: int | None = Field(default=None, gt=0, description="encoder-decoder")
+    width: Count
+    heads: Count
+    kv_heads: int = Field(default=0, ge=0, description="left out: heads")
+    head_width: int = Field(default=0, ge=0, description="left out: width / heads")
+    feed_forward_width: int = Field(default=0, ge=0, description="left out: 4 width")
+    feed_forward: Literal["plain", "gated"] = "plain"
+    activation: Literal["relu", "gelu", "silu", "relu2", "xielu"] = "gelu"
+    vocabulary: CountOrNone = Field(default=0, description="rows of the token table; 0: no table and no output")
+    positions: Literal["learned", "sinusoidal", "rotary", "relative", "alibi", "none"] = "sinusoidal"
+    max_positions: CountOrNone = 0
+    norm: Literal["layer", "rms"] = "layer"
+    norm_position: Literal["pre", "post", "both"] = "pre"
+    bias: bool | tuple[Linear, ...] = True
+    tied_embeddings: bool = True
+    attention_window: int | None = Field(default=None, gt=0)
+    window_every: int | None = Field(default=None, gt=1)
+    window_first_full: int | None = Field(default=None, ge=0)
+    experts: Experts | None = None
+    latent_attention: LatentAttention | None = None
+
+    # what a family adds to the above; the defaults change nothing
+    parallel_blocks: bool = Field(default=False, description="attention and feed-forward read the same input")
+    shared_block_norm: bool = Field(default=False, description="parallel blocks with one norm for both")
+    embedding_width: int | None = Field(default=None, gt=0, description="token table narrower than width, projected")
+    embedding_projection_bias: bool = False
+    output_projection: bool = Field(default=False, description="back to embedding_width before the output table")
+    embedding_norm: bool = False
+    token_types: CountOrNone = Field(default=0, description="rows of the segment table")
+    pooler: bool = False
+    prediction_head: bool = Field(default=False, description="BERT's: dense layer, norm and output bias")
+    next_sentence_head: bool = False
+    head_bias: bool = Field(default=False, description="the output table has a bias")
+    shared_layers: bool = Field(default=False, description="all layers have the same weights (ALBERT)")
+    norm_weight: bool = True
+    norm_bias: bool = True
+    first_norm: bool = Field(default=True, description="false: the first layer's attention has no norm before it")
+    final_norm: bool = True
+    reordered_norm: bool = Field(default=False, description="post: the norm stands on the branch (OLMo 2)")
+    query_key_norm: Literal["none", "head", "full"] = "none"
+    position_offset: int = Field(default=0, ge=0, description="unused first rows of the learned position table")
+    position_width: int | None = Field(default=None, gt=0, description="left out: that of the token table")
+    relative_buckets: CountOrNone = Field(default=0, description="T5's bias a head and bucket, one table a stack")
+    relative_per_layer: bool = Field(default=False, description="such a table in every layer")
+    relative_rows: CountOrNone = Field(default=0, description="DeBERTa's table of relative positions")
+    relative_norm: bool = False
+    relative_projection: bool = Field(default=False, description="Transformer-XL's projection in every layer")
+    attention_sinks: bool = Field(default=False, description="one learned score a head (gpt-oss)")
+    activation_weights: int = Field(default=0, ge=0, description="learned numbers of one activation")
+    multi_token_layers: int = Field(default=0, ge=0, description="further layers that predict later tokens")
+
+    @classmethod
+    def preset(cls, preset: str) -> Architecture:
+        """The architecture of a published model.
+
+        Args:
+            preset: Id of the model, e.g. ``gpt-3-175b``; see ``preset_ids``.
+
+        Raises:
+            UnknownReferenceError: No such preset; the message names close ones.
+        """
+        return cls.model_validate(preset_fields(preset))
+
+    @classmethod
+    def preset_ids(cls) -> tuple[str, ...]:
+        """Ids that ``preset`` takes."""
+        return preset_ids()
+
+    @classmethod
+    def from_huggingface(cls, path: Any) -> Architecture:  # noqa: ANN401
+        """The architecture of a config.json, or of the folder that holds one; see ``describe.huggingface``."""
+        from tonne.describe.huggingface import architecture_from_huggingface  # noqa: PLC0415  (it imports this module)
+
+        return architecture_from_huggingface(path)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, given: Any) -> Any:  # noqa: ANN401
+        """Numbers for the fields left out. What is not a mapping, or not a number, is left for pydantic to refuse."""
+        if not isinstance(given, dict):
+            return given
+        fields = {name: value for name, value in given.items() if value is not None}
+        if isinstance(fields.get("bias"), str):
+            fields["bias"] = (fields["bias"],)
+        _refuse_zeros(fields)
+        fields.setdefault("norm_position", "pre" if fields.get("kind") == "decoder" else "post")
+        fields.setdefault("norm_bias", fields.get("norm", "layer") == "layer" and fields.get("norm_weight", True))
+        fields.setdefault("final_norm", fields["norm_position"] != "post")
+        if _numbers(fields, "width", "heads"):
+            fields.setdefault("kv_heads", fields["heads"])
+            fields.setdefault("feed_forward_width", PLAIN_FEED_FORWARD_RATIO * fields["width"])
+            if "head_width" not in fields:
+                fields["head_width"] = _head_width(fields)
+        experts = fields.get("experts")
+        if isinstance(experts, dict) and not experts.get("width"):
+            fields["experts"] = {**experts, "width": fields.get("feed_forward_width", 0)}
+        return fields
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_layers(self)
+        if self.heads % self.kv_heads:
+            raise DescriptionError(
+                f"kv_heads={self.kv_heads} does not divide heads={self.heads}: {self.heads} % {self.kv_heads} = "
+                f"{self.heads % self.kv_heads}. Each key-value head serves the same number of heads. "
+                f"Use one of {', '.join(str(n) for n in range(1, self.heads + 1) if self.heads % n == 0)}."
+            )
+        if self.positions == "learned" and not self.max_positions:
+            raise DescriptionError(
+                "positions='learned' needs max_positions, the rows of the table. "
+                "Give it, e.g. max_positions=1024, or use positions='rotary'."
+            )
+        if self.window_every is not None and self.attention_window is None:
+            raise DescriptionError(
+                f"window_every={self.window_every} says which layers see a window, but attention_window is left out. "
+                "Give attention_window, or leave window_every out."
+            )
+        return self
+
+
+def _refuse_zeros(fields: dict[str, Any]) -> None:
+    """A zero or a negative number where a size was given."""
+    for name in ("layers", "encoder_layers", "decoder_layers", "width", "heads", "kv_heads", "head_width"):
+        if _numbers({name: fields.get(name)}, name) or fields.get(name) is None:
+            continue
+        if isinstance(fields[name], int | float):
+            raise DescriptionError(
+                f"{name}={fields[name]} is not a size: it must be 1 or more. "
+                f"Give a positive whole number, or leave {name} out where it has a default."
+            )
+
+
+def _numbers(fields: dict[str, Any], *names: str) -> bool:
+    """Whether all these fields are there, as positive numbers."""
+    values = [fields.get(name) for name in names]
+    return all(isinstance(value, int | float) and not isinstance(value, bool) and value > 0 for value in values)
+
+
+def _head_width(fields: dict[str, Any]) -> int:
+    """Width / heads, where that is whole (latent attention has widths of its own)."""
+    width, heads = int(fields["width"]), int(fields["heads"])
+    if width % heads and fields.get("latent_attention") is None:
+        below, above = width // heads * heads, -(-width // heads) * heads
+        raise DescriptionError(
+            f"width={width} cannot be split over heads={heads}: {width} % {heads} = {width % heads}. "
+            f"Use a width that is a multiple of heads, e.g. {below or above} or {above}, or give head_width."
+        )
+    return width // heads
+
+
+def _check_layers(architecture: Architecture) -> None:
+    """The layers that the kind asks for, and no others."""
+    a = architecture
+    both = a.kind == "encoder-decoder"
+    wanted = ("encoder_layers", "decoder_layers") if both else ("layers",)
+    unwanted = ("layers",) if both else ("encoder_layers", "decoder_layers")
+    missing = [name for name in wanted if getattr(a, name) is None]
+    too_many = [name for name in unwanted if getattr(a, name) is not None]
+    if missing or too_many:
+        wrong = " and ".join(
+            [f"{name} is missing" for name in missing] + [f"{name} has no meaning here" for name in too_many]
+        )
+        raise DescriptionError(f"kind={a.kind!r}: {wrong}. Give {' and '.join(wanted)}, and leave out the others.")
