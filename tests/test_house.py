@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "tonne"
 FLOORS = [
-    {"units", "errors"},
+    {"errors"},  # the ground: reading a quantity (units) may fail
+    {"units"},
     {"estimate"},
     {"reference"},
     {"describe"},
@@ -35,6 +36,7 @@ FLOORS = [
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONE_ROOM = {"forecasting_many": "forecasting"}  # one room in two files
+OWN_WORK = {"tonne"}  # cites a page of docs/method, not somebody else's table
 TRAIN_MAY_IMPORT = {"model", "count", "describe", "estimate", "units", "errors"}
 TORCH_ROOMS = {"model", "train", "integrations"}
 TORCH_MODULES = {"torch", "safetensors", "tokenizers", "transformers"}
@@ -153,6 +155,11 @@ def cited_keys(docstring: str) -> list[str]:
     return keys
 
 
+def known_sources() -> set[str]:
+    with (SOURCE / "reference" / "tables" / "sources.csv").open(encoding="utf-8", newline="") as file:
+        return {row["key"] for row in csv.DictReader(file)}
+
+
 def citations() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for path in FILES:
@@ -170,10 +177,9 @@ def test_keys_of_a_citation_are_read_up_to_its_end():
 
 @pytest.mark.parametrize(("where", "key"), citations())
 def test_cited_source_is_known(where, key):
-    with (SOURCE / "reference" / "tables" / "sources.csv").open(encoding="utf-8", newline="") as file:
-        known = {row["key"] for row in csv.DictReader(file)}
+    known = known_sources()
     assert KEY.match(key), f"{where}: '{key}' is no citation key; write 'Source: key, equation or table'"
-    assert key in known, f"{where} cites '{key}', which is not in sources.csv: add its row"
+    assert key in known | OWN_WORK, f"{where} cites '{key}', which is not in sources.csv: add its row"
 
 
 def documented_commands() -> list[tuple[str, tuple[str, ...]]]:
