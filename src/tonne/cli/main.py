@@ -1,0 +1,149 @@
+"""The commands of tonne. Each loads what it needs when it is called, so that all of them start fast."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the time
+
+import typer
+from typer.core import TyperGroup
+
+from tonne import __version__
+from tonne.errors import TonneError
+
+EXIT_INTERNAL, EXIT_BAD_INPUT = 1, 2
+
+
+class Commands(TyperGroup):
+    """The group of commands; an error that the user can mend is one line on stderr and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's context, and whatever the command returns
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except TonneError as error:
+            print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(EXIT_BAD_INPUT) from None
+
+
+app = typer.Typer(
+    name="tonne",
+    cls=Commands,
+    help="What training a transformer language model takes and emits.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"tonne {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """What training a transformer language model takes and emits."""
+
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+
+
+@app.command()
+def forecast(
+    plan: Annotated[
+        str | None, typer.Argument(metavar="[PLAN_OR_MODEL]", help="A plan file (TOML), or a model such as gpt-3-175b.")
+    ] = None,
+    tokens: Annotated[str | None, typer.Option(help="Tokens trained on, e.g. 300B.")] = None,
+    accelerators: Annotated[str | None, typer.Option(help="How many of which, e.g. 1024xA100-80GB.")] = None,
+    accelerator_hours: Annotated[str | None, typer.Option(help="Chip-hours where known, e.g. 1.08M.")] = None,
+    sequence_length: Annotated[int | None, typer.Option(help="Tokens in a sequence.")] = None,
+    global_batch: Annotated[int | None, typer.Option(help="Sequences in a step.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 tf32 fp16 bf16 fp8 fp4.")] = None,
+    goodput: Annotated[float | None, typer.Option(help="Useful share of the time, 0 to 1.")] = None,
+    utilisation: Annotated[float | None, typer.Option(help="Share of the peak reached while stepping, 0 to 1.")] = None,
+    power_cap_w: Annotated[float | None, typer.Option(help="Power limit of an accelerator [W].")] = None,
+    grid: Annotated[str | None, typer.Option(help="Grid zone, e.g. FR.")] = None,
+    region: Annotated[str | None, typer.Option(help="Cloud region, e.g. aws:eu-central-1.")] = None,
+    site: Annotated[str | None, typer.Option(help="Grid zone, provider:region or a TOML file.")] = None,
+    grid_gco2e_per_kwh: Annotated[float | None, typer.Option(help="Carbon intensity where known [g/kWh].")] = None,
+    grid_basis: Annotated[str | None, typer.Option(help="lifecycle or direct.")] = None,
+    pue: Annotated[float | None, typer.Option(help="Power usage effectiveness, at least 1.")] = None,
+    wue: Annotated[float | None, typer.Option(help="Water used on site [L/kWh of IT].")] = None,
+    usd_per_kwh: Annotated[float | None, typer.Option(help="Price of electricity.")] = None,
+    usd_per_accelerator_hour: Annotated[float | None, typer.Option(help="Price of an accelerator-hour.")] = None,
+    start: Annotated[str | None, typer.Option(help="When it starts, e.g. 2026-12-01.")] = None,
+    overhead: Annotated[float | None, typer.Option(help="Failed runs and sweeps, as a multiple of the run.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Each number: equation, inputs, sources.")] = False,
+    json: Json = False,
+) -> None:
+    """What a planned training run will take: time, energy, CO2e, water and money."""
+    from tonne.cli import forecasts, options  # noqa: PLC0415 - see the module's docstring
+
+    given = {name: value for name, value in locals().items() if name in options.FIELD_OF and value is not None}
+    place = options.Place(site=site, grid=grid, region=region, gco2e_per_kwh=grid_gco2e_per_kwh)
+    forecasts.run(options.plan_from(plan, given, accelerators, place), as_json=json, explained=explain)
+
+
+@app.command()
+def count(
+    model: Annotated[str, typer.Argument(metavar="NAME|FOLDER|config.json", help="A model, or where it lies.")],
+    sequence_length: Annotated[int | None, typer.Option(help="Tokens in a sequence.", min=1)] = None,
+    json: Json = False,
+) -> None:
+    """Parameters, FLOP and memory of a model."""
+    from tonne.cli import counts  # noqa: PLC0415 - see the module's docstring
+
+    counts.run(model, sequence_length=sequence_length, as_json=json)
+
+
+@app.command()
+def reference(
+    table: Annotated[str, typer.Argument(help="accelerators, nodes, grids, regions, embodied, architectures, ...")],
+    query: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
+    json: Json = False,
+) -> None:
+    """Values of the reference tables with source, year, licence and basis."""
+    from tonne.cli import tables  # noqa: PLC0415 - see the module's docstring
+
+    tables.run(table, query, as_json=json)
+
+
+@app.command()
+def validate(
+    rows: Annotated[bool, typer.Option("--rows", help="Each published run too.")] = False,
+    json: Json = False,
+) -> None:
+    """Forecasts beside what was published about real runs."""
+    from tonne.cli import validations  # noqa: PLC0415 - see the module's docstring
+
+    validations.run(with_rows=rows, as_json=json)
+
+
+def run() -> None:
+    """The entry point: errors that nobody can mend are one line on stderr, and exit code 1."""
+    try:
+        app()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_INTERNAL)
+    except Exception as error:
+        if os.environ.get("TONNE_DEBUG"):
+            raise
+        print(
+            f"Internal error: {type(error).__name__}: {error}. This is a fault of tonne, please report it; "
+            f"TONNE_DEBUG=1 shows where it happened.",
+            file=sys.stderr,
+        )
+        sys.exit(EXIT_INTERNAL)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,147 @@
+"""A plan from a plan file or a model's name, and the options that override its fields."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tonne.describe.plan import TrainingPlan
+from tonne.errors import DescriptionError, PlanFileError
+from tonne.units import quantity
+
+FIELD_OF = {
+    "tokens": ("data", "tokens"),
+    "sequence_length": ("data", "sequence_length"),
+    "global_batch": ("training", "global_batch_sequences"),
+    "precision": ("training", "precision"),
+    "accelerator_hours": ("schedule", "accelerator_hours"),
+    "goodput": ("schedule", "goodput"),
+    "utilisation": ("schedule", "step_utilisation"),
+    "start": ("schedule", "start"),
+    "overhead": ("schedule", "development_multiplier"),
+    "power_cap_w": ("cluster", "power_cap_w"),
+    "grid_basis": ("site", "grid_basis"),
+    "pue": ("site", "pue"),
+    "wue": ("site", "wue_l_per_kwh"),
+    "usd_per_kwh": ("site", "usd_per_kwh"),
+    "usd_per_accelerator_hour": ("site", "usd_per_accelerator_hour"),
+}
+QUANTITIES = {"tokens", "accelerator_hours"}
+PLACE_FIELDS = ("grid", "region", "grid_gco2e_per_kwh")
+_ACCELERATORS = re.compile(r"^\s*([\d_,]+)\s*[xX×*]\s*(\S.*?)\s*$")
+_NUMBER = re.compile(r"^\s*-?[\d_,]+\s*$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The options that say where; at most one of the first three may be given."""
+
+    site: str | None = None
+    grid: str | None = None
+    region: str | None = None
+    gco2e_per_kwh: float | None = None
+
+
+def plan_from(
+    name: str | None, given: Mapping[str, Any], accelerators: str | None = None, place: Place | None = None
+) -> TrainingPlan:
+    """The plan of a file or a preset, with what the options say in place of its fields.
+
+    Raises:
+        TonneError: The plan or an option is wrong; the text says how to mend it.
+    """
+    fields = _base_fields(name)
+    for option, value in given.items():
+        section, field = FIELD_OF[option]
+        number = quantity(value, name=f"--{option.replace('_', '-')}") if option in QUANTITIES else value
+        _section(fields, section)[field] = number
+    if accelerators is not None:
+        _section(fields, "cluster").update(cluster_fields(accelerators))
+    _put_place(fields, place or Place())
+    if not fields.get("cluster"):
+        raise DescriptionError(
+            "No accelerators were given. Say how many of which, e.g. --accelerators 1024xA100-80GB, "
+            "or write [cluster] in a plan file."
+        )
+    return TrainingPlan.from_fields(fields, origin=name or "the options")
+
+
+def cluster_fields(text: str) -> dict[str, Any]:
+    """Fields of [cluster] meant by "1024xA100-80GB", "A100-80GB" or "1024".
+
+    Raises:
+        DescriptionError: The number is not one, or is zero.
+    """
+    found = _ACCELERATORS.match(text)
+    if found is not None:
+        return {"accelerators": _how_many(found.group(1), text), "accelerator": found.group(2)}
+    if _NUMBER.match(text):
+        return {"accelerators": _how_many(text, text)}
+    return {"accelerator": text.strip()}
+
+
+def _how_many(digits: str, text: str) -> int:
+    plain = digits.replace(",", "").replace("_", "").strip()
+    number = int(plain) if plain.lstrip("-").isdigit() else 0
+    if number < 1:
+        raise DescriptionError(
+            f"--accelerators {text!r} says no number above zero. Write how many of which, e.g. 1024xA100-80GB."
+        )
+    return number
+
+
+def _base_fields(name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        return _file_fields(path)
+    return {"name": name, "architecture": {"preset": name}}
+
+
+def _file_fields(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
+        raise PlanFileError(f"{path} {reason}. Give the path of a TOML file, or the name of a model.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise PlanFileError(f"{path} is not TOML: {error}. Mend that line; examples/ holds whole plans.") from None
+
+
+def _section(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    """The section of that name, made where it is missing."""
+    section = fields.setdefault(name, {})
+    if not isinstance(section, dict):
+        raise DescriptionError(f"[{name}] is not a section but {section!r}. Write it as [{name}] with fields below.")
+    return section
+
+
+def _put_place(fields: dict[str, Any], place: Place) -> None:
+    """A place that is given replaces the place of the file, not its PUE and prices."""
+    named = [option for option in ("site", "grid", "region") if getattr(place, option) is not None]
+    if len(named) > 1:
+        raise DescriptionError(f"{' and '.join('--' + n for n in named)} each name a place. Give one of them.")
+    if not named and place.gco2e_per_kwh is None:
+        return
+    section = _section(fields, "site")
+    for field in PLACE_FIELDS:
+        section.pop(field, None)
+    if named:
+        section.update(_site_fields(str(getattr(place, named[0])), named[0]))
+    if place.gco2e_per_kwh is not None:
+        section["grid_gco2e_per_kwh"] = place.gco2e_per_kwh
+
+
+def _site_fields(text: str, option: str) -> dict[str, Any]:
+    """Fields of [site] meant by a zone, provider:region or a TOML file (its [site] section, or the whole file)."""
+    if option == "site" and (text.endswith(".toml") or Path(text).is_file()):
+        fields = _file_fields(Path(text))
+        return dict(fields.get("site", fields))
+    if option == "region" or (option == "site" and ":" in text):
+        return {"region": text}
+    return {"grid": text}
