@@ -35,7 +35,6 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-ONE_ROOM = {"forecasting_many": "forecasting"}  # one room in two files
 OWN_WORK = {"tonne"}  # cites a page of docs/method, not somebody else's table
 TRAIN_MAY_IMPORT = {"model", "count", "describe", "estimate", "units", "errors"}
 TORCH_ROOMS = {"model", "train", "integrations"}
@@ -52,8 +51,7 @@ def name_of(path: Path) -> str:
 
 
 def room_of(path: Path) -> str:
-    first = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-    return ONE_ROOM.get(first, first)
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
 def modules_imported_by(path: Path) -> set[str]:
@@ -70,8 +68,8 @@ def modules_imported_by(path: Path) -> set[str]:
 
 
 def rooms_imported_by(path: Path) -> set[str]:
-    inside = [module.split(".")[1] for module in modules_imported_by(path) if module.startswith("tonne.")]
-    return {ONE_ROOM.get(room, room) for room in inside} - {"__version__"}
+    inside = {module.split(".")[1] for module in modules_imported_by(path) if module.startswith("tonne.")}
+    return inside - {"__version__"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -220,3 +218,34 @@ def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if "://" not in target and not target.startswith("mailto:"):
             assert (page.parent / target).exists(), f"{name_of(page)} links to {target}, which is not there"
+
+
+METHOD_PAGES = {  # the files whose equations a page repeats, in the page's order
+    "count.md": ["count/layers.py", "count/flops.py", "count/memory.py"],
+    "timing.md": ["timing/steps.py", "timing/power_cap.py"],
+    "energy.md": ["energy/power.py"],
+    "impact.md": ["impact/equations.py"],
+    "uncertainty.md": ["estimate.py"],
+}
+
+
+def equations_of(path: Path) -> list[tuple[str, str]]:
+    """Name and equation of each public function that has one, in the order of the file."""
+    found: list[tuple[str, str]] = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            match = re.search(
+                r"^Equation: (.+?)(?=\n\s*\n|\Z)", ast.get_docstring(node) or "", re.MULTILINE | re.DOTALL
+            )
+            if match:
+                found.append((node.name, " ".join(match.group(1).split())))
+    return found
+
+
+@pytest.mark.parametrize("page", METHOD_PAGES)
+def test_method_page_gives_the_equations_of_the_code_in_their_order(page):
+    expected = [pair for file in METHOD_PAGES[page] for pair in equations_of(SOURCE / file)]
+    text = (ROOT / "docs" / "method" / page).read_text(encoding="utf-8").split("## Equations\n")[1]
+    blocks = re.findall(r"^```text\n(\w+)\n(.+?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    shown = [(name, " ".join(equation.split())) for name, equation in blocks]
+    assert shown == expected, f"docs/method/{page} should end with these equations: {expected}"

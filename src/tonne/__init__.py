@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tonne.estimate import Estimate as Estimate
     from tonne.forecasting import Forecast as Forecast
     from tonne.forecasting import forecast as forecast
-    from tonne.forecasting_many import forecast_many as forecast_many
+    from tonne.forecasting import forecast_many as forecast_many
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,7 @@ _HOME_OF = {
     "TonneError": "tonne.errors",
     "TrainingPlan": "tonne.describe.plan",
     "forecast": "tonne.forecasting",
-    "forecast_many": "tonne.forecasting_many",
+    "forecast_many": "tonne.forecasting",
 }
 
 __all__ = [  # noqa: RUF022  # constants, types, functions: the order in which one meets them
