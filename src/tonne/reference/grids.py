@@ -76,6 +76,17 @@ def grid_zone(query: str) -> Match:
     return match(query, _names(), "grids", ADVICE)
 
 
+def country_iso3(query: str) -> str:
+    """The ISO 3166 three-letter code of the country that a name means, or of the zone's country.
+
+    Raises:
+        UnknownReferenceError: Unknown or ambiguous place.
+    """
+    row = _zones()[grid_zone(query).id][0]
+    country = row["country_iso2"] if "country_iso2" in row else row["zone"]
+    return _zones()[country][0]["iso3"]
+
+
 def factors_of(zone: str, accounting: str) -> tuple[Row, ...]:
     """All rows of a zone with one accounting, the oldest first; empty when there are none."""
     own = _zones().get(zone, ())

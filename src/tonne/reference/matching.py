@@ -5,7 +5,6 @@ Exact beats alias beats whole words; letter case, dashes, spaces, underscores an
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -137,6 +136,8 @@ def unknown(query: str, of_table: str, names: Names, advice: str) -> UnknownRefe
 
 def close_ids(query: str, names: Names, of_table: str) -> list[str]:
     """Ids whose names hold the query, and ids spelt nearly like it."""
+    import difflib  # 8 ms that only an error costs
+
     key = squashed(query)
     keys = {**{a: (i,) for a, i in aliases_of(of_table).items() if i in names.words}, **names.exact}
     holding = [i for name, ids in keys.items() if len(key) > 1 and key in name for i in ids]

@@ -50,13 +50,16 @@ def region(query: str) -> Found[RegionRecord]:
     """
     provider, _, code = query.rpartition(":")
     rows = [row for row in _codes().get(squashed(code), ()) if not provider or squashed(provider) == row["provider"]]
+    rows = [row for row in rows if row["region"] == code.casefold()] or rows  # us-east-1 and us-east1 are two codes
     if len(rows) == 1:
         record = _record(rows[0])
         note = None if provider else f"{query} is taken to mean {record.id}"
         return Found(record=record, query=query, how="exact" if provider else "words", note=note)
     if rows:
         raise UnknownReferenceError(f"{query!r} is ambiguous in regions: {listed(_ids(rows))}. {ADVICE}")
-    raise UnknownReferenceError(f"regions has no {query!r}. Close: {listed(_close(provider, code)) or 'none'}. {ADVICE}")
+    raise UnknownReferenceError(
+        f"regions has no {query!r}. Close: {listed(_close(provider, code)) or 'none'}. {ADVICE}"
+    )
 
 
 @cache
@@ -72,7 +75,7 @@ def _ids(rows: list[Row]) -> list[str]:
 
 
 def _close(provider: str, code: str) -> list[str]:
-    import difflib
+    import difflib  # 8 ms that only an error costs
 
     near = set(difflib.get_close_matches(squashed(code), _codes(), n=8, cutoff=0.5))
     rows = [row for row in table("regions") if squashed(row["region"]) in near or squashed(code) == row["location"]]
