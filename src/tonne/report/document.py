@@ -23,7 +23,7 @@ def document(forecast: Forecast) -> dict[str, Any]:
     """The forecast as built-in types, ready for `json.dumps`.
 
     Returns:
-        schema_version, plan, counts, memory, account, notes and data_version.
+        schema_version, plan, counts, memory, account, inputs, notes and data_version.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -31,6 +31,7 @@ def document(forecast: Forecast) -> dict[str, Any]:
         "counts": plain(forecast.counts),
         "memory": plain(forecast.memory),
         "account": plain(forecast.account),
+        "inputs": plain(forecast.inputs),
         "notes": list(forecast.notes),
         "data_version": forecast.account.data_version,
     }

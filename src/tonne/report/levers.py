@@ -52,8 +52,7 @@ def _caps(forecast: Forecast) -> list[Lever | None]:
 
 def _limit_w(plan: TrainingPlan) -> float | None:
     """The board's power limit [W], where the table has one."""
-    limit = getattr(plan.cluster.record, "power_limit_w", None)
-    return float(limit) if isinstance(limit, int | float) else None
+    return plan.cluster.record.board_power_limit_w
 
 
 def _moved_to(plan: TrainingPlan, zone: str) -> Callable[[], TrainingPlan]:

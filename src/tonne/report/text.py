@@ -14,16 +14,27 @@ from tonne.report.numbers import count_text, rounded, scale_of, short, value_and
 
 WIDTH = 120
 LABEL, VALUE, INTERVAL = 17, 16, 30
-OUTPUTS_OF = {  # names under which the uncertainty budget may list an output
-    "duration": ("duration_s", "accelerator_hours"),
-    "energy": ("facility_kwh", "energy.facility_kwh"),
-    "location": ("operational_location_kgco2e", "carbon.operational_location_kgco2e"),
-    "market": ("operational_market_kgco2e", "carbon.operational_market_kgco2e"),
-    "embodied": ("embodied_kgco2e", "carbon.embodied_kgco2e"),
-    "water": ("water_l",),
-    "cost": ("cost_usd",),
+WHY_UNKNOWN = {
+    "carbon.operational_location_kgco2e": "no place given",
+    "carbon.embodied_kgco2e": "no factor for this accelerator",
+    "water_l": "a water factor is missing",
+    "cost_usd": "no price given",
 }
-ALWAYS_OUT = "failed runs and sweeps (--overhead 1.5 adds them)"
+INPUT_WORDS = {
+    "achieved_peak_fraction": "utilisation",
+    "accelerator_power_w": "accelerator power",
+    "host_power_w": "host power",
+    "network_power_w": "network power",
+    "server_power_w": "server power",
+    "pue": "PUE",
+    "grid_gco2e_per_kwh": "grid intensity",
+    "market_gco2e_per_kwh": "market intensity",
+    "embodied_per_accelerator_kgco2e": "embodied factor",
+    "usd_per_kwh": "price",
+    "usd_per_accelerator_hour": "price",
+    "wue_l_per_kwh": "water on site",
+    "grid_wue_l_per_kwh": "water at power plants",
+}
 
 
 def lines(forecast: Forecast, *, with_levers: bool = True) -> list[str]:
@@ -54,71 +65,78 @@ def header(forecast: Forecast) -> Iterator[str]:
 
 def rows(forecast: Forecast) -> Iterator[str]:
     """One line per output."""
-    a = forecast.account
-    if a.duration_s is not None:
-        yield _output(a, "Duration", a.duration_s, numbers.TIME_S, "duration")
-    if a.accelerator_hours is not None:
-        yield _output(a, "  accelerators", a.accelerator_hours, numbers.HOURS, "duration")
-    yield _output(a, "Energy", a.energy.facility_kwh, numbers.ENERGY_KWH, "energy", inside=_energy_parts(a, forecast))
-    yield _output(
-        a, "CO2e, grid", a.carbon.operational_location_kgco2e, numbers.MASS_KG, "location", none="no place given"
-    )
-    if a.carbon.operational_market_kgco2e is not None:
-        yield _output(a, "CO2e, market", a.carbon.operational_market_kgco2e, numbers.MASS_KG, "market")
-    yield _output(a, "CO2e, embodied", a.carbon.embodied_kgco2e, numbers.MASS_KG, "embodied", none="no factor known")
-    yield _output(a, "Water", a.water_l, numbers.VOLUME_L, "water", none="a water factor is missing")
-    yield _output(a, "Cost", a.cost_usd, numbers.MONEY_USD, "cost", none="no price given")
+    yield from _output_rows(forecast)
     if forecast.counts is not None:
-        flop = getattr(forecast.counts, "training_flop", None)
-        if flop:
-            yield _row("Compute", f"{rounded(float(flop), 3)} FLOP", "exact", "model FLOP; by causal or full mask")
-    if a.development is not None:
-        yield _output(a, "With development", a.development.facility_kwh, numbers.ENERGY_KWH, "energy")
+        flop = float(forecast.counts.training_flop)
+        yield _row("Compute", f"{rounded(flop, 3)} FLOP", "exact", "model FLOP, under the true mask")
+
+
+def _output_rows(forecast: Forecast) -> Iterator[str]:
+    a = forecast.account
+    carbon, development = a.carbon, a.development
+    if a.duration_s is not None:
+        yield _output(a, "duration_s", "Duration", a.duration_s, numbers.TIME_S)
+    yield _output(a, "accelerator_hours", "  accelerators", a.accelerator_hours, numbers.HOURS)
+    energy_row = _output(a, "energy.facility_kwh", "Energy", a.energy.facility_kwh, numbers.ENERGY_KWH)
+    yield "; ".join([energy_row, *_energy_parts(a)])
+    yield _output(
+        a, "carbon.operational_location_kgco2e", "CO2e, grid", carbon.operational_location_kgco2e, numbers.MASS_KG
+    ) + _grid_text(forecast)
+    if carbon.operational_market_kgco2e is not None:
+        market = carbon.operational_market_kgco2e
+        yield _output(a, "carbon.operational_market_kgco2e", "CO2e, market", market, numbers.MASS_KG)
+    yield _output(a, "carbon.embodied_kgco2e", "CO2e, embodied", carbon.embodied_kgco2e, numbers.MASS_KG)
+    yield _output(a, "water_l", "Water", a.water_l, numbers.VOLUME_L)
+    yield _output(a, "cost_usd", "Cost", a.cost_usd, numbers.MONEY_USD)
+    if development is not None:
+        project = development.facility_kwh
+        yield _output(a, "development.facility_kwh", "Whole project", project, numbers.ENERGY_KWH)
 
 
 def _output(
-    account: Account,
-    label: str,
-    estimate: Estimate | None,
-    units: Sequence[tuple[float, str]],
-    output: str,
-    *,
-    inside: str = "",
-    none: str = "",
+    account: Account, path: str, label: str, estimate: Estimate | None, units: Sequence[tuple[float, str]]
 ) -> str:
     if estimate is None:
-        return _row(label, "unknown" + (f": {none}" if none else ""), "", "")
+        why = WHY_UNKNOWN.get(path)
+        return _row(label, f"unknown: {why}" if why else "unknown", "", "")
     value, interval = value_and_interval(estimate, units)
-    remarks = [text for text in (_driver(account, output), inside) if text]
-    return _row(label, value, interval, "; ".join(remarks))
+    return _row(label, value, interval, _driver(account, path))
 
 
-def _driver(account: Account, output: str) -> str:
+def _grid_text(forecast: Forecast) -> str:
+    """The intensity that was used, with its basis."""
+    intensity = forecast.inputs.get("grid_gco2e_per_kwh")
+    if intensity is None or forecast.account.carbon.operational_location_kgco2e is None:
+        return ""
+    basis = "" if forecast.plan.site.grid_gco2e_per_kwh is not None else f", {forecast.plan.site.grid_basis}"
+    source = intensity.sources[0] if intensity.sources else intensity.basis.value
+    return f"; {rounded(intensity.value)} g/kWh{basis} ({source})"
+
+
+def _driver(account: Account, path: str) -> str:
     """The input that brings most of the spread, with its share."""
-    for name in OUTPUTS_OF[output]:
-        shares = account.uncertainty.get(name)
-        if shares:
-            largest = max(shares, key=lambda key: shares[key])
-            return f"{largest.replace('_', ' ')} {shares[largest]:.0%}"
-    return ""
+    shares = account.uncertainty.get(path)
+    if not shares:
+        return "no spread"
+    largest = max(shares, key=lambda key: shares[key])
+    return f"{INPUT_WORDS.get(largest, largest.replace('_', ' '))} {shares[largest]:.0%}"
 
 
-def _energy_parts(account: Account, forecast: Forecast) -> str:
+def _energy_parts(account: Account) -> Iterator[str]:
     """What the facility's energy is made of, in its unit."""
     energy = account.energy
     if energy.facility_kwh is None:
-        return ""
-    size, unit = scale_of(energy.facility_kwh.value, numbers.ENERGY_KWH)
+        return
+    size, _ = scale_of(energy.facility_kwh.value, numbers.ENERGY_KWH)
     parts = [("IT", energy.it_kwh), ("accelerators", energy.accelerators_kwh)]
     texts = [f"{name} {rounded(e.value / size, 2)}" for name, e in parts if e is not None]
     if energy.it_kwh is not None and energy.it_kwh.value:
         texts.append(f"PUE {energy.facility_kwh.value / energy.it_kwh.value:.2f}")
-    return f"facility; {', '.join(texts)} [{unit}]"
+    yield f"facility; {', '.join(texts)}"
 
 
 def _left_out(account: Account) -> list[str]:
-    development = [ALWAYS_OUT] if account.development is None else []
-    return [*(part.removesuffix("_kwh").replace("_", " ") for part in account.energy.left_out), *development]
+    return [part.removesuffix("_kwh").replace("_", " ") for part in account.energy.left_out]
 
 
 def _lever_text(lever: Lever) -> str:
