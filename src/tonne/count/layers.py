@@ -15,8 +15,8 @@ def stacks(architecture: Architecture) -> tuple[tuple[int, bool], ...]:
     """(layers, has cross-attention) of each stack, the encoder first."""
     a = architecture
     if a.kind == "encoder-decoder":
-        return ((a.encoder_layers or 0, False), (a.decoder_layers or 0, True))
-    return ((a.layers, False),)  # type: ignore[return-value]  # checked at construction
+        return ((a.encoder_layers, False), (a.decoder_layers, True))  # type: ignore[return-value]  # by construction
+    return ((a.layers, False),)  # type: ignore[return-value]  # by construction
 
 
 def expert_layers(architecture: Architecture, layers: int) -> int:
@@ -49,12 +49,48 @@ def attention_matrices(architecture: Architecture) -> int:
     if latent is None:
         return a.width * a.head_width * 2 * (a.heads + a.kv_heads)
     query_width = a.heads * (latent.plain_width + latent.rotary_width)
-    keys_values = a.width * (latent.kv_rank + latent.rotary_width)
-    keys_values = keys_values + latent.kv_rank * a.heads * (latent.plain_width + latent.value_width)
+    keys_values = key_value_matrices(a)
     output = a.heads * latent.value_width * a.width
     if latent.query_rank is None:
         return a.width * query_width + keys_values + output
     return latent.query_rank * (a.width + query_width) + keys_values + output
+
+
+def key_value_matrices(architecture: Architecture) -> int:
+    """Of these, the numbers in the projections of keys and values."""
+    a, latent = architecture, architecture.latent_attention
+    if latent is None:
+        return 2 * a.width * a.head_width * a.kv_heads
+    return a.width * (latent.kv_rank + latent.rotary_width) + latent.kv_rank * a.heads * (
+        latent.plain_width + latent.value_width
+    )
+
+
+def score_width(architecture: Architecture) -> int:
+    """Products that a head sums up for one score.
+
+    A table of relative positions adds two products of queries and keys with it (DeBERTa), a projection of relative
+    positions one (Transformer-XL). Projecting the tables themselves is done once a batch and is not counted.
+    """
+    a = architecture
+    return key_width(a) * (1 + a.relative_projection + 2 * (a.relative_rows > 0))
+
+
+def key_width(architecture: Architecture) -> int:
+    """Width of a head's queries and keys."""
+    latent = architecture.latent_attention
+    return architecture.head_width if latent is None else latent.plain_width + latent.rotary_width
+
+
+def value_width(architecture: Architecture) -> int:
+    """Width of a head's values."""
+    latent = architecture.latent_attention
+    return architecture.head_width if latent is None else latent.value_width
+
+
+def has_cross_attention(architecture: Architecture) -> bool:
+    """Whether the decoder attends to an encoder."""
+    return architecture.kind == "encoder-decoder"
 
 
 def attention_biases(architecture: Architecture) -> int:
@@ -69,7 +105,7 @@ def attention_norms(architecture: Architecture) -> int:
     """Numbers in the norms inside one attention: of queries and keys, or of the latent vectors."""
     a, latent = architecture, architecture.latent_attention
     if latent is not None:
-        return norm_numbers(a, latent.kv_rank) + norm_numbers(a, latent.query_rank or 0)
+        return norm_numbers(a, latent.kv_rank + (0 if latent.query_rank is None else latent.query_rank))
     if a.query_key_norm == "head":
         return 2 * norm_numbers(a, a.head_width)
     if a.query_key_norm == "full":
@@ -108,10 +144,7 @@ def router_numbers(architecture: Architecture, experts: Experts) -> int:
 def layer_norms(architecture: Architecture, *, cross: bool) -> int:
     """Numbers in the norms of one layer, without those inside its attention."""
     a = architecture
-    if a.shared_block_norm:
-        norms = 1
-    else:
-        norms = (2 + cross) * (2 if a.norm_position == "both" else 1)
+    norms = 1 if a.shared_block_norm else (2 + cross) * (2 if a.norm_position == "both" else 1)
     return norms * norm_numbers(a, a.width)
 
 

@@ -61,8 +61,7 @@ def parameter_parts(architecture: Architecture, *, active: bool = False) -> dict
         stored = 1 if a.shared_layers else layers
         for part, numbers in _stack_parts(a, stored, cross=cross, active=active).items():
             parts[part] = parts[part] + numbers
-    if a.multi_token_layers:
-        parts["multi_token"] = a.multi_token_layers * _multi_token_layer(a, active=active)
+    parts["multi_token"] = a.multi_token_layers * _multi_token_layer(a, active=active)
     return parts
 
 
@@ -79,19 +78,22 @@ def matmul_parameters(architecture: Architecture) -> int:
     total = a.vocabulary * output_width(a) + projection_matrices(a)
     for layers, cross in stacks(a):
         total = total + layers * (1 + cross) * attention_matrices(a) + feed_forward_stack_matrices(a, layers)
-    if a.multi_token_layers:
-        layer = attention_matrices(a) + 2 * a.width * a.width + _last_feed_forward_matrices(a)
-        total = total + a.multi_token_layers * (layer + a.vocabulary * output_width(a))
-    return total
+    layer = attention_matrices(a) + 2 * a.width * a.width + last_feed_forward_matrices(a)
+    return total + a.multi_token_layers * (layer + a.vocabulary * output_width(a))
 
 
 def feed_forward_stack_matrices(architecture: Architecture, layers: int) -> int:
     """Numbers in the feed-forward matrices of a stack that one token meets: dense layers, routers, visited experts."""
+    sparse = expert_layers(architecture, layers)
+    return (layers - sparse) * feed_forward_matrices(architecture) + sparse * last_feed_forward_matrices(architecture)
+
+
+def last_feed_forward_matrices(architecture: Architecture) -> int:
+    """Matrices that one token meets in the feed-forward block of a layer with experts, or of a dense one."""
     a, experts = architecture, architecture.experts
     if experts is None:
-        return layers * feed_forward_matrices(a)
-    sparse = expert_layers(a, layers)
-    return (layers - sparse) * feed_forward_matrices(a) + sparse * _last_feed_forward_matrices(a)
+        return feed_forward_matrices(a)
+    return (experts.per_token + experts.shared) * expert_matrices(a, experts) + experts.count * a.width
 
 
 def embedding_width(architecture: Architecture) -> int:
@@ -110,14 +112,6 @@ def projection_matrices(architecture: Architecture) -> int:
     a = architecture
     projections = int(a.embedding_width is not None) + int(a.output_projection) + int(a.prediction_head)
     return projections * a.width * embedding_width(a)
-
-
-def _last_feed_forward_matrices(a: Architecture) -> int:
-    """Matrices that one token meets in the feed-forward block of a layer with experts, or of a dense one."""
-    experts = a.experts
-    if experts is None:
-        return feed_forward_matrices(a)
-    return (experts.per_token + experts.shared) * expert_matrices(a, experts) + experts.count * a.width
 
 
 def _embedding(a: Architecture) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tonne.describe.presets import preset_fields, preset_ids
-from tonne.errors import DescriptionError
+from tonne.describe.section import Section
+from tonne.errors import DescriptionError, UnknownReferenceError
 
 Linear = Literal["query", "key", "value", "output", "feed_forward"]
 
@@ -23,13 +24,7 @@ Count = Annotated[int, Field(gt=0)]
 CountOrNone = Annotated[int, Field(ge=0), BeforeValidator(_or_zero)]
 
 
-class Description(BaseModel):
-    """Base of the parts: frozen, and unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Experts(Description):
+class Experts(Section):
     """Mixture-of-experts feed-forward layers.
 
     The first ``dense_layers`` of a stack are dense; of those after them every ``every``-th has experts.
@@ -56,7 +51,7 @@ class Experts(Description):
         return self
 
 
-class LatentAttention(Description):
+class LatentAttention(Section):
     """Keys and values compressed into one latent vector a token (DeepSeek's multi-head latent attention)."""
 
     kv_rank: Count
@@ -66,7 +61,7 @@ class LatentAttention(Description):
     value_width: Count
 
 
-class Architecture(Description):
+class Architecture(Section):
     """Shape of one transformer.
 
     Fields left out are filled in at construction, so every field that a count needs holds a number: ``kv_heads``
@@ -152,20 +147,15 @@ class Architecture(Description):
         """Ids that ``preset`` takes."""
         return preset_ids()
 
-    @classmethod
-    def from_huggingface(cls, path: Any) -> Architecture:  # noqa: ANN401
-        """The architecture of a config.json, or of the folder that holds one; see ``describe.huggingface``."""
-        from tonne.describe.huggingface import architecture_from_huggingface  # noqa: PLC0415  (it imports this module)
-
-        return architecture_from_huggingface(path)
-
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, given: Any) -> Any:  # noqa: ANN401
         """Numbers for the fields left out. What is not a mapping, or not a number, is left for pydantic to refuse."""
         if not isinstance(given, dict):
             return given
-        fields = {name: value for name, value in given.items() if value is not None}
+        preset = given.get("preset")
+        start = {} if preset is None else _preset_or_error(preset)
+        fields = start | {name: value for name, value in given.items() if value is not None and name != "preset"}
         if isinstance(fields.get("bias"), str):
             fields["bias"] = (fields["bias"],)
         _refuse_zeros(fields)
@@ -202,6 +192,14 @@ class Architecture(Description):
                 "Give attention_window, or leave window_every out."
             )
         return self
+
+
+def _preset_or_error(preset: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A preset's fields; in a validator only a ValueError becomes a message with the field's path."""
+    try:
+        return preset_fields(str(preset))
+    except UnknownReferenceError as error:
+        raise DescriptionError(str(error)) from error
 
 
 def _refuse_zeros(fields: dict[str, Any]) -> None:
