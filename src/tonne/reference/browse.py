@@ -5,7 +5,7 @@ from __future__ import annotations
 from tonne.errors import UnknownReferenceError
 from tonne.reference.grids import grid_zone
 from tonne.reference.matching import aliases_of, listed, squashed, words_of
-from tonne.reference.table import Row, table
+from tonne.reference.table import DATA_VERSION, Row, table
 
 TABLES_OF = {
     "accelerators": ("accelerators",),
@@ -53,7 +53,8 @@ def rows(table_name: str, query: str | None = None) -> list[Row]:
 def _complete(row: Row) -> Row:
     """The row with all four columns that say where it is from."""
     found = dict(row)
-    found["year"] = row.get("year") or row.get("date", "")[:4] or row.get("factor_year") or row.get("pue_year", "")
+    years = (row.get("year"), row.get("date", "")[:4], row.get("factor_year"), row.get("pue_year"))
+    found["year"] = next((year for year in years if year), f"vintage {DATA_VERSION}")
     found.setdefault("source", row.get("title", ""))
     found.setdefault("licence", "facts")
     recalled = row.get("verification", "") in {"recalled", "estimate"}
