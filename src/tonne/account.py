@@ -45,9 +45,12 @@ class Account:
     throughput: Throughput
     energy: EnergyUse
     carbon: Carbon
-    water_l: Estimate | None
-    cost_usd: Estimate | None
+    water_l: Estimate | None  # on site plus off site
+    cost_usd: Estimate | None  # rent of the accelerators where its rate is known, else electricity; never their sum
     development: Development | None
     uncertainty: dict[str, dict[str, float]]  # output -> input -> share of the log-variance
     data_version: str
     notes: tuple[str, ...] = ()
+    water_on_site_l: Estimate | None = None
+    water_off_site_l: Estimate | None = None
+    energy_cost_usd: Estimate | None = None

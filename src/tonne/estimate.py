@@ -124,7 +124,7 @@ def _steps(centre: Number, above: Number, below: Number) -> tuple[Number, Number
         else:
             a, b = math.log(above / centre), math.log(below / centre)
         return max(a, b, 0.0), -min(a, b, 0.0)
-    import numpy as np  # noqa: PLC0415 - one plan must not pay for NumPy
+    import numpy as np
 
     zero = (centre == 0) | (above <= 0) | (below <= 0)
     safe = np.where(zero, 1.0, centre)
@@ -142,7 +142,7 @@ def _interval(centre: Number, down: Number, up: Number, inputs: list[Estimate]) 
         else:
             low, high = centre * math.exp(-math.sqrt(down)), centre * math.exp(math.sqrt(up))
         return Estimate(value=centre, low=low, high=high, basis=basis, sources=sources)
-    import numpy as np  # noqa: PLC0415 - one plan must not pay for NumPy
+    import numpy as np
 
     rise, fall = np.sqrt(up), np.sqrt(down)
     low = np.where(centre == 0, -fall, centre * np.exp(-fall))

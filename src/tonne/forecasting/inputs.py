@@ -1,0 +1,182 @@
+"""Every input of a forecast by name: what the plan says, else what the tables know, else a stated default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tonne.count.memory import Memory, memory_per_accelerator
+from tonne.count.workload import Counts, counts_of
+from tonne.describe.plan import TrainingPlan
+from tonne.errors import DescriptionError
+from tonne.estimate import Basis, Estimate, Number
+from tonne.forecasting.place import add_place
+from tonne.forecasting.watts import add_hardware
+from tonne.reference.calibration import Calibration
+
+TERA = 1e12
+DEFAULT_SEQUENCE_LENGTH = 2048
+PEAK_FALLBACKS = {
+    "fp32": ("fp32",),
+    "tf32": ("tf32", "fp32"),
+    "bf16": ("bf16", "fp16", "fp32"),
+    "fp16": ("fp16", "bf16", "fp32"),
+    "fp8": ("fp8", "bf16", "fp16"),
+    "fp4": ("fp4", "fp8", "bf16"),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Collected:
+    """Inputs while they are being collected."""
+
+    factors: dict[str, Estimate] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Inputs by name, the work counted, and what was chosen on the way."""
+
+    factors: dict[str, Estimate]
+    counts: Counts | None
+    memory: Memory | None
+    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
+    """The named inputs of a plan.
+
+    Args:
+        plan: The plan; its numbers may be arrays (see forecast_many).
+        calibration: Fitted coefficients.
+
+    Returns:
+        Inputs as Estimates, counts and memory (None where the chip-hours are given without a model), notes.
+    """
+    found = Collected()
+    if plan.cluster.note:
+        found.notes.append(plan.cluster.note)
+    counts = None if plan.architecture is None or plan.data is None else _counts(plan, found)
+    if plan.cluster.accelerators is not None:
+        found.factors["accelerators"] = Estimate.exact(plan.cluster.accelerators)
+    if plan.schedule.accelerator_hours is not None:
+        found.factors["accelerator_hours"] = plan.schedule.accelerator_hours.estimate()
+        if plan.schedule.goodput is not None:
+            found.notes.append("goodput is not used: the chip-hours given already hold what was lost.")
+    else:
+        _add_time(plan, counts, calibration, found)
+    add_hardware(plan, found)
+    add_place(plan, found)
+    if plan.schedule.development_multiplier is not None:
+        found.factors["development_multiplier"] = plan.schedule.development_multiplier.estimate()
+    else:
+        found.left_out.append("failed runs, sweeps and ablations (published projects took 1.2 to 4 times the run)")
+    return Inputs(
+        factors=found.factors,
+        counts=counts,
+        memory=_memory(plan),
+        notes=tuple(dict.fromkeys(found.notes)),
+        left_out=tuple(found.left_out),
+    )
+
+
+def kind_of(plan: TrainingPlan) -> str:
+    """Kind of model, as the calibration tells them apart."""
+    a = plan.architecture
+    if a is not None and a.experts is not None:
+        return "moe"
+    return "dense-decoder" if a is None or a.kind == "decoder" else a.kind
+
+
+def sequence_lengths(plan: TrainingPlan) -> tuple[Number, Number | None, Number | None, str | None]:
+    """Sequence, source and target length of a plan, and a note where one was chosen for it."""
+    data, a = plan.data, plan.architecture
+    if data is None or a is None:
+        return DEFAULT_SEQUENCE_LENGTH, None, None, None
+    length = data.sequence_length
+    if a.kind == "encoder-decoder":
+        source = data.source_length if data.source_length is not None else length
+        target = data.target_length if data.target_length is not None else source
+        if source is None or target is None:
+            note = "source_length and target_length are not given: 512 tokens each are assumed."
+            return 1024, 512, 512, note
+        return source + target, source, target, None
+    if length is not None:
+        return length, None, None, None
+    limit = a.max_positions
+    chosen = DEFAULT_SEQUENCE_LENGTH if not limit else min(limit, DEFAULT_SEQUENCE_LENGTH)
+    return chosen, None, None, f"sequence_length is not given: {chosen} tokens are assumed."
+
+
+def _counts(plan: TrainingPlan, found: Collected) -> Counts:
+    assert plan.architecture is not None
+    assert plan.data is not None
+    length, source, target, note = sequence_lengths(plan)
+    if note is not None:
+        found.notes.append(note)
+    return counts_of(
+        plan.architecture,
+        tokens=plan.data.tokens,
+        sequence_length=length,
+        source_length=source,
+        target_length=target,
+        objective=plan.training.objective,
+        recomputation=plan.training.recomputation,
+        masked_fraction=plan.training.masked_fraction,
+    )
+
+
+def _add_time(plan: TrainingPlan, counts: Counts | None, calibration: Calibration, found: Collected) -> None:
+    assert counts is not None
+    assert plan.data is not None
+    record, precision, schedule = plan.cluster.record, plan.training.precision, plan.schedule
+    known = [p for p in PEAK_FALLBACKS[precision] if p in record.peak_dense_tflop_per_s]
+    if not known:
+        raise DescriptionError(
+            f"the table has no peak of {record.id} for precision={precision!r}. It has: "
+            f"{', '.join(record.peak_dense_tflop_per_s)}. Choose one of these, or give accelerator_hours."
+        )
+    if known[0] != precision:
+        found.notes.append(f"{record.id} has no {precision} peak in the table: its {known[0]} peak is used.")
+    found.factors["training_flop"] = Estimate.exact(counts.training_flop, Basis.MODELLED, "count")
+    found.factors["tokens"] = Estimate.exact(plan.data.tokens)
+    peak = record.peak_dense_tflop_per_s[known[0]] * TERA
+    found.factors["peak_flop_per_s"] = Estimate.exact(peak, Basis(record.basis), record.source)
+    found.factors["achieved_peak_fraction"] = (
+        schedule.step_utilisation.estimate()
+        if schedule.step_utilisation is not None
+        else calibration.achieved_peak_fraction(record.id, known[0], kind_of(plan))
+    )
+    found.factors["goodput"] = (
+        schedule.goodput.estimate()
+        if schedule.goodput is not None
+        else calibration.goodput(record.id, kind_of(plan), None)
+    )
+    batch = plan.training.global_batch_sequences
+    if batch is not None:
+        steps = plan.data.tokens / (batch * sequence_lengths(plan)[0])
+        found.factors["steps"] = Estimate.exact(steps)
+    else:
+        found.notes.append("global_batch_sequences is not given: the step time is unknown, the duration is not.")
+
+
+def _memory(plan: TrainingPlan) -> Memory | None:
+    p = plan.parallelism
+    if plan.architecture is None or plan.data is None or p is None:
+        return None
+    return memory_per_accelerator(
+        plan.architecture,
+        sequence_length=sequence_lengths(plan)[0],
+        micro_batch_sequences=plan.training.micro_batch_sequences,
+        precision=plan.training.precision,
+        recomputation=plan.training.recomputation,
+        tensor=p.tensor,
+        pipeline=p.pipeline,
+        data=p.data,
+        context=p.context,
+        expert=p.expert,
+        sharding=p.sharding,
+        flash_attention=plan.software.flash_attention,
+    )

@@ -1,0 +1,220 @@
+"""Many plans at once: the same equations over arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields as fields_of
+from dataclasses import is_dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tonne.describe.plan import TrainingPlan
+from tonne.describe.quantity import Quantity
+from tonne.errors import DescriptionError, ElementError, TonneError
+from tonne.estimate import Estimate, propagate
+from tonne.forecasting.inputs import inputs_of
+from tonne.forecasting.outcome import outcome
+from tonne.forecasting.single import Forecast, account_of, dependencies, forecast
+from tonne.reference.calibration import Calibration, shipped
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+GROUPED = ("architecture.", "parallelism.")  # rules between fields: each distinct combination is a plan of its own
+
+
+def forecast_many(
+    plan: TrainingPlan,
+    fields: Mapping[str, ArrayLike],
+    calibration: Calibration | None = None,
+    *,
+    intervals: bool = True,
+) -> Forecast:
+    """The forecasts of a plan with some of its fields as arrays.
+
+    Args:
+        plan: What all have in common.
+        fields: Arrays by dotted field name ("cluster.accelerators", "data.tokens", "site.grid"), numbers or names,
+            broadcast against each other.
+        calibration: Fitted coefficients; the shipped ones where left out.
+        intervals: Whether low and high are wanted; without them low and high repeat the value.
+
+    Returns:
+        A Forecast whose numbers are float64 arrays of the broadcast shape; NaN where an element is unknown while
+        another is known. `memory` is None.
+
+    Raises:
+        ElementError: An element is out of range; the text holds its index and what is wrong with it.
+        DescriptionError: No field is given, or the shapes do not broadcast.
+    """
+    import numpy as np
+
+    if not fields:
+        raise DescriptionError("fields is empty. Name at least one, e.g. {'data.tokens': [1e9, 1e10]}.")
+    names = list(fields)
+    try:
+        arrays = dict(zip(names, np.broadcast_arrays(*(np.asarray(fields[n]) for n in names)), strict=True))
+    except ValueError as error:
+        raise DescriptionError(f"the arrays do not broadcast: {error}. Give arrays of one shape.") from None
+    shape = arrays[names[0]].shape
+    flat = {name: array.reshape(-1) for name, array in arrays.items()}
+    used = calibration or shipped()
+    parts = [
+        (index, _group(plan, {n: a[index] for n, a in flat.items()}, index, used, intervals=intervals))
+        for index in _groups(flat)
+    ]
+    size = int(np.prod(shape, dtype=int))
+    merged: Forecast = _merge([f for _, f in parts], [i for i, _ in parts], size, shape)
+    return merged
+
+
+def _groups(flat: Mapping[str, NDArray[Any]]) -> Iterator[NDArray[np.intp]]:
+    """Indices of the elements that share all their names."""
+    import numpy as np
+
+    named = [a.astype(str) for name, a in flat.items() if not _is_number(name, a)]
+    size = next(iter(flat.values())).size
+    if not named:
+        yield np.arange(size)
+        return
+    _, which = np.unique(np.stack(named), axis=1, return_inverse=True)
+    for group in range(int(which.max()) + 1):
+        yield np.flatnonzero(which == group)
+
+
+def _is_number(name: str, array: NDArray[Any]) -> bool:
+    """Whether a field stays an array: a number that no other field restricts."""
+    return array.dtype.kind in "iuf" and not name.startswith(GROUPED)
+
+
+def _group(
+    plan: TrainingPlan,
+    flat: Mapping[str, NDArray[Any]],
+    index: NDArray[np.intp],
+    calibration: Calibration,
+    *,
+    intervals: bool,
+) -> Forecast:
+    """The forecasts of elements that share all their names."""
+    numbers = {n: a.astype(float) for n, a in flat.items() if _is_number(n, a)}
+    for element in _elements_to_check(numbers, len(index)):
+        _element(plan, flat, element, int(index[element]))
+    first = _element(plan, flat, 0, int(index[0]))
+    alone = forecast(first, calibration)
+    shadow = first
+    for name, array in numbers.items():
+        shadow = _with(shadow, name.split("."), array)
+    try:
+        given = inputs_of(shadow.model_copy(update={"parallelism": None}), calibration)
+    except TonneError as error:
+        raise ElementError(f"among the elements: {error}", int(index[0])) from None
+    rests_on = dependencies(outcome, alone.inputs)
+    if intervals:
+        found = propagate(outcome, given.factors, drivers=rests_on).outputs
+    else:
+        central = outcome({n: e.value for n, e in given.factors.items()})
+        bases = propagate(outcome, alone.inputs, drivers=rests_on).outputs
+        found = {n: _central(v, bases[n]) for n, v in central.items()}
+    account = account_of(found, {}, given)
+    return Forecast(
+        plan=plan, counts=given.counts, memory=None, account=account, notes=given.notes, inputs=given.factors
+    )
+
+
+def _central(value: Any, like: Estimate | None) -> Estimate | None:  # noqa: ANN401 - float or array
+    return None if value is None or like is None else replace(like, value=value, low=value, high=value)
+
+
+def _elements_to_check(numbers: Mapping[str, NDArray[np.float64]], size: int) -> list[int]:
+    """Elements whose soundness tells that of all: fields have ranges, so the ends and what is no number suffice."""
+    import numpy as np
+
+    chosen: set[int] = set()
+    for array in numbers.values():
+        finite = np.isfinite(array)
+        chosen.update({int(np.argmin(finite)), int(np.argmin(array)), int(np.argmax(array))})
+        chosen.add(int(np.argmax(array != np.floor(array))))
+    return sorted(i for i in chosen if i < size)
+
+
+def _element(plan: TrainingPlan, flat: Mapping[str, NDArray[Any]], position: int, index: int) -> TrainingPlan:
+    """The plan of one element, checked."""
+    described = plan.model_dump(exclude_unset=True)
+    for name, array in flat.items():
+        value = array[position].item()
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        _put(described, name.split("."), value)
+    try:
+        return TrainingPlan.from_fields(described, origin=f"element {index}")
+    except TonneError as error:
+        raise ElementError(str(error), index) from None
+
+
+def _put(described: dict[str, Any], path: list[str], value: Any) -> None:  # noqa: ANN401 - number or name
+    if path == ["architecture", "preset"]:
+        described["architecture"] = {"preset": value}
+        return
+    for step in path[:-1]:
+        below = described.setdefault(step, {})
+        described = below if isinstance(below, dict) else {}
+    described[path[-1]] = value
+
+
+def _with(section: Any, path: list[str], array: NDArray[np.float64]) -> Any:  # noqa: ANN401 - pydantic sections
+    """A copy of a checked section with an array in place of one number."""
+    current = getattr(section, path[0])
+    if len(path) > 1:
+        return section.model_copy(update={path[0]: _with(current, path[1:], array)})
+    if isinstance(current, Quantity):
+        return section.model_copy(
+            update={path[0]: current.model_copy(update={"value": array, "low": None, "high": None})}
+        )
+    return section.model_copy(update={path[0]: array})
+
+
+def _merge(parts: list[Any], index: list[NDArray[np.intp]], size: int, shape: tuple[int, ...]) -> Any:  # noqa: ANN401
+    """Numbers of the groups put back in the order of the elements."""
+    import numpy as np
+
+    first = next((p for p in parts if p is not None), None)
+    if isinstance(first, Estimate):
+        return _merged_estimate(parts, index, size, shape)
+    if is_dataclass(first) and not isinstance(first, type):
+        names = [f.name for f in fields_of(first)]
+        merged = {
+            n: _merge([getattr(p, n) if p is not None else None for p in parts], index, size, shape) for n in names
+        }
+        return type(first)(**merged)
+    if isinstance(first, dict):
+        keys = dict.fromkeys(k for p in parts if p for k in p)
+        return {k: _merge([(p or {}).get(k) for p in parts], index, size, shape) for k in keys}
+    if isinstance(first, tuple):
+        return tuple(dict.fromkeys(item for p in parts if p for item in p))
+    if isinstance(first, int | float | np.ndarray) and not isinstance(first, bool):
+        return _filled(parts, index, size, shape)
+    return first
+
+
+def _filled(parts: list[Any], index: list[NDArray[np.intp]], size: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    import numpy as np
+
+    whole = np.full(size, np.nan)
+    for part, where in zip(parts, index, strict=True):
+        if part is not None:
+            whole[where] = part
+    return whole.reshape(shape)
+
+
+def _merged_estimate(
+    parts: list[Estimate | None], index: list[NDArray[np.intp]], size: int, shape: tuple[int, ...]
+) -> Estimate:
+    from tonne.estimate import weakest
+
+    known = [p for p in parts if p is not None]
+    value, low, high = (
+        _filled([None if p is None else getattr(p, n) for p in parts], index, size, shape)
+        for n in ("value", "low", "high")
+    )
+    sources = tuple(dict.fromkeys(s for p in known for s in p.sources))
+    return Estimate(value=value, low=low, high=high, basis=weakest(p.basis for p in known), sources=sources)

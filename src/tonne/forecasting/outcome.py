@@ -1,0 +1,126 @@
+"""The one place where the order of the stages is written: time, then energy, then what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tonne.energy import power
+from tonne.estimate import Number
+from tonne.impact import equations as impact
+from tonne.timing import power_cap, steps
+from tonne.units import SECONDS_PER_HOUR
+
+Values = dict[str, Number | None]
+
+
+def outcome(x: Mapping[str, Number]) -> Values:
+    """Every output of a forecast from its named inputs; None where an input it needs is unknown.
+
+    Args:
+        x: Inputs by name, units in the names; floats, or arrays of one shape.
+
+    Returns:
+        Outputs by their path in the Account, units in the names.
+    """
+    time = _time(x)
+    energy = _energy(x, time)
+    return {**time, **energy, **_impact(x, time, energy), **_development(x, energy, time)}
+
+
+def of_known(function: Callable[..., Number], *arguments: Number | None) -> Number | None:
+    """The function's value, or None where an argument is unknown."""
+    return None if any(a is None for a in arguments) else function(*arguments)
+
+
+def _capped(x: Mapping[str, Number]) -> tuple[Number | None, Number]:
+    """Power of one accelerator under its cap, and how much longer its steps take."""
+    power_w = x.get("accelerator_power_w")
+    if power_w is None or "power_cap_w" not in x:
+        return power_w, 1.0
+    capped_w = power_cap.smaller(power_w, x["power_cap_w"])
+    return capped_w, power_cap.slow_down(power_w, capped_w, x["board_power_limit_w"])
+
+
+def _time(x: Mapping[str, Number]) -> Values:
+    goodput, accelerators = x.get("goodput"), x.get("accelerators")
+    _, slower = _capped(x)
+    if "accelerator_hours" in x:
+        held_h: Number | None = x["accelerator_hours"]
+        wall_s = None if accelerators is None else x["accelerator_hours"] * SECONDS_PER_HOUR / accelerators
+        return {"duration_s": wall_s, "accelerator_hours": held_h}
+    useful_s = slower * steps.useful_time_s(
+        x["training_flop"], accelerators, x["peak_flop_per_s"], x["achieved_peak_fraction"]
+    )
+    wall_s = steps.duration_s(useful_s, goodput)
+    return {
+        "duration_s": wall_s,
+        "accelerator_hours": steps.accelerator_hours(wall_s, accelerators),
+        "throughput.tokens_per_s": x["tokens"] / useful_s,
+        "throughput.step_time_s": of_known(lambda steps_: useful_s / steps_, x.get("steps")),
+        "throughput.achieved_peak_fraction": x["achieved_peak_fraction"] / slower,
+        "throughput.goodput": goodput,
+    }
+
+
+def _energy(x: Mapping[str, Number], time: Values) -> Values:
+    held_h = time["accelerator_hours"]
+    power_w, _ = _capped(x)
+    goodput, lost = x.get("goodput", 1.0), x.get("lost_time_power_fraction", 1.0)
+    boards = of_known(power.accelerators_kwh, held_h, power_w, goodput, lost)
+    hosts = of_known(power.part_kwh, held_h, x.get("host_power_w"))
+    network = of_known(power.part_kwh, held_h, x.get("network_power_w"))
+    storage = of_known(power.part_kwh, held_h, x.get("storage_power_w"))
+    servers = of_known(lambda a, b: a + b, boards, hosts)
+    if "server_power_w" in x:  # TPUs: only whole servers' watts are known
+        servers = of_known(power.accelerators_kwh, held_h, x["server_power_w"], goodput, lost)
+    it_kwh = of_known(lambda a, b: a + b, servers, network)
+    it_kwh = it_kwh if storage is None else of_known(lambda a: a + storage, it_kwh)
+    return {
+        "energy.accelerators_kwh": boards,
+        "energy.hosts_kwh": hosts,
+        "energy.servers_kwh": servers,
+        "energy.network_kwh": network,
+        "energy.storage_kwh": storage,
+        "energy.it_kwh": it_kwh,
+        "energy.facility_kwh": of_known(power.facility_kwh, it_kwh, x.get("pue")),
+    }
+
+
+def _impact(x: Mapping[str, Number], time: Values, energy: Values) -> Values:
+    facility, it_kwh, held_h = energy["energy.facility_kwh"], energy["energy.it_kwh"], time["accelerator_hours"]
+    on_site = of_known(impact.water_on_site_l, it_kwh, x.get("wue_l_per_kwh"))
+    off_site = of_known(impact.water_off_site_l, facility, x.get("grid_wue_l_per_kwh"))
+    rent = of_known(impact.hours_cost_usd, held_h, x.get("usd_per_accelerator_hour"))
+    electricity = of_known(impact.energy_cost_usd, facility, x.get("usd_per_kwh"))
+    return {
+        "carbon.operational_location_kgco2e": of_known(
+            impact.operational_kgco2e, facility, x.get("grid_gco2e_per_kwh")
+        ),
+        "carbon.operational_market_kgco2e": of_known(
+            impact.operational_kgco2e, facility, x.get("market_gco2e_per_kwh")
+        ),
+        "carbon.embodied_kgco2e": of_known(
+            impact.embodied_kgco2e,
+            held_h,
+            of_known(lambda card, host: card + host, x.get("embodied_card_kgco2e"), x.get("embodied_host_kgco2e")),
+            x.get("lifetime_years"),
+            x.get("lifetime_use"),
+        ),
+        "water_on_site_l": on_site,
+        "water_off_site_l": off_site,
+        "water_l": of_known(lambda a, b: a + b, on_site, off_site),
+        "cost_usd": electricity if rent is None else rent,
+        "energy_cost_usd": electricity,
+    }
+
+
+def _development(x: Mapping[str, Number], energy: Values, time: Values) -> Values:
+    """The project around the run: the run times its multiplier, never part of the run's own figures."""
+    m = x.get("development_multiplier")
+    location = of_known(impact.operational_kgco2e, energy["energy.facility_kwh"], x.get("grid_gco2e_per_kwh"))
+    times = lambda a, b: a * b  # noqa: E731 - named where it is used twice
+    return {
+        "development.multiplier": m,
+        "development.facility_kwh": of_known(times, energy["energy.facility_kwh"], m),
+        "development.operational_location_kgco2e": of_known(times, location, m),
+    }
