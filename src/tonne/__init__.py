@@ -6,7 +6,8 @@ The public names are loaded when they are first used, so that `import tonne` cos
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # as in typing, whose import would cost more than all of this file; type checkers read it as true
 
 if TYPE_CHECKING:
     from tonne.account import Account as Account
