@@ -48,7 +48,6 @@ class Names:
     words: dict[str, frozenset[str]]
 
 
-@cache
 def words_of(name: str) -> tuple[str, ...]:
     """The words of a name in lower case, without accents."""
     if not name.isascii():
@@ -73,8 +72,9 @@ def names_of(rows: Iterable[tuple[str, Sequence[str]]]) -> Names:
     for row_id, names in rows:
         own: set[str] = set()
         for name in (row_id, *names):
-            own.update(words_of(name))
-            for key in {squashed(name), without_maker(name)} - {""}:
+            parts = words_of(name)
+            own.update(parts)
+            for key in {"".join(parts), "".join(w for w in parts if w not in MAKERS)} - {""}:
                 ids = exact.setdefault(key, [])
                 if row_id not in ids:
                     ids.append(row_id)

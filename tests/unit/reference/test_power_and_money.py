@@ -11,6 +11,7 @@ from tonne.reference.browse import TABLES_OF, rows
 from tonne.reference.embodied import embodied_for, host_server_embodied, lifetime_years, utilisation_fraction
 from tonne.reference.power import power_family
 from tonne.reference.prices import accelerator_hour_price, electricity_price
+from tonne.reference.sources import source, source_keys_at
 from tonne.reference.table import table
 
 H100 = "nvidia-h100-sxm5-80gb"
@@ -125,3 +126,11 @@ def test_browsing_errors_list_what_is_known():
         rows("planets")
     with pytest.raises(UnknownReferenceError, match="Close"):
         rows("accelerators", "H1000X")
+
+
+def test_sources_by_key_and_by_address():
+    assert source("patterson2021carbon").url == "https://arxiv.org/abs/2104.10350"
+    assert source_keys_at("https://arxiv.org/abs/2104.10350") == {"patterson2021carbon"}
+    assert source_keys_at("https://example.org") == frozenset()
+    with pytest.raises(UnknownReferenceError, match="nobody2020"):
+        source("nobody2020")
