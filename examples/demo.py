@@ -19,6 +19,7 @@ from tonne.report.charts import Comparison, comparison_chart, save
 HERE = Path(__file__).resolve().parent
 OUTPUT = HERE.parent / "build" / "demo"
 KWH_PER_MWH = 1000.0
+KG_PER_T = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class Published:
     basis: str
     co2e_t: float | None
     source: str
+    remark: str
 
 
 def published_runs() -> list[Published]:
@@ -48,6 +50,7 @@ def published_runs() -> list[Published]:
                 basis=row["power_basis"],
                 co2e_t=float(row["co2e_t"]) if row["co2e_t"] else None,
                 source=f"{row['source']}, {row['locator']}",
+                remark=row["remark"],
             )
             for row in csv.DictReader(file)
         ]
@@ -80,18 +83,19 @@ def beside(estimate: tonne.Estimate | None, published: float | None, show: Calla
 
 
 def print_run(run: Published, forecast: tonne.Forecast) -> None:
-    """Hours always; energy and CO2e where they were published."""
+    """Hours always; energy and CO2e at the published boundary, where they were published."""
     account = forecast.account
     print(f"\n{run.model}  ({run.source})")
-    print(f"  chip-hours          {beside(account.accelerator_hours, run.chip_hours, numbers.short)}")
+    print(f"  {'chip-hours':<24}{beside(account.accelerator_hours, run.chip_hours, numbers.short)}")
+    energy = energy_at(account.energy, run.boundary)
     if run.energy_mwh is not None:
-        label = f"MWh, {run.boundary}"
-        energy = energy_at(account.energy, run.boundary)
-        remark = "" if run.basis == "metered" else f"  (published by {run.basis}: hours x rated power)"
-        print(f"  {label:<19} {beside(energy, run.energy_mwh, numbers.rounded)}{remark}")
-    if account.carbon.operational_location_kgco2e is not None:
-        tonnes = scaled(account.carbon.operational_location_kgco2e, 1e-3)
-        print(f"  {'t CO2e, facility':<19} {beside(tonnes, run.co2e_t, numbers.rounded)}")
+        print(f"  {'MWh, ' + run.boundary:<24}{beside(energy, run.energy_mwh, numbers.rounded)}")
+    whole, carbon = account.energy.facility_kwh, account.carbon.operational_location_kgco2e
+    if None not in (run.co2e_t, energy, whole, carbon):
+        tonnes = scaled(carbon, energy.value * KWH_PER_MWH / whole.value / KG_PER_T)
+        print(f"  {'t CO2e, ' + run.boundary:<24}{beside(tonnes, run.co2e_t, numbers.rounded)}")
+    if run.remark:
+        print(f"  {'remark':<24}{run.remark}")
 
 
 def print_whole(forecast: tonne.Forecast) -> None:
@@ -101,7 +105,7 @@ def print_whole(forecast: tonne.Forecast) -> None:
     if counts is None or energy is None or carbon is None or cost is None:
         return
     print(
-        f"  in one line         {numbers.short(counts.parameters)} parameters, {counts.training_flop:.3g} FLOP, "
+        f"  {'whole facility':<24}{numbers.short(counts.parameters)} parameters, {counts.training_flop:.3g} FLOP, "
         f"{numbers.rounded(energy.value / KWH_PER_MWH)} MWh, {numbers.rounded(carbon.value / 1e3)} t CO2e, "
         f"{numbers.rounded(cost.value / 1e6)} million USD"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,8 @@ def _panel(alt: Any, axis: str, comparisons: Sequence[Comparison]) -> Any:  # no
         scale=alt.Scale(domain=["forecast", "published"], range=["circle", "diamond"]),
         legend=alt.Legend(orient="top"),
     )
-    x_axis = alt.Axis(format="~s", tickCount=8)
+    decades = _decades([number for record in records for number in (record["low"], record["high"])])
+    x_axis = alt.Axis(values=decades, format="~s" if decades[0] >= 1 else ",~r")
     bars = (
         alt.Chart(alt.Data(values=records))
         .mark_rule(strokeWidth=7, opacity=0.35, color=FORECAST, strokeCap="round")
@@ -96,6 +98,12 @@ def _panel(alt: Any, axis: str, comparisons: Sequence[Comparison]) -> Any:  # no
         .encode(x=alt.X("value:Q", scale=scale, title=axis, axis=x_axis), y=y, color=colour, shape=shape)
     )
     return (bars + dots).properties(width=PANEL_WIDTH, height=ROW_HEIGHT * len(order))
+
+
+def _decades(values: Sequence[Any]) -> list[float]:
+    """Powers of ten that span the values: the grid lines of a logarithmic axis."""
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    return [float(f"1e{exponent}") for exponent in range(first, last + 1)]
 
 
 def _altair() -> Any:  # noqa: ANN401 - a module

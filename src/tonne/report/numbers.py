@@ -13,7 +13,7 @@ VOLUME_L = ((1e6, "ML"), (1e3, "m3"), (1.0, "L"))
 TIME_S = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 MONEY_USD = ((1e6, "M USD"), (1e3, "k USD"), (1.0, "USD"))
 WORK_FLOP = ((1.0, "FLOP"),)
-HOURS = ((1e6, "M accelerator-hours"), (1e3, "k accelerator-hours"), (1.0, "accelerator-hours"))
+HOURS = ((1e6, "M h"), (1e3, "k h"), (1.0, "h"))
 SIZE_BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (1.0, "B"))
 COUNT = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
