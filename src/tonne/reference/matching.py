@@ -16,7 +16,7 @@ from tonne.errors import UnknownReferenceError
 from tonne.reference.table import table
 
 T = TypeVar("T")
-SEPARATORS = re.compile(r"[^\w+#.]+|_+")
+SEPARATORS = re.compile(r"[^\w+#]+|_+")
 MAKERS = {"nvidia", "tesla", "geforce", "amd", "instinct", "google", "intel", "habana", "huawei", "the", "of", "and"}
 SHOWN_CANDIDATES = 12
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tonne.errors import UnknownReferenceError
 from tonne.reference.accelerators import accelerator
@@ -30,6 +32,8 @@ from tonne.reference.regions import region
         ("tpu V4", "google-tpu-v4", "exact"),
         ("H100 SXM5", "nvidia-h100-sxm5-80gb", "words"),
         ("MI300X", "amd-mi300x", "exact"),
+        ("NVIDIA H200-SXM5-141GB", "nvidia-h200-sxm-141gb", "alias"),
+        ("AMD Instinct MI300X 192GB HBM3", "amd-mi300x", "alias"),
     ],
 )
 def test_accelerators_by_the_names_people_and_drivers_use(query, expected, how):
@@ -172,6 +176,7 @@ def test_every_id_is_found_by_itself():
 def test_nodes():
     assert node("DGX H100").record.accelerators == 8
     assert "dgx-h100" in [record.id for record in nodes_with("nvidia-h100-sxm5-80gb")]
+    assert node("p5.48xlarge").record.id == "aws-p5-48xlarge"
     assert nodes_with("nothing") == ()
 
 
@@ -190,3 +195,12 @@ def test_all_intervals_hold_their_value():
             record = grid(row["zone"], accounting).record
             assert record.low <= record.gco2e_per_kwh <= record.high
             assert math.isfinite(record.high)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_found_or_refused_in_one_way(text):
+    for look_up in (accelerator, grid, region, node):
+        try:
+            look_up(text)
+        except UnknownReferenceError as error:
+            assert len(str(error)) < 2000
