@@ -29,6 +29,13 @@ class Data(Section):
     source_length: int | None = Field(default=None, ge=1)
     target_length: int | None = Field(default=None, ge=1)
 
+    @field_validator("tokens")
+    @classmethod
+    def _whole(cls, tokens: float) -> float:
+        if tokens < 1:
+            raise DescriptionError("there is less than one token. Give the number of tokens, e.g. 300e9.")
+        return float(round(tokens))
+
 
 class Training(Section):
     """How the model is trained."""

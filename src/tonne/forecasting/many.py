@@ -103,7 +103,7 @@ def _group(
     alone = forecast(first, calibration)
     shadow = first
     for name, array in numbers.items():
-        shadow = _with(shadow, name.split("."), array)
+        shadow = _with(shadow, name.split("."), array.round() if name == "data.tokens" else array)
     try:
         given = inputs_of(shadow.model_copy(update={"parallelism": None}), calibration)
     except TonneError as error:

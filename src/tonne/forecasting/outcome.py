@@ -38,7 +38,8 @@ def _capped(x: Mapping[str, Number]) -> tuple[Number | None, Number]:
     if power_w is None or "power_cap_w" not in x:
         return power_w, 1.0
     capped_w = power_cap.smaller(power_w, x["power_cap_w"])
-    return capped_w, power_cap.slow_down(power_w, capped_w, x["board_power_limit_w"])
+    slower = power_cap.slow_down(power_w, capped_w, x["board_power_limit_w"])
+    return capped_w, slower * x["cap_slow_down_error"]
 
 
 def _time(x: Mapping[str, Number]) -> Values:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LOST_TIME_POWER = Estimate(
     value=0.6, low=0.25, high=1.0, basis=Basis.ASSUMED, sources=("default: between idle (0.17) and repeated steps (1)",)
 )
+CAP_ERROR = Estimate(
+    value=1.0, low=0.92, high=1.08, basis=Basis.MODELLED, sources=("error of the cap's slow-down, one GPU left out",)
+)
 ACCELERATORS_PER_EMBODIED_SERVER = 8  # the published server is one for eight
 
 
@@ -101,6 +104,7 @@ def _add_cap(plan: TrainingPlan, found: Collected) -> None:
         raise DescriptionError(f"the board limit of {record.id} is not in the tables: leave power_cap_w out.")
     found.factors["power_cap_w"] = Estimate.exact(cap)
     found.factors["board_power_limit_w"] = Estimate.exact(limit, Basis.PUBLISHED, record.source)
+    found.factors["cap_slow_down_error"] = CAP_ERROR
     least = STATIC_SHARE * limit * 1.1
     smallest = cap if isinstance(cap, int | float) else cap.min()
     if smallest < least:
