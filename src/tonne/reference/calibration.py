@@ -7,14 +7,14 @@ an accelerator whose family has no rows takes the pooled ones, which are wider a
 from __future__ import annotations
 
 import csv
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from tonne.errors import UnknownReferenceError
-from tonne.estimate import Z_90, Basis, Estimate
+from tonne.estimate import Basis, Estimate
 
 POOLED = "*"
 STEP, GOODPUT = "achieved_peak_fraction", "goodput"
@@ -30,9 +30,6 @@ _FAMILY_OF_PART = {
     "gaudi1": "Gaudi 1", "gaudi2": "Gaudi 2", "gaudi3": "Gaudi 3",
     "mi250": "MI200", "mi250x": "MI200", "mi210": "MI200", "mi300x": "MI300", "mi325x": "MI300", "mi300a": "MI300",
 }  # fmt: skip
-MAXIMUM_GOODPUT = 1.0
-SHRINKAGE_ROWS = 4.0  # rows at which a family counts as much as the pool; between 2 and 8 nothing moves by 3 %
-LEAST_LOG_SPREAD = 0.05  # no run is planned more exactly than this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +93,8 @@ class Calibration:
         """
         return self._found(GOODPUT, family_of(accelerator_id), POOLED, kind)
 
-    def with_goodput(self, goodput: Mapping[str, Estimate]) -> Calibration:
-        """The same calibration with goodput by family (and `*`) put in place of its own."""
+    def with_goodput(self, goodput: Mapping[tuple[str, str], Estimate]) -> Calibration:
+        """The same calibration with goodput by (family, kind) put in place of its own."""
         kept = [c for c in self.coefficients.values() if c.quantity != GOODPUT]
         return Calibration.of(kept + goodput_coefficients(goodput, {}))
 
@@ -120,81 +117,19 @@ def family_of(accelerator_id: str) -> str:
     """Chip generation of an accelerator id; `*` where none is fitted for it."""
     words = accelerator_id.lower()
     parts = words.split("-")
-    pairs = {"-".join(pair) for pair in zip(parts, parts[1:], strict=False)} | set(parts)
+    pairs = {"-".join(pair) for pair in itertools.pairwise(parts)} | set(parts)
     fitting = [part for part in _FAMILY_OF_PART if part in pairs]
     return _FAMILY_OF_PART[max(fitting, key=len)] if fitting else POOLED
 
 
-def quantile(values: Sequence[float], share: float) -> float:
-    """Quantile of some values, linear between neighbours."""
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
-
-
-def side_spreads(residuals: Sequence[float]) -> tuple[float, float]:
-    """Standard deviation below and above the centre, each from the residuals on its side.
-
-    Equation: s_low^2 = mean(e^2 | e < 0), s_high^2 = mean(e^2 | e > 0).
-    """
-    below, above = [e for e in residuals if e < 0], [e for e in residuals if e > 0]
-    return tuple(math.sqrt(sum(e * e for e in side) / len(side)) if side else 0.0 for side in (below, above))  # type: ignore[return-value]
-
-
-def goodput_from(
-    ratios_by_family: Mapping[str, Sequence[float]], step_log_spread: tuple[float, float] = (0.0, 0.0)
-) -> dict[str, Estimate]:
-    """Goodput by family, shrunk to the pooled median, and pooled (`*`), from calendar over step utilisation.
-
-    Equation: ln g_f = (n_f m_f + k m) / (n_f + k), with m_f and m the medians of ln ratio in the family and over all,
-    k = SHRINKAGE_ROWS. Spread: that of ln(ratio / g_f) over all rows, each side of its own, less the spread of step
-    utilisation, which a forecast adds on its own; so that both together are what was seen.
-
-    Args:
-        ratios_by_family: Calendar utilisation over step utilisation of runs, by chip family.
-        step_log_spread: Log standard deviations of step utilisation, below and above.
-
-    Returns:
-        Estimates by family; `*` is the pooled one, widened by the spread between families, and assumed.
-
-    Valid for: at least one ratio; capped at 1, for no calendar holds more steps than fit into it.
-    """
-    logs = {family: [math.log(r) for r in ratios] for family, ratios in ratios_by_family.items() if ratios}
-    pooled = quantile([value for values in logs.values() for value in values], 0.5)
-    centres = {
-        family: (len(values) * quantile(values, 0.5) + SHRINKAGE_ROWS * pooled) / (len(values) + SHRINKAGE_ROWS)
-        for family, values in logs.items()
-    }
-    residuals = [value - centres[family] for family, values in logs.items() for value in values]
-    seen = side_spreads(residuals)
-    low, high = (
-        max(math.sqrt(max(s * s - t * t, 0.0)), LEAST_LOG_SPREAD) for s, t in zip(seen, step_log_spread, strict=True)
-    )
-    between = math.sqrt(sum((centre - pooled) ** 2 for centre in centres.values()) / len(centres))
-    wider = (math.hypot(low, between), math.hypot(high, between))
-    fitted = {family: _capped(centre, (low, high), Basis.MODELLED) for family, centre in centres.items()}
-    return {**fitted, POOLED: _capped(pooled, wider, Basis.ASSUMED)}
-
-
-def _capped(log_centre: float, spreads: tuple[float, float], basis: Basis) -> Estimate:
-    value = min(math.exp(log_centre), MAXIMUM_GOODPUT)
-    low, high = value * math.exp(-Z_90 * spreads[0]), value * math.exp(Z_90 * spreads[1])
-    return Estimate(value=value, low=low, high=min(high, MAXIMUM_GOODPUT), basis=basis, sources=("tonne.calibrate",))
-
-
-def goodput_coefficients(goodput: Mapping[str, Estimate], rows: Mapping[str, int]) -> list[Coefficient]:
-    """Goodput by family as rows of the calibration table."""
+def goodput_coefficients(
+    goodput: Mapping[tuple[str, str], Estimate], runs: Mapping[tuple[str, str], int]
+) -> list[Coefficient]:
+    """Goodput by family and kind as rows of the calibration table, with how many runs stand behind each."""
     return [
-        Coefficient(quantity=GOODPUT, family=f, precision=POOLED, kind=POOLED, estimate=e, rows=rows.get(f, 0))
-        for f, e in goodput.items()
+        Coefficient(quantity=GOODPUT, family=f, precision=POOLED, kind=k, estimate=e, rows=runs.get((f, k), 0))
+        for (f, k), e in goodput.items()
     ]
-
-
-def with_sources(coefficient: Coefficient, sources: tuple[str, ...]) -> Coefficient:
-    """The same coefficient with its sources named."""
-    return replace(coefficient, estimate=replace(coefficient.estimate, sources=sources))
 
 
 @cache
