@@ -47,6 +47,8 @@ def rows(table_name: str, query: str | None = None) -> list[Row]:
     kept = kept or [row for row in every if _holds(row, query)] or [row for row in every if _holds_words(row, query)]
     if not kept:
         raise UnknownReferenceError(_nothing(table_name, query, every))
+    if table_name == "grids":
+        kept.sort(key=lambda row: (row["zone"], row["accounting"], -int(row["year"])))
     return kept
 
 
