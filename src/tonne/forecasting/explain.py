@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tonne.energy import power
+from tonne.forecasting.outcome import outcome
+from tonne.forecasting.single import dependencies
 from tonne.impact import equations as impact
 from tonne.timing import steps
 
@@ -39,12 +41,13 @@ def explain(forecast: Forecast) -> list[dict[str, Any]]:
         A list of {output, value, low, high, unit, equation, inputs, sources}; inputs are those that move it.
     """
     rows = []
+    rests_on = dependencies(outcome, forecast.inputs)
     for output, function in EQUATIONS.items():
         estimate = _at(forecast.account, output)
         if estimate is None:
             continue
-        names = list(forecast.account.uncertainty.get(output, {}))
-        names += [n for n, e in forecast.inputs.items() if n not in names and set(e.sources) & set(estimate.sources)]
+        names = list(forecast.account.uncertainty.get(output, {}))  # those that spread it most come first
+        names += [name for name in rests_on[output] if name not in names]
         rows.append(
             {
                 "output": output,
