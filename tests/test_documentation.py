@@ -1,18 +1,35 @@
-"""What the pages show works: commands, Python blocks, plan files."""
+"""What the pages show is so: commands, Python blocks, plan files, equations, the sample of output.
+
+Equations and output follow the code: TONNE_UPDATE_PAGES=1 rewrites them on the pages (see what changed with git diff).
+"""
 
 from __future__ import annotations
 
+import ast
+import os
 import re
 import shlex
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "tonne"
 PAGES = sorted([*ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+METHOD_PAGES = {  # the files whose equations a page repeats, in the page's order
+    "count.md": ["count/layers.py", "count/conventions.py", "count/memory.py"],
+    "timing.md": ["calibrate/utilisation.py", "reference/calibration.py", "timing/steps.py", "timing/power_cap.py"],
+    "energy.md": ["energy/power.py"],
+    "impact.md": ["impact/equations.py"],
+    "uncertainty.md": ["estimate.py"],
+}
+STAGES = ("calibrate", "count", "energy", "impact", "timing")
+UPDATE = os.environ.get("TONNE_UPDATE_PAGES") == "1"
+SAMPLE = "forecast gpt-3-175b --tokens 300B --accelerators 1024xA100-80GB --grid FR --pue 1.2 --precision bf16"
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -29,16 +46,20 @@ def shown_commands() -> list[str]:
     return sorted({line.removeprefix("$ ") for line in lines if line.startswith("$ tonne ")})
 
 
+def output_of(*arguments: str) -> str:
+    """What `tonne` prints on standard output."""
+    code = "from tonne.cli.main import run; run()"
+    command = [sys.executable, "-c", code, *arguments]
+    environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", shown_commands())
 def test_shown_command_runs(command):
-    words = shlex.split(command, comments=True)
-    code = "from tonne.cli.main import run; run()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+    assert output_of(*shlex.split(command, comments=True)[1:])
 
 
 @pytest.mark.parametrize(("page", "block"), blocks("python"))
@@ -55,3 +76,55 @@ def test_shown_plan_is_a_plan(page, block):
     plan = tonne.TrainingPlan.model_validate(tomllib.loads(block))
     assert plan.architecture is not None, page
     assert plan.architecture.layers == 96  # GPT-3 175B, Brown et al. 2020, table 2.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_sample_of_output_is_what_the_command_prints(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    printed = "\n".join(line.rstrip() for line in output_of(*SAMPLE.split()).rstrip().splitlines())
+    block = f"```console\n$ tonne {SAMPLE}\n{printed}\n```"
+    pattern = r"(<!-- output: begin -->\n).*?(\n?<!-- output: end -->)"
+    expected = re.sub(pattern, lambda found: f"{found[1]}{block}\n<!-- output: end -->", text, flags=re.DOTALL)
+    if UPDATE:
+        (ROOT / page).write_text(expected, encoding="utf-8")
+    assert UPDATE or text == expected, "the sample is out of date: TONNE_UPDATE_PAGES=1 rewrites it"
+
+
+def equations_of(path: Path) -> list[tuple[str, str]]:
+    """Name and equation of each public function that has one, in the order of the file."""
+    found: list[tuple[str, str]] = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            match = re.search(
+                r"^Equation: (.+?)(?=\n\s*\n|\Z)", ast.get_docstring(node) or "", re.MULTILINE | re.DOTALL
+            )
+            if match:
+                found.append((node.name, " ".join(match.group(1).split())))
+    return found
+
+
+def test_every_stage_with_equations_is_on_a_page():
+    on_pages = {file for files in METHOD_PAGES.values() for file in files}
+    files = [path for stage in STAGES for path in sorted((SOURCE / stage).glob("*.py"))]
+    assert {path.relative_to(SOURCE).as_posix() for path in files if equations_of(path)} <= on_pages
+
+
+@pytest.mark.parametrize("page", METHOD_PAGES)
+def test_method_page_gives_the_equations_of_the_code_in_their_order(page):
+    path, heading = ROOT / "docs" / "method" / page, "## Equations\n"
+    text = path.read_text(encoding="utf-8")
+    sections = [section_of(file, alone=len(METHOD_PAGES[page]) == 1) for file in METHOD_PAGES[page]]
+    expected = text.split(heading)[0] + heading + "".join(sections)
+    if UPDATE:
+        path.write_text(expected, encoding="utf-8")
+    assert UPDATE or text == expected, "the equations are out of date: TONNE_UPDATE_PAGES=1 rewrites them"
+
+
+def section_of(file: str, *, alone: bool) -> str:
+    """The equations of one file as Markdown."""
+    text = "" if alone else f"\n### `{file}`\n"
+    for name, equation in equations_of(SOURCE / file):
+        lines = textwrap.wrap(equation, 106, break_long_words=False, break_on_hyphens=False)
+        text += f"\n```text\n{name}\n{textwrap.indent(chr(10).join(lines), '    ')}\n```\n"
+    return text
