@@ -22,12 +22,12 @@ SOURCE = ROOT / "src" / "tonne"
 PAGES = sorted([*ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 METHOD_PAGES = {  # the files whose equations a page repeats, in the page's order
     "count.md": ["count/layers.py", "count/conventions.py", "count/memory.py"],
-    "timing.md": ["calibrate/utilisation.py", "reference/calibration.py", "timing/steps.py", "timing/power_cap.py"],
+    "timing.md": ["calibrate/utilisation.py", "reference/goodput.py", "timing/steps.py", "timing/power_cap.py"],
     "energy.md": ["energy/power.py"],
     "impact.md": ["impact/equations.py"],
     "uncertainty.md": ["estimate.py"],
 }
-STAGES = ("calibrate", "count", "energy", "impact", "timing")
+STAGES = ("calibrate", "count", "energy", "impact", "reference", "timing")
 UPDATE = os.environ.get("TONNE_UPDATE_PAGES") == "1"
 SAMPLE = "forecast gpt-3-175b --tokens 300B --accelerators 1024xA100-80GB --grid FR --pue 1.2 --precision bf16"
 
@@ -123,7 +123,7 @@ def test_method_page_gives_the_equations_of_the_code_in_their_order(page):
 
 def section_of(file: str, *, alone: bool) -> str:
     """The equations of one file as Markdown."""
-    text = "" if alone else f"\n### `{file}`\n"
+    text = "" if alone or not equations_of(SOURCE / file) else f"\n### `{file}`\n"
     for name, equation in equations_of(SOURCE / file):
         lines = textwrap.wrap(equation, 106, break_long_words=False, break_on_hyphens=False)
         text += f"\n```text\n{name}\n{textwrap.indent(chr(10).join(lines), '    ')}\n```\n"
