@@ -59,7 +59,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of
 @app.command()
 def forecast(
     plan: Annotated[
-        str | None, typer.Argument(metavar="[PLAN_OR_MODEL]", help="A plan file (TOML), or a model such as gpt-3-175b.")
+        str | None, typer.Argument(metavar="PLAN_OR_MODEL", help="A plan file (TOML), or a model such as gpt-3-175b.")
     ] = None,
     tokens: Annotated[str | None, typer.Option(help="Tokens trained on, e.g. 300B.")] = None,
     accelerators: Annotated[str | None, typer.Option(help="How many of which, e.g. 1024xA100-80GB.")] = None,

@@ -10,9 +10,22 @@ from tonne.reference import DATA_VERSION
 from tonne.reference.browse import rows
 from tonne.report.document import SCHEMA_VERSION
 
-NARROW_TERMINAL, WIDEST_CELL = 80, 44
+NARROW_TERMINAL, WIDEST_CELL, NARROWEST_SOURCE = 80, 32, 24
 FEW = 3  # so many rows are shown whole, field by field
 LAST = ("year", "basis", "licence", "source")
+MAIN = {  # what to show of a row where not all fits
+    "accelerators": ("id", "bf16_tflop_per_s", "memory_gb", "board_power_limit_w"),
+    "nodes": ("id", "accelerators", "accelerator_id", "max_system_power_w"),
+    "cpus": ("vendor", "model", "cores", "tdp_w"),
+    "grids": ("zone", "name_en", "gco2e_per_kwh", "accounting", "boundary", "gas"),
+    "regions": ("provider", "region", "location", "grid_zone", "pue"),
+    "embodied": ("accelerator_id", "key", "id", "item", "kgco2e", "value", "unit", "per_unit"),
+    "architectures": ("id", "kind", "parameters_published", "tokens_trained"),
+    "prices": ("kind", "key", "date", "value", "unit"),
+    "power": ("family", "fraction_value", "host_w", "network_w", "whole_server_w", "accelerator_id", "watts"),
+    "sources": ("key", "title"),
+    "pue": ("provider", "site", "pue", "wue_l_per_kwh"),
+}
 
 
 def run(table: str, query: str | None, *, as_json: bool = False) -> None:
@@ -30,7 +43,7 @@ def run(table: str, query: str | None, *, as_json: bool = False) -> None:
     elif len(found) <= FEW:
         print("\n\n".join(_record(row) for row in found))
     else:
-        print("\n".join(_table(found)))
+        print("\n".join(_table(found, MAIN.get(table, ()))))
         print(f"{len(found)} rows; a query that means {FEW} or fewer shows all their fields.", file=sys.stderr)
 
 
@@ -41,23 +54,18 @@ def _record(row: dict[str, str]) -> str:
     return "\n".join(f"{key:<{width}}  {value}" for key, value in filled.items())
 
 
-def _table(found: list[dict[str, str]]) -> list[str]:
-    """The first columns that fit into the terminal, and those that say where a row is from."""
-    last = [name for name in LAST if name in found[0]]
-    first = [name for name in found[0] if name not in last and any(row.get(name) for row in found)]
-    widths = {
-        name: min(max(len(name), *(len(row.get(name, "")) for row in found)), WIDEST_CELL) for name in first + last
-    }
-    room = max(shutil.get_terminal_size().columns, NARROW_TERMINAL) - sum(widths[name] + 2 for name in last)
-    shown: list[str] = []
-    for name in first:
-        room -= widths[name] + 2
-        if room < 0 and shown:
-            break
-        shown.append(name)
-    columns = shown + last
+def _table(found: list[dict[str, str]], main: tuple[str, ...]) -> list[str]:
+    """The main columns, and those that say where a row is from; the source takes what room is left."""
+    names = list(dict.fromkeys(name for row in found for name in row))
+    columns = [
+        name for name in (*(main or (n for n in names if n not in LAST)), *LAST) if any(row.get(name) for row in found)
+    ]
+    widths = {name: max(len(name), *(len(row.get(name, "")) for row in found)) for name in columns}
+    widths = {name: min(width, WIDEST_CELL) for name, width in widths.items()}
+    room = max(shutil.get_terminal_size().columns, NARROW_TERMINAL)
+    widths[columns[-1]] = max(room - sum(widths[name] + 2 for name in columns[:-1]), NARROWEST_SOURCE)
     lines = [{name: name for name in columns}, *found]
-    return ["  ".join(f"{_cut(line.get(n, ''), widths[n]):<{widths[n]}}" for n in columns).rstrip() for line in lines]
+    return ["  ".join(f"{_cut(row.get(n, ''), widths[n]):<{widths[n]}}" for n in columns).rstrip() for row in lines]
 
 
 def _cut(text: str, width: int) -> str:

@@ -89,7 +89,7 @@ def _panel(alt: Any, axis: str, comparisons: Sequence[Comparison]) -> Any:  # no
     x_axis = alt.Axis(values=decades, format="~s" if decades[0] >= 1 else ",~r")
     bars = (
         alt.Chart(alt.Data(values=records))
-        .mark_rule(strokeWidth=7, opacity=0.35, color=FORECAST, strokeCap="round")
+        .mark_rule(strokeWidth=7, opacity=0.35, color=FORECAST)
         .encode(x=alt.X("low:Q", scale=scale, title=axis, axis=x_axis), x2="high:Q", y=y)
     )
     dots = (

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tonne.describe.plan import TrainingPlan
+from tonne.describe.quantity import Quantity
 from tonne.errors import TonneError
 from tonne.forecasting import Forecast
 from tonne.forecasting import forecast as forecast_of
 
 CLEANER_GRIDS = ("FR", "SE")  # large grids of low carbon intensity in both bases; cloud regions of all providers
 CAP_SHARE = 0.8  # of the board's limit
+BUILDING = ("pue", "wue_l_per_kwh")  # what a move to another grid keeps
 WORTH_SAYING = 0.01  # a change smaller than this is left out
 
 
@@ -36,7 +38,7 @@ def levers(forecast: Forecast) -> tuple[Lever, ...]:
 def _places(forecast: Forecast) -> list[Lever | None]:
     if forecast.account.carbon.operational_location_kgco2e is None:
         return []
-    changed = [_lever(forecast, f"--grid {zone}", _moved_to(forecast.plan, zone)) for zone in CLEANER_GRIDS]
+    changed = [_lever(forecast, f"--grid {zone}", _moved_to(forecast, zone)) for zone in CLEANER_GRIDS]
     return [lever for lever in changed if lever is not None and (lever.carbon_change or 0.0) < -WORTH_SAYING]
 
 
@@ -55,8 +57,14 @@ def _limit_w(plan: TrainingPlan) -> float | None:
     return plan.cluster.record.board_power_limit_w
 
 
-def _moved_to(plan: TrainingPlan, zone: str) -> Callable[[], TrainingPlan]:
-    return lambda: _with(plan, "site", grid=zone, region=None, grid_gco2e_per_kwh=None)
+def _moved_to(forecast: Forecast, zone: str) -> Callable[[], TrainingPlan]:
+    """The plan on another grid, in a building of the same PUE and water use."""
+    building = {
+        name: Quantity(value=e.value, low=e.low, high=e.high, source="; ".join(e.sources))
+        for name, e in forecast.inputs.items()
+        if name in BUILDING
+    }
+    return lambda: _with(forecast.plan, "site", grid=zone, region=None, grid_gco2e_per_kwh=None, **building)
 
 
 def _with(plan: TrainingPlan, section: str, **fields: Any) -> TrainingPlan:  # noqa: ANN401 - fields of a section

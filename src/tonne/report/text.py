@@ -37,6 +37,9 @@ INPUT_WORDS = {
 }
 
 
+UNITS = {"kwh": "kWh", "kgco2e": "kg CO2e", "l": "L", "usd": "USD", "hours": "h"}
+
+
 def lines(forecast: Forecast, *, with_levers: bool = True) -> list[str]:
     """The whole answer: header, outputs, levers, what is left out, notes."""
     found = levers(forecast) if with_levers else ()
@@ -108,9 +111,11 @@ def _grid_text(forecast: Forecast) -> str:
     intensity = forecast.inputs.get("grid_gco2e_per_kwh")
     if intensity is None or forecast.account.carbon.operational_location_kgco2e is None:
         return ""
-    basis = "" if forecast.plan.site.grid_gco2e_per_kwh is not None else f", {forecast.plan.site.grid_basis}"
-    source = intensity.sources[0] if intensity.sources else intensity.basis.value
-    return f"; {rounded(intensity.value)} g/kWh{basis} ({source})"
+    text = f"; {rounded(intensity.value)} g/kWh"
+    if forecast.plan.site.grid_gco2e_per_kwh is not None:
+        return f"{text} as given"
+    year = intensity.sources[0].rpartition(", ")[2] if intensity.sources else ""
+    return f"{text}, {forecast.plan.site.grid_basis}, {year}".rstrip(", ")
 
 
 def _driver(account: Account, path: str) -> str:
@@ -170,7 +175,7 @@ def explanation_lines(steps: Sequence[dict[str, object]]) -> list[str]:
     text: list[str] = []
     for step in steps:
         inputs, sources = step.get("inputs"), step.get("sources")
-        text.append(f"{step['output']} = {_plain_value(step.get('value'))} {step.get('unit') or ''}".rstrip())
+        text.append(f"{step['output']} = {_with_interval(step)} {UNITS.get(str(step.get('unit')), step.get('unit'))}")
         text.append(f"    {step.get('equation')}")
         if isinstance(inputs, dict):
             text += [f"    {name} = {_plain_value(value)}" for name, value in inputs.items()]
@@ -181,11 +186,18 @@ def explanation_lines(steps: Sequence[dict[str, object]]) -> list[str]:
     return text
 
 
+def _with_interval(step: dict[str, object]) -> str:
+    """The value of a step with its interval, where it has one."""
+    value, low, high = step.get("value"), step.get("low"), step.get("high")
+    if low is None or low == high:
+        return _plain_value(value)
+    return f"{_plain_value(value)} [{_plain_value(low)}, {_plain_value(high)}]"
+
+
 def _plain_value(value: object) -> str:
     if isinstance(value, Estimate):
-        return f"{rounded(value.value, 4)} [{rounded(value.low, 3)}, {rounded(value.high, 3)}], {value.basis.value}"
-    if isinstance(value, dict) and "value" in value:
-        return f"{rounded(value['value'], 4)} [{rounded(value['low'], 3)}, {rounded(value['high'], 3)}]"
+        interval = "" if value.is_exact else f" [{rounded(value.low, 3)}, {rounded(value.high, 3)}]"
+        return f"{rounded(value.value, 4)}{interval}, {value.basis.value}"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return rounded(float(value), 4)
     return "unknown" if value is None else str(value)
