@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, model_validator
 
 from tonne.describe.presets import preset_fields, preset_ids
 from tonne.describe.section import Section
@@ -147,30 +147,18 @@ class Architecture(Section):
         """Ids that ``preset`` takes."""
         return preset_ids()
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _fill_in(cls, given: Any) -> Any:  # noqa: ANN401
-        """Numbers for the fields left out. What is not a mapping, or not a number, is left for pydantic to refuse."""
+    def _fill_in(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
+        """Numbers for the fields left out, which still count as left out: a changed width changes them too."""
         if not isinstance(given, dict):
-            return given
+            return handler(given)
         preset = given.get("preset")
         start = {} if preset is None else _preset_or_error(preset)
         fields = start | {name: value for name, value in given.items() if value is not None and name != "preset"}
-        if isinstance(fields.get("bias"), str):
-            fields["bias"] = (fields["bias"],)
-        _refuse_zeros(fields)
-        fields.setdefault("norm_position", "pre" if fields.get("kind") == "decoder" else "post")
-        fields.setdefault("norm_bias", fields.get("norm", "layer") == "layer" and fields.get("norm_weight", True))
-        fields.setdefault("final_norm", fields["norm_position"] != "post")
-        if _numbers(fields, "width", "heads"):
-            fields.setdefault("kv_heads", fields["heads"])
-            fields.setdefault("feed_forward_width", PLAIN_FEED_FORWARD_RATIO * fields["width"])
-            if "head_width" not in fields:
-                fields["head_width"] = _head_width(fields)
-        experts = fields.get("experts")
-        if isinstance(experts, dict) and not experts.get("width"):
-            fields["experts"] = {**experts, "width": fields.get("feed_forward_width", 0)}
-        return fields
+        made = handler(_filled_in(fields))
+        made.__pydantic_fields_set__.intersection_update(fields)
+        return made
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -194,6 +182,26 @@ class Architecture(Section):
         return self
 
 
+def _filled_in(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields with the defaults that follow from others. What is no number is left for pydantic to refuse."""
+    fields = dict(given)
+    if isinstance(fields.get("bias"), str):
+        fields["bias"] = (fields["bias"],)
+    _refuse_zeros(fields)
+    fields.setdefault("norm_position", "pre" if fields.get("kind") == "decoder" else "post")
+    fields.setdefault("norm_bias", fields.get("norm", "layer") == "layer" and fields.get("norm_weight", True))
+    fields.setdefault("final_norm", fields["norm_position"] != "post")
+    if _numbers(fields, "width", "heads"):
+        fields.setdefault("kv_heads", fields["heads"])
+        fields.setdefault("feed_forward_width", PLAIN_FEED_FORWARD_RATIO * fields["width"])
+        if "head_width" not in fields:
+            fields["head_width"] = _head_width(fields)
+    experts = fields.get("experts")
+    if isinstance(experts, dict) and not experts.get("width"):
+        fields["experts"] = {**experts, "width": fields.get("feed_forward_width", 0)}
+    return fields
+
+
 def _preset_or_error(preset: Any) -> dict[str, Any]:  # noqa: ANN401
     """A preset's fields; in a validator only a ValueError becomes a message with the field's path."""
     try:
@@ -215,9 +223,12 @@ def _refuse_zeros(fields: dict[str, Any]) -> None:
 
 
 def _numbers(fields: dict[str, Any], *names: str) -> bool:
-    """Whether all these fields are there, as positive numbers."""
+    """Whether all these fields are there, as positive whole numbers."""
     values = [fields.get(name) for name in names]
-    return all(isinstance(value, int | float) and not isinstance(value, bool) and value > 0 for value in values)
+    return all(
+        isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer() and value > 0
+        for value in values
+    )
 
 
 def _head_width(fields: dict[str, Any]) -> int:

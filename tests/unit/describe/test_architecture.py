@@ -15,6 +15,17 @@ def test_what_is_left_out_is_filled_in():
     assert (found.norm_position, found.final_norm, found.norm_bias, found.vocabulary) == ("pre", True, True, 0)
 
 
+def test_what_is_filled_in_follows_a_field_that_changes():
+    described = Architecture.model_validate(DECODER).model_dump(exclude_unset=True)
+    assert described == DECODER
+    assert Architecture.model_validate(described | {"width": 128}).head_width == 32
+
+
+def test_a_number_that_is_none_is_refused():
+    with pytest.raises(ValidationError, match="heads"):
+        Architecture.model_validate(DECODER | {"heads": "four"})
+
+
 def test_an_encoder_is_post_norm_like_the_first():
     found = Architecture(kind="encoder", layers=2, width=64, heads=4)
     assert (found.norm_position, found.final_norm) == ("post", False)
@@ -27,6 +38,9 @@ def test_an_encoder_is_post_norm_like_the_first():
         ({"kv_heads": 3}, r"kv_heads=3 does not divide heads=4.*1, 2, 4"),
         ({"experts": {"count": 4, "per_token": 5}}, r"per_token=5 is more than experts.count=4"),
         ({"layers": 0}, r"layers=0 is not a size"),
+        ({"width": float("inf")}, r"width=inf is not a size"),
+        ({"width": 64.5}, r"width=64.5 is not a size"),
+        ({"experts": 5}, "experts"),
         ({"width": -64}, r"width=-64 is not a size"),
         ({"width": float("nan")}, "width"),
         ({"vocabulary": -1}, "vocabulary"),
