@@ -1,7 +1,7 @@
 """FLOP per token that a source's printed TFLOP/s and tokens/s imply, against the convention that it follows.
 
-Rows print both to about three digits, so the median over a source's rows is held to 0.3 %, and each to 2 %. Fine-tuning rows are left
-out: their frozen weights have no gradients, and their sequences are packed.
+Rows print both to two to four digits, so the median over a source's rows is held to 0.3 %, and each row to 3 %.
+Fine-tuning rows are left out: frozen weights have no gradients, and sequences are packed.
 """
 
 from __future__ import annotations
@@ -62,4 +62,4 @@ def test_printed_rates_follow_the_convention(source, convention, fields, least):
     found = list(ratios(source, convention, **fields))
     assert len(found) >= least
     assert median(found) == pytest.approx(1, abs=0.003)
-    assert found == pytest.approx([1] * len(found), abs=0.02)
+    assert found == pytest.approx([1] * len(found), abs=0.03)
