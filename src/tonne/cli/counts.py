@@ -51,7 +51,7 @@ def architecture_of(model: str) -> Architecture:
         if found is None:
             raise DescriptionError(f"{path} has no [architecture]. Add one, e.g. preset = 'gpt-3-175b'.")
         return found
-    if path.suffix != ".json" and not path.exists():
+    if model.lower() in Architecture.preset_ids() or (path.suffix != ".json" and not path.exists()):
         return Architecture.preset(model)
     if find_spec("tonne.describe.huggingface") is None:
         raise DescriptionError(
