@@ -18,6 +18,6 @@ TABLE = "architectures.csv"
 def architecture_rows() -> Mapping[str, Mapping[str, str]]:
     """Every row of the table by its id, in the table's order; an empty cell is an empty string."""
     table = files("tonne.reference").joinpath("tables", TABLE)
-    with table.open(encoding="utf-8", newline="") as lines:
+    with table.open(encoding="utf-8") as lines:
         rows = {row["id"]: MappingProxyType(row) for row in csv.DictReader(lines)}
     return MappingProxyType(rows)
