@@ -91,7 +91,7 @@ def print_run(run: Published, forecast: tonne.Forecast) -> None:
     if run.energy_mwh is not None:
         print(f"  {'MWh, ' + run.boundary:<24}{beside(energy, run.energy_mwh, numbers.rounded)}")
     whole, carbon = account.energy.facility_kwh, account.carbon.operational_location_kgco2e
-    if None not in (run.co2e_t, energy, whole, carbon):
+    if energy is not None and whole is not None and carbon is not None:
         tonnes = scaled(carbon, energy.value * KWH_PER_MWH / whole.value / KG_PER_T)
         print(f"  {'t CO2e, ' + run.boundary:<24}{beside(tonnes, run.co2e_t, numbers.rounded)}")
     if run.remark:
