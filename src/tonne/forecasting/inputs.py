@@ -15,6 +15,7 @@ from tonne.reference.calibration import Calibration
 
 TERA = 1e12
 DEFAULT_SEQUENCE_LENGTH = 2048
+ENCODER_LENGTH = 512  # T5 and BERT
 PEAK_FALLBACKS = {
     "fp32": ("fp32",),
     "tf32": ("tf32", "fp32"),
@@ -76,7 +77,7 @@ def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
     return Inputs(
         factors=found.factors,
         counts=counts,
-        memory=_memory(plan),
+        memory=_memory(plan, counts),
         notes=tuple(dict.fromkeys(found.notes)),
         left_out=tuple(found.left_out),
     )
@@ -98,11 +99,14 @@ def sequence_lengths(plan: TrainingPlan) -> tuple[Number, Number | None, Number 
     length = data.sequence_length
     if a.kind == "encoder-decoder":
         source = data.source_length if data.source_length is not None else length
-        target = data.target_length if data.target_length is not None else source
-        if source is None or target is None:
-            note = "source_length and target_length are not given: 512 tokens each are assumed."
-            return 1024, 512, 512, note
-        return source + target, source, target, None
+        target = data.target_length
+        if source is None:
+            source, note = ENCODER_LENGTH, f"source_length is not given: {ENCODER_LENGTH} tokens are assumed."
+        else:
+            note = None
+        if target is None and plan.training.objective != "span-corruption":  # its targets follow from its sources
+            target = source
+        return source, source, target, note
     if length is not None:
         return length, None, None, None
     limit = a.max_positions
@@ -125,6 +129,7 @@ def _counts(plan: TrainingPlan, found: Collected) -> Counts:
         objective=plan.training.objective,
         recomputation=plan.training.recomputation,
         masked_fraction=plan.training.masked_fraction,
+        flash_attention=plan.software.flash_attention,
     )
 
 
@@ -156,19 +161,19 @@ def _add_time(plan: TrainingPlan, counts: Counts | None, calibration: Calibratio
     )
     batch = plan.training.global_batch_sequences
     if batch is not None:
-        steps = plan.data.tokens / (batch * sequence_lengths(plan)[0])
+        steps = plan.data.tokens / (batch * counts.sequence_length)
         found.factors["steps"] = Estimate.exact(steps)
     else:
         found.notes.append("global_batch_sequences is not given: the step time is unknown, the duration is not.")
 
 
-def _memory(plan: TrainingPlan) -> Memory | None:
+def _memory(plan: TrainingPlan, counts: Counts | None) -> Memory | None:
     p = plan.parallelism
-    if plan.architecture is None or plan.data is None or p is None:
+    if plan.architecture is None or counts is None or p is None:
         return None
     return memory_per_accelerator(
         plan.architecture,
-        sequence_length=sequence_lengths(plan)[0],
+        sequence_length=counts.sequence_length,
         micro_batch_sequences=plan.training.micro_batch_sequences,
         precision=plan.training.precision,
         recomputation=plan.training.recomputation,
