@@ -26,8 +26,9 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
     "energy.md": ["energy/power.py"],
     "impact.md": ["impact/equations.py"],
     "uncertainty.md": ["estimate.py"],
+    "validation.md": ["validation/peers.py", "validation/statistics.py"],
 }
-STAGES = ("calibrate", "count", "energy", "impact", "reference", "timing")
+STAGES = ("calibrate", "count", "energy", "impact", "reference", "timing", "validation")
 UPDATE = os.environ.get("TONNE_UPDATE_PAGES") == "1"
 SAMPLE = "forecast gpt-3-175b --tokens 300B --accelerators 1024xA100-80GB --grid FR --pue 1.2 --precision bf16"
 
