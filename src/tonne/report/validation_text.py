@@ -55,7 +55,8 @@ def _coverage(gate: Gate) -> str:
 
 def _left_out_number(gate: Gate) -> Iterator[str]:
     if gate.left_out:
-        yield f"{INDENT}{len(gate.left_out)} rows left out; --rows lists them with the reason"
+        number = len(gate.left_out)
+        yield f"{INDENT}left out: {number} {'row' if number == 1 else 'rows'}; --rows gives the reasons"
 
 
 def _rows(gate: Gate) -> Iterator[str]:

@@ -33,7 +33,7 @@ def test_gate_shows_ours_and_the_simple_formulas():
     assert "67% [" in text  # two of three lie within 0.8 to 1.2 of the forecast
     theirs = next(line.split() for line in text.splitlines() if "ML CO2 Impact" in line)
     assert theirs[3:6] == ["3", "100%", "100%"]
-    assert "1 rows left out" in text
+    assert "left out: 1 row;" in text
 
 
 def test_rows_are_listed_on_request():
