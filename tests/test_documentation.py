@@ -30,7 +30,8 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
 }
 STAGES = ("calibrate", "count", "energy", "impact", "reference", "timing", "validation")
 UPDATE = os.environ.get("TONNE_UPDATE_PAGES") == "1"
-SAMPLE = "forecast gpt-3-175b --tokens 300B --accelerators 1024xA100-80GB --grid FR --pue 1.2 --precision bf16"
+FORECAST = "forecast gpt-3-175b --tokens 300B --accelerators 1024xA100-80GB --grid FR --pue 1.2 --precision bf16"
+SAMPLES = {"README.md": FORECAST, "README.zh-CN.md": FORECAST, "docs/method/validation.md": "validate"}
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -80,11 +81,11 @@ def test_shown_plan_is_a_plan(page, block):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
-def test_sample_of_output_is_what_the_command_prints(page):
+@pytest.mark.parametrize(("page", "command"), SAMPLES.items())
+def test_sample_of_output_is_what_the_command_prints(page, command):
     text = (ROOT / page).read_text(encoding="utf-8")
-    printed = "\n".join(line.rstrip() for line in output_of(*SAMPLE.split()).rstrip().splitlines())
-    block = f"```console\n$ tonne {SAMPLE}\n{printed}\n```"
+    printed = "\n".join(line.rstrip() for line in output_of(*command.split()).rstrip().splitlines())
+    block = f"```console\n$ tonne {command}\n{printed}\n```"
     pattern = r"(<!-- output: begin -->\n).*?(\n?<!-- output: end -->)"
     expected = re.sub(pattern, lambda found: f"{found[1]}{block}\n<!-- output: end -->", text, flags=re.DOTALL)
     if UPDATE:
