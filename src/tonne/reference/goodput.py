@@ -150,8 +150,8 @@ def _estimate(sizes: Mapping[tuple[str, str], float], family: str, kind: str, sp
     )
     return Estimate(
         value=value,
-        low=low,
-        high=min(high, MAXIMUM_GOODPUT),
+        low=value / below,
+        high=min(value * above, MAXIMUM_GOODPUT),
         basis=Basis.ASSUMED if unseen else Basis.MODELLED,
         sources=("tonne.calibrate: published_runs.csv over throughput.csv",),
     )

@@ -1,1 +1,6 @@
 """Forecasts compared with what was published about the same runs."""
+
+from tonne.validation.gates import validate
+from tonne.validation.result import Comparison, Gate, LeftOut, Summary, Validation
+
+__all__ = ["Comparison", "Gate", "LeftOut", "Summary", "Validation", "validate"]
