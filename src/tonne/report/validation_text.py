@@ -26,7 +26,7 @@ def _gate(gate: Gate) -> Iterator[str]:
     yield f"Gate {gate.number}  {gate.name}: {'holds' if gate.passed else 'DOES NOT HOLD'}"
     yield from (INDENT + line for line in wrap(gate.rule, WIDTH))
     ours = (
-        "tonne",
+        "forecast",
         str(gate.n),
         _percent(gate.median),
         _percent(gate.p90),

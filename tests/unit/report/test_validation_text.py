@@ -28,8 +28,8 @@ def whole() -> Validation:
 def test_gate_shows_ours_and_the_simple_formulas():
     text = "\n".join(lines(whole()))
     assert "Gate 2  metered energy: holds" in text
-    ours = next(line.split() for line in text.splitlines() if line.strip().startswith("tonne"))
-    assert ours[:3] == ["tonne", "3", "10%"]  # errors 10, 10 and 50 %
+    ours = next(line.split() for line in text.splitlines() if line.strip().startswith("forecast"))
+    assert ours[:3] == ["forecast", "3", "10%"]  # errors 10, 10 and 50 %
     assert "67% [" in text  # two of three lie within 0.8 to 1.2 of the forecast
     theirs = next(line.split() for line in text.splitlines() if "ML CO2 Impact" in line)
     assert theirs[3:6] == ["3", "100%", "100%"]
