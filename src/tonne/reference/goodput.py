@@ -145,9 +145,7 @@ def _estimate(sizes: Mapping[tuple[str, str], float], family: str, kind: str, sp
     wanted = _effects(family, kind)
     value = min(math.exp(sum(sizes.get(effect, 0.0) for effect in wanted)), MOST_CENTRAL_GOODPUT)
     unseen = math.sqrt(sum(_prior_log_spread(effect) ** 2 for effect in wanted if effect not in sizes))
-    low, high = (
-        value * math.exp(sign * Z_90 * math.hypot(s, unseen)) for sign, s in zip((-1, 1), spreads, strict=True)
-    )
+    below, above = (math.exp(Z_90 * math.hypot(spread, unseen)) for spread in spreads)
     return Estimate(
         value=value,
         low=value / below,

@@ -44,7 +44,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Errors of one formula over some rows; |error| is |forecast / published - 1|, a factor is max(ratio, 1 / ratio)."""
+    """Errors of one formula over some rows: |forecast / published - 1|, and as a factor max(ratio, 1 / ratio)."""
 
     n: int
     median: float
