@@ -188,7 +188,9 @@ def documented_commands() -> list[tuple[str, tuple[str, ...]]]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for block in re.findall(r"^```(?:console|bash|sh)[^\n]*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
+            lines = block.replace("\\\n", " ").splitlines()
+            typed = [line for line in lines if line.startswith("$ ")] or lines  # with prompts, the rest is output
+            for line in typed:
                 words = line.removeprefix("$ ").split("#")[0].split()
                 if words and words[0] in {"tonne", "make"}:
                     found.append((name_of(page), tuple(words)))
