@@ -15,7 +15,7 @@ from tonne.report.document import SCHEMA_VERSION, plain
 from tonne.report.numbers import SIZE_BYTES, rounded, short
 
 DEFAULT_SEQUENCE_LENGTH = 2048
-OBJECTIVES = {"encoder": "masked-lm", "decoder": "causal-lm", "encoder-decoder": "span-corruption"}
+OBJECTIVES = {"encoder": "masked-lm", "decoder": "causal-lm", "encoder-decoder": "seq2seq"}
 OF_A_RUN = ("tokens", "training_flop", "executed_training_flop")
 LABEL = 36
 

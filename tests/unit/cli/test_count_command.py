@@ -64,3 +64,11 @@ def test_unknown_table_exits_2_and_lists_the_tables():
 def test_missing_argument_is_a_usage_error():
     assert called("count").exit_code == 2
     assert called("nonsense").exit_code == 2
+
+
+def test_two_stacks_are_counted_as_the_forecast_counts_them():
+    counts = json.loads(called("count", "t5-11b", "--json").stdout)["counts"]
+    arguments = ("forecast", "t5-11b", "--tokens", "1B", "--accelerators", "8xTPU v3", "--json")
+    forecast = json.loads(called(*arguments).stdout)["counts"]
+    assert counts["sequence_length"] == forecast["sequence_length"] == 512 + 512
+    assert counts["training_flop_per_token"] == forecast["training_flop_per_token"]
