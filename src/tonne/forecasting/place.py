@@ -45,8 +45,6 @@ def _grid(site: Site, place: RegionRecord | None, found: Collected) -> GridFacto
     factor = match.record
     if match.note:
         found.notes.append(match.note)
-    if factor.gas != "CO2e":
-        found.notes.append(f"the factor of {factor.zone} counts {factor.gas} alone, not CO2e.")
     found.notes.append(
         f"grid {factor.zone}: {factor.gco2e_per_kwh:.0f} g/kWh, {factor.accounting}, {factor.boundary}, "
         f"{factor.gas}, {factor.year} ({factor.source})."
@@ -56,7 +54,7 @@ def _grid(site: Site, place: RegionRecord | None, found: Collected) -> GridFacto
         low=factor.low,
         high=factor.high,
         basis=Basis(factor.basis),
-        sources=(f"{factor.source}, {factor.year}",),
+        sources=(f"{factor.source}, {factor.gas}, {factor.accounting}, {factor.year}",),
     )
     return factor
 

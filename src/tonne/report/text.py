@@ -119,8 +119,8 @@ def _grid_text(forecast: Forecast) -> str:
     text = f"; {rounded(intensity.value)} g/kWh"
     if forecast.plan.site.grid_gco2e_per_kwh is not None:
         return f"{text} as given"
-    year = intensity.sources[0].rpartition(", ")[2] if intensity.sources else ""
-    return f"{text}, {forecast.plan.site.grid_basis}, {year}".rstrip(", ")
+    gas, accounting, year = intensity.sources[0].rsplit(", ", 3)[1:]  # of the factor used, not of what was asked for
+    return f"{text} {gas}, {accounting}, {year}"
 
 
 def _driver(account: Account, path: str) -> str:

@@ -197,3 +197,19 @@ def test_version():
     import tonne
 
     assert called("--version").stdout.strip() == f"tonne {tonne.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (["--grid", "US-CA"], "g/kWh CO2e, direct, 2023"),  # eGRID has direct factors alone
+        (
+            ["--grid", "FR", "--grid-basis", "direct"],
+            "g/kWh CO2e, lifecycle, 2025",
+        ),  # Ember has lifecycle factors alone
+        (["--grid", "CN-BJ"], "g/kWh CO2, direct, 2023"),  # the ministry counts CO2 alone
+    ],
+)
+def test_headline_names_the_basis_of_the_factor_used(place, said):
+    command = ["forecast", "llama-7b", "--tokens", "1T", "--accelerators", "64xH100", *place]
+    assert said in CliRunner().invoke(app, command).stdout
