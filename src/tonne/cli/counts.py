@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 from tonne.count.memory import inference_memory_bytes, memory_per_accelerator
@@ -53,12 +52,7 @@ def architecture_of(model: str) -> Architecture:
         return found
     if model.lower() in Architecture.preset_ids() or (path.suffix != ".json" and not path.exists()):
         return Architecture.preset(model)
-    if find_spec("tonne.describe.huggingface") is None:
-        raise DescriptionError(
-            f"{model}: this version cannot read a config.json yet. Give the name of a preset, such as gpt-3-175b, "
-            f"or a plan file (.toml) with the fields of [architecture]."
-        )
-    return Architecture.model_validate({"huggingface": str(path)})
+    return Architecture.from_huggingface(path)
 
 
 def default_length(a: Architecture) -> int:

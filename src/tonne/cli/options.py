@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tonne.describe.plan import TrainingPlan
+from tonne.describe.plan import TrainingPlan, paths_from
 from tonne.errors import DescriptionError, PlanFileError
 from tonne.units import quantity
 
@@ -98,8 +98,13 @@ def _base_fields(name: str | None) -> dict[str, Any]:
     if name is None:
         return {}
     path = Path(name)
+    if path.suffix == ".json" or (path / "config.json").is_file():
+        return {
+            "name": path.stem if path.suffix != ".json" else path.resolve().parent.name,
+            "architecture": {"huggingface": name},
+        }
     if path.suffix == ".toml" or path.is_file():
-        return _file_fields(path)
+        return paths_from(_file_fields(path), path.parent)
     return {"name": name, "architecture": {"preset": name}}
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, model_validator
 
+from tonne.describe.huggingface import architecture_fields
 from tonne.describe.presets import preset_fields, preset_ids
 from tonne.describe.section import Section
-from tonne.errors import DescriptionError, UnknownReferenceError
+from tonne.errors import DescriptionError, PlanFileError, UnknownReferenceError
 
 Linear = Literal["query", "key", "value", "output", "feed_forward"]
 
+STARTS = ("preset", "huggingface")  # what [architecture] may start from
 PLAIN_FEED_FORWARD_RATIO = 4  # Vaswani et al. 2017, section 3.3; also BERT and GPT
 
 
@@ -59,6 +62,16 @@ class LatentAttention(Section):
     rotary_width: Count
     plain_width: Count
     value_width: Count
+
+
+class TaskHead(Section):
+    """What a fine-tuned model puts on top for classification or for finding an answer's span."""
+
+    labels: Count
+    bias: bool = True
+    dense: bool = Field(default=False, description="a width x width layer before it")
+    dense_bias: bool = True
+    norm: bool = Field(default=False, description="a norm between the two")
 
 
 class Architecture(Section):
@@ -109,6 +122,7 @@ class Architecture(Section):
     embedding_norm: bool = False
     token_types: CountOrNone = Field(default=0, description="rows of the segment table")
     pooler: bool = False
+    task_head: TaskHead | None = None
     prediction_head: bool = Field(default=False, description="BERT's: dense layer, norm and output bias")
     next_sentence_head: bool = False
     head_bias: bool = Field(default=False, description="the output table has a bias")
@@ -147,15 +161,30 @@ class Architecture(Section):
         """Ids that ``preset`` takes."""
         return preset_ids()
 
+    @classmethod
+    def from_huggingface(cls, path: str | Path) -> Architecture:
+        """The architecture of a config.json of transformers.
+
+        Args:
+            path: The file, or the folder that it lies in.
+
+        Returns:
+            The class that the file names in ``architectures``; where it names none, the type's language model.
+
+        Raises:
+            PlanFileError: The file is missing, or is not JSON.
+            DescriptionError: The model type, the class or a value is not known; the text says what is.
+        """
+        return cls.model_validate(architecture_fields(path))
+
     @model_validator(mode="wrap")
     @classmethod
     def _fill_in(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
         """Numbers for the fields left out, which still count as left out: a changed width changes them too."""
         if not isinstance(given, dict):
             return handler(given)
-        preset = given.get("preset")
-        start = {} if preset is None else _preset_or_error(preset)
-        fields = start | {name: value for name, value in given.items() if value is not None and name != "preset"}
+        start = _start(given)
+        fields = start | {name: value for name, value in given.items() if value is not None and name not in STARTS}
         made = handler(_filled_in(fields))
         made.__pydantic_fields_set__.intersection_update(fields)
         return made
@@ -202,11 +231,19 @@ def _filled_in(given: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _preset_or_error(preset: Any) -> dict[str, Any]:  # noqa: ANN401
-    """A preset's fields; in a validator only a ValueError becomes a message with the field's path."""
-    try:
-        return preset_fields(str(preset))
-    except UnknownReferenceError as error:
+def _start(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields that a preset or a config.json brings; the others that are given replace them."""
+    named = {name: given[name] for name in STARTS if given.get(name) is not None}
+    if len(named) > 1:
+        raise DescriptionError(
+            f"preset={named['preset']!r} and huggingface={str(named['huggingface'])!r} each name an architecture. "
+            f"Give one of them."
+        )
+    try:  # in a validator only a ValueError becomes a message with the field's path
+        if "preset" in named:
+            return preset_fields(str(named["preset"]))
+        return architecture_fields(named["huggingface"]) if named else {}
+    except (UnknownReferenceError, PlanFileError) as error:
         raise DescriptionError(str(error)) from error
 
 

@@ -131,7 +131,7 @@ class TrainingPlan(Section):
             ) from None
         except tomllib.TOMLDecodeError as error:
             raise PlanFileError(f"{file} is not TOML: {error}. Mend that line; docs show a whole plan.") from None
-        return cls.from_fields(fields, origin=str(file))
+        return cls.from_fields(paths_from(fields, file.parent), origin=str(file))
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any], *, origin: str = "the plan") -> TrainingPlan:
@@ -168,6 +168,14 @@ class TrainingPlan(Section):
                 f"or leave [parallelism] out."
             )
         return self
+
+
+def paths_from(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The fields of a plan file with the paths in them taken from the folder that the file lies in."""
+    section = fields.get("architecture")
+    if not isinstance(section, dict) or not isinstance(section.get("huggingface"), str):
+        return fields
+    return {**fields, "architecture": {**section, "huggingface": str(folder / section["huggingface"])}}
 
 
 def _fault(fault: Any) -> str:  # noqa: ANN401 - pydantic's error dictionary

@@ -1,0 +1,173 @@
+"""One config.json: its values, the defaults of its model type, and the class that it names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from tonne.errors import DescriptionError, PlanFileError
+from tonne.reference.huggingface import default_values
+
+Head = Literal[
+    "base",
+    "encoder",
+    "causal-lm",
+    "masked-lm",
+    "pre-training",
+    "next-sentence",
+    "seq2seq",
+    "sequence-classification",
+    "token-classification",
+    "question-answering",
+    "multiple-choice",
+]
+HEAD_OF_ENDING: Mapping[str, Head] = MappingProxyType(
+    {
+        "EncoderModel": "encoder",
+        "LMHeadModel": "causal-lm",
+        "ForCausalLM": "causal-lm",
+        "ForMaskedLM": "masked-lm",
+        "ForPreTraining": "pre-training",
+        "ForNextSentencePrediction": "next-sentence",
+        "ForConditionalGeneration": "seq2seq",
+        "MTModel": "seq2seq",
+        "ForSequenceClassification": "sequence-classification",
+        "ForTokenClassification": "token-classification",
+        "ForQuestionAnswering": "question-answering",
+        "ForMultipleChoice": "multiple-choice",
+        "Model": "base",
+    }
+)  # the first ending that fits, in this order
+DEFAULT_LABELS = 2  # transformers' PretrainedConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What a config.json says. A value that it leaves out is the default of its model type in transformers."""
+
+    file: str
+    model_type: str
+    class_name: str | None
+    given: Mapping[str, Any]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def value(self, *names: str) -> Any:  # noqa: ANN401 - whatever JSON held
+        """The value under the first of these names that the file gives; else the default of the first known."""
+        for values in (self.given, self.defaults):
+            for name in names:
+                if name in values:
+                    return values[name]
+        raise DescriptionError(
+            f"{self.file}: {' or '.join(names)} is missing, and {self.model_type} has no default for it. "
+            f"Add it to the file, or give the fields of [architecture] themselves."
+        )
+
+    def number(self, *names: str) -> int:
+        """A whole number, 0 or more."""
+        value = self.value(*names)
+        whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+        if not whole or value < 0:
+            raise DescriptionError(
+                f"{self.file}: {names[0]} = {value!r} is not a whole number, 0 or more. "
+                f"Mend it, e.g. {names[0]}: {self._example(names)}."
+            )
+        return int(value)
+
+    def number_or_none(self, *names: str) -> int | None:
+        """A whole number, or None where the value is null or nobody gives one."""
+        known = [name for name in names if name in self.given or name in self.defaults]
+        return None if not known or self.value(*known) is None else self.number(*known)
+
+    def flag(self, *names: str) -> bool:
+        """True or false."""
+        value = self.value(*names)
+        if not isinstance(value, bool):
+            raise DescriptionError(f"{self.file}: {names[0]} = {value!r} is not true or false. Mend it.")
+        return value
+
+    def word(self, *names: str) -> str:
+        """A string."""
+        value = self.value(*names)
+        if not isinstance(value, str):
+            raise DescriptionError(f"{self.file}: {names[0]} = {value!r} is not a word in quotes. Mend it.")
+        return value
+
+    @property
+    def head(self) -> Head | None:
+        """What the class that the file names puts on top; None where the file names no class.
+
+        Raises:
+            DescriptionError: The class has an ending that is not known.
+        """
+        if self.class_name is None:
+            return None
+        for ending, head in HEAD_OF_ENDING.items():
+            if self.class_name.endswith(ending):
+                return head
+        raise DescriptionError(
+            f"{self.file}: architectures names {self.class_name}, whose head is not known. Known are classes that end "
+            f"in {', '.join(HEAD_OF_ENDING)}. Name the class whose weights you count, or leave architectures out."
+        )
+
+    def head_among(self, *known: Head) -> Head:
+        """The head of the class; the first of ``known`` where the file names none.
+
+        Raises:
+            DescriptionError: The class's head is none of those that this model type is counted with.
+        """
+        head = self.head or known[0]
+        if head not in known:
+            raise DescriptionError(
+                f"{self.file}: {self.class_name} ({head}) is not counted for {self.model_type}. Known here: "
+                f"{', '.join(known)}. Name such a class in architectures, or give the fields of [architecture]."
+            )
+        return head
+
+    @property
+    def labels(self) -> int:
+        """Rows of a classification head."""
+        names = self.given.get("id2label")
+        if isinstance(names, dict | list) and names:
+            return len(names)
+        return self.number_or_none("num_labels") or DEFAULT_LABELS
+
+    def _example(self, names: tuple[str, ...]) -> Any:  # noqa: ANN401 - a default, whatever it is
+        return next((self.defaults[name] for name in names if isinstance(self.defaults.get(name), int)), 12)
+
+
+def read_config(path: str | Path) -> Config:
+    """The config.json at a path, or in a folder.
+
+    Raises:
+        PlanFileError: There is none, or it is not JSON.
+        DescriptionError: It names no model type.
+    """
+    file = Path(path)
+    file = file / "config.json" if file.is_dir() else file
+    try:
+        given = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PlanFileError(
+            f"{file} does not exist. Give a config.json of transformers, or the folder of one."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanFileError(f"{file} cannot be read: {error}. Give a config.json of transformers.") from None
+    except json.JSONDecodeError as error:
+        raise PlanFileError(f"{file} is not JSON: {error}. Mend that line, or save the configuration again.") from None
+    if not isinstance(given, dict) or not isinstance(given.get("model_type"), str):
+        raise DescriptionError(
+            f"{file} names no model_type, so its fields have no meaning. Add it, e.g. "
+            f'"model_type": "llama", or give the fields of [architecture] themselves.'
+        )
+    classes = given.get("architectures") or [None]
+    return Config(
+        file=str(file),
+        model_type=given["model_type"],
+        class_name=classes[0],
+        given=given,
+        defaults=default_values(given["model_type"]),
+    )

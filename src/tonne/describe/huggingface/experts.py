@@ -1,0 +1,10 @@
+"""Readers of config.json: experts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tonne.describe.huggingface.config import Config
+
+READERS: dict[str, Callable[[Config], dict[str, Any]]] = {}

@@ -1,0 +1,65 @@
+"""The defaults that a config.json may leave out are those of the pinned transformers, to the value.
+
+``TONNE_UPDATE_PAGES=1`` writes the table anew from the installed transformers.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tonne.describe.huggingface import model_types
+
+TABLE = Path(__file__).parents[2] / "src/tonne/reference/tables/huggingface_defaults.csv"
+COLUMNS = ("model_type", "field", "value", "source")
+NO_SHAPE = re.compile(
+    r"drop|_token_id|_init|init_|initializer|_eps$|epsilon|return_|output_|use_cache|rope_param|rope_theta|cache|"
+    r"^transformers_version|^architectures|^dtype|chunk_size|problem_type|label2id|pretraining_tp|softcap|_coef|"
+    r"routed_scaling|norm_topk|jitter|begin_|end_|suppress|upcast|_path|reference_compile|temperature|scale_"
+)
+
+
+def defaults_of(model_type: str) -> dict[str, object]:
+    """Fields that may bear on the shape, with the values that the configuration class declares."""
+    from transformers import CONFIG_MAPPING  # noqa: PLC0415 - seconds
+
+    found: dict[str, object] = {}
+    for field in dataclasses.fields(CONFIG_MAPPING[model_type]):
+        made = field.default_factory is not dataclasses.MISSING
+        value = field.default_factory() if made else field.default
+        if not NO_SHAPE.search(field.name) and isinstance(value, int | str | bool | list | tuple | type(None)):
+            found[field.name] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def rows() -> list[dict[str, str]]:
+    with TABLE.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def write(types: tuple[str, ...]) -> None:
+    with TABLE.open("w", encoding="utf-8", newline="") as lines:
+        table = csv.writer(lines, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for model_type in types:
+            for name, value in sorted(defaults_of(model_type).items()):
+                table.writerow((model_type, name, json.dumps(value), "transformers2026"))
+
+
+@pytest.mark.slow
+def test_defaults_are_those_of_transformers():
+    pytest.importorskip("transformers")
+    if os.environ.get("TONNE_UPDATE_PAGES") == "1":
+        write(model_types())
+    known: dict[str, dict[str, object]] = {}
+    for row in rows():
+        known.setdefault(row["model_type"], {})[row["field"]] = json.loads(row["value"])
+    assert set(model_types()) <= set(known)
+    for model_type, values in known.items():
+        assert values == defaults_of(model_type), model_type
