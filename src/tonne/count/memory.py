@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tonne.count.flops import full_layers
 from tonne.count.layers import expert_layers, has_cross_attention, key_width, stacks, value_width
 from tonne.count.masks import minimum
 from tonne.count.parameters import parameter_parts, parameters
@@ -194,13 +195,21 @@ def inference_memory_bytes(
     return width_bytes * (parameters(a) + sequences * cached)
 
 
-def cached_numbers(architecture: Architecture, sequence_length: int) -> int:
-    """Numbers of keys and values (or of the latent vectors) that the decoder keeps of one sequence."""
+def cached_numbers(architecture: Architecture, sequence_length: int, source_length: int | None = None) -> int:
+    """Numbers of keys and values (or of the latent vectors) that the decoder keeps of one sequence.
+
+    Args:
+        architecture: Shape of the model; a layer with a window keeps what lies in it.
+        sequence_length: Tokens that the decoder has seen [token].
+        source_length: Tokens of an encoder-decoder's source; left out: as many [token].
+    """
     a, latent = architecture, architecture.latent_attention
     layers, cross = stacks(a)[-1]
     if latent is not None:
         return layers * (latent.kv_rank + latent.rotary_width) * sequence_length
-    seen = sequence_length
-    if a.attention_window is not None and a.window_every is None:
-        seen = minimum(a.attention_window, sequence_length)
-    return layers * (1 + cross) * 2 * a.kv_heads * a.head_width * seen
+    full = layers if a.attention_window is None else full_layers(a, layers)
+    seen = full * sequence_length
+    if a.attention_window is not None:
+        seen = seen + (layers - full) * minimum(a.attention_window, sequence_length)
+    source = sequence_length if source_length is None else source_length
+    return 2 * a.kv_heads * a.head_width * (seen + cross * layers * source)
