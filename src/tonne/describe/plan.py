@@ -9,11 +9,13 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from tonne.describe.adapters import Lora
 from tonne.describe.architecture import Architecture
 from tonne.describe.hardware import Cluster
 from tonne.describe.quantity import Multiplier, Positive, Share
 from tonne.describe.section import Section
 from tonne.describe.site import Site
+from tonne.describe.start import Start, Trained, original_fields
 from tonne.errors import DescriptionError, PlanFileError
 
 EARLIEST_START, LATEST_START = 2000, 2100
@@ -28,6 +30,7 @@ class Data(Section):
     sequence_length: int | None = Field(default=None, ge=1)
     source_length: int | None = Field(default=None, ge=1)
     target_length: int | None = Field(default=None, ge=1)
+    answer_fraction: float = Field(default=1.0, gt=0, le=1, description="instruction: share of tokens with a loss")
 
     @field_validator("tokens")
     @classmethod
@@ -41,18 +44,33 @@ class Training(Section):
     """How the model is trained."""
 
     objective: Literal[
-        "causal-lm", "masked-lm", "masked-lm+next-sentence", "span-corruption", "prefix-lm", "seq2seq", "classification"
+        "causal-lm",
+        "masked-lm",
+        "masked-lm+next-sentence",
+        "span-corruption",
+        "prefix-lm",
+        "seq2seq",
+        "classification",
+        "instruction",
     ] = "causal-lm"
     global_batch_sequences: int | None = Field(default=None, ge=1)
     micro_batch_sequences: int = Field(default=1, ge=1)
     precision: Precision = "bf16"
     recomputation: Literal["none", "selective", "full"] = "none"
     masked_fraction: float = Field(default=0.15, gt=0, le=1)
+    lora: Lora | None = None
+    frozen_layers: int = Field(default=0, ge=0, description="the embeddings and the first so many layers do not learn")
 
     @field_validator("precision", mode="before")
     @classmethod
     def _spelling(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file held
         return _SPELLINGS.get(str(value).lower(), str(value).lower())
+
+    @model_validator(mode="after")
+    def _one_way_to_freeze(self) -> Training:
+        if self.lora is not None and self.frozen_layers:
+            raise DescriptionError("lora freezes the whole model: leave frozen_layers out, or leave lora out.")
+        return self
 
 
 class Parallelism(Section):
@@ -106,6 +124,7 @@ class TrainingPlan(Section):
     architecture: Architecture | None = None
     data: Data | None = None
     training: Training = Training()
+    start: Start = Start()
     parallelism: Parallelism | None = None
     software: Software = Software()
     cluster: Cluster
@@ -145,6 +164,22 @@ class TrainingPlan(Section):
         except ValidationError as error:
             faults = "; ".join(_fault(fault) for fault in error.errors())
             raise DescriptionError(f"{origin}: {faults}") from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _architecture_of_start(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
+        """Where no architecture is given, that of the model training starts from."""
+        if not isinstance(given, dict) or given.get("architecture") is not None:
+            return given
+        start = given.get("start")
+        origin = start.get("from", start.get("origin")) if isinstance(start, dict) else getattr(start, "origin", None)
+        if isinstance(origin, dict) and isinstance(origin.get("train"), str):
+            origin = Trained(train=origin["train"])
+        if isinstance(origin, Trained):
+            return {**given, "architecture": cls.from_toml(origin.train).architecture}
+        if not isinstance(origin, str) or origin == "scratch":
+            return given
+        return {**given, "architecture": original_fields(origin)}
 
     @model_validator(mode="after")
     def _complete(self) -> TrainingPlan:
@@ -197,7 +232,9 @@ def _known_fields(location: tuple[str | int, ...]) -> str:
         if field is None:
             return "Remove it, or see the documentation for the fields."
         model = next((t for t in _types(field.annotation) if hasattr(t, "model_fields")), None)
-    return f"Known here: {', '.join(model.model_fields)}." if hasattr(model, "model_fields") else "Remove it."
+    if hasattr(model, "model_fields"):
+        return f"Known here: {', '.join(field.alias or name for name, field in model.model_fields.items())}."
+    return "Remove it."
 
 
 def _types(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type expression
