@@ -1,6 +1,7 @@
-"""What the pages show is so: commands, Python blocks, plan files, equations, the sample of output.
+"""What the pages show is so: commands, Python blocks, plan files, equations, the sample of output, presets.
 
-Equations and output follow the code: TONNE_UPDATE_PAGES=1 rewrites them on the pages (see what changed with git diff).
+Equations, output and the page of presets follow the code: TONNE_UPDATE_PAGES=1 rewrites them on the pages (see what
+changed with git diff).
 """
 
 from __future__ import annotations
@@ -131,3 +132,13 @@ def section_of(file: str, *, alone: bool) -> str:
         lines = textwrap.wrap(equation, 106, break_long_words=False, break_on_hyphens=False)
         text += f"\n```text\n{name}\n{textwrap.indent(chr(10).join(lines), '    ')}\n```\n"
     return text
+
+
+def test_page_of_presets_is_what_the_table_and_the_counts_say():
+    from tonne.report.presets_page import page
+
+    path, expected = ROOT / "docs" / "presets.md", page()
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if UPDATE:
+        path.write_text(expected, encoding="utf-8")
+    assert UPDATE or text == expected, "the page of presets is out of date: TONNE_UPDATE_PAGES=1 rewrites it"
