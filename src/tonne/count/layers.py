@@ -24,7 +24,7 @@ def expert_layers(architecture: Architecture, layers: int) -> int:
     experts = architecture.experts
     if experts is None:
         return 0
-    return (layers - experts.dense_layers) // experts.every
+    return max(layers - experts.dense_layers, 0) // experts.every
 
 
 def has_bias(architecture: Architecture, linear: Linear) -> bool:
@@ -146,6 +146,21 @@ def layer_norms(architecture: Architecture, *, cross: bool) -> int:
     a = architecture
     norms = 1 if a.shared_block_norm else (2 + cross) * (2 if a.norm_position == "both" else 1)
     return norms * norm_numbers(a, a.width)
+
+
+def task_head_matrices(architecture: Architecture) -> int:
+    """Numbers in the matrices of the head for labels: a dense layer where it has one, and a row a label."""
+    a, head = architecture, architecture.task_head
+    return 0 if head is None else a.width * (head.labels + head.dense * a.width)
+
+
+def task_head_numbers(architecture: Architecture) -> int:
+    """Learned numbers of the head for labels."""
+    a, head = architecture, architecture.task_head
+    if head is None:
+        return 0
+    inner = head.dense * head.dense_bias * a.width + head.norm * norm_numbers(a, a.width)
+    return task_head_matrices(a) + inner + head.bias * head.labels
 
 
 def _matrices(feed_forward: str) -> int:
