@@ -23,7 +23,8 @@ def run(model: str, *, sequence_length: int | None = None, as_json: bool = False
     """Print what a model holds and what one token of training computes."""
     a = architecture_of(model)
     length = sequence_length if sequence_length is not None else default_length(a)
-    counts = counts_of(a, tokens=1, sequence_length=length, objective=OBJECTIVES[a.kind])
+    objective = OBJECTIVES[a.kind] if a.task_head is None else "classification"
+    counts = counts_of(a, tokens=1, sequence_length=length, objective=objective)
     memory = memory_of(a, counts.sequence_length)
     if as_json:
         whole = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tonne.count.layers import score_width, stacks, value_width
-from tonne.count.parameters import active_parameters, matmul_parameters, output_width
+from tonne.count.parameters import active_parameters, matmul_parameters, output_matrices
 
 if TYPE_CHECKING:
     from tonne.describe.architecture import Architecture
@@ -39,7 +39,7 @@ def conventions(architecture: Architecture, sequence_length: int) -> dict[str, f
     layers = sum(count for count, _ in stacks(a))
     parameters = FLOP_PER_PARAMETER * active_parameters(a)
     matrices = FLOP_PER_PARAMETER * matmul_parameters(a)
-    logits = FLOP_PER_PARAMETER * a.vocabulary * output_width(a)
+    logits = FLOP_PER_PARAMETER * output_matrices(a)
     # the mean of the two widths is the head width but for latent attention
     attention = FLOP_PER_ATTENDED_POSITION * layers * a.heads * (score_width(a) + value_width(a)) / 2 * length
     return {

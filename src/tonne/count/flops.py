@@ -17,6 +17,7 @@ from tonne.count.layers import (
     key_value_matrices,
     score_width,
     stacks,
+    task_head_matrices,
     value_width,
 )
 from tonne.count.masks import (
@@ -35,7 +36,7 @@ Recomputation = Literal["none", "selective", "full"]
 
 FLOP_PER_MULTIPLY_ADD = 2
 PASSES = 3  # forward, and backward once for the inputs and once for the weights (or for either factor of the scores)
-OUTSIDE_LAYERS = ("projection", "head", "pooler")  # what full recomputation does not repeat
+OUTSIDE_LAYERS = ("projection", "head", "task_head", "pooler")  # what full recomputation does not repeat
 SCORES = ("attention_scores", "cross_attention_scores")  # what selective recomputation repeats
 
 
@@ -96,7 +97,7 @@ def forward_flop_parts(architecture: Architecture, sequence: Sequence, *, square
 
     Returns:
         FLOP [FLOP] of projection (of a narrower token table), attention, attention_scores, cross_attention,
-        cross_attention_scores, feed_forward, experts, router, multi_token, pooler and head.
+        cross_attention_scores, feed_forward, experts, router, multi_token, pooler, head and task_head.
     """
     a = architecture
     parts = _outer_multiply_adds(a, sequence)
@@ -180,6 +181,7 @@ def _outer_multiply_adds(a: Architecture, sequence: Sequence) -> dict[str, int]:
         "multi_token": 0,
         "pooler": sequence.pooled * pooler,
         "head": sequence.predicted * output,
+        "task_head": sequence.labelled * task_head_matrices(a),
     }
 
 

@@ -171,7 +171,7 @@ def decode_weights_bytes(architecture: Architecture, tokens: Number, weight_prec
 def served_weights_bytes(architecture: Architecture, weight_precision: str = "bf16") -> float:
     """Bytes of all weights of a served model; layers that guess further tokens are left out [bytes]."""
     parts = parameter_parts(architecture)
-    tables = parts["embedding"] + parts["positions"] + parts["head"]
+    tables = parts["embedding"] + parts["positions"] + parts["head"] + parts["task_head"]
     rest = sum(parts.values()) - tables - parts[NOT_SERVED]
     return rest * BYTES_PER_WEIGHT[weight_precision] + tables * table_bytes(weight_precision)
 

@@ -90,7 +90,8 @@ def memory_per_accelerator(  # noqa: PLR0913 - the fields of [training], [parall
     if recomputation == "full":
         kept = layers * pipeline * width_bytes * a.width + at_work  # every layer's input, and one layer computed again
     activations = tokens / tensor * kept
-    logits = tokens * a.vocabulary * (THIRTY_TWO_BIT + width_bytes) / tensor
+    outputs = a.vocabulary if a.task_head is None else a.task_head.labels
+    logits = tokens * outputs * (THIRTY_TWO_BIT + width_bytes) / tensor
     return Memory(
         weights_bytes=weights,
         gradients_bytes=gradients,
@@ -105,7 +106,7 @@ def memory_per_accelerator(  # noqa: PLR0913 - the fields of [training], [parall
 def rank_parameters(architecture: Architecture, *, tensor: int, pipeline: int, expert: int) -> tuple[float, float]:
     """Numbers on one accelerator of the stage with a table: (all but the experts, the experts)."""
     parts = parameter_parts(architecture)
-    outer = parts["embedding"] + parts["positions"] + parts["head"]
+    outer = parts["embedding"] + parts["positions"] + parts["head"] + parts["task_head"]
     experts = parts["experts"] / (tensor * pipeline * expert)
     layers = (sum(parts.values()) - parts["experts"] - outer) / (tensor * pipeline)
     return layers + outer / tensor, experts

@@ -17,6 +17,8 @@ from tonne.count.layers import (
     norm_numbers,
     router_numbers,
     stacks,
+    task_head_matrices,
+    task_head_numbers,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def parameter_parts(architecture: Architecture, *, active: bool = False) -> dict
 
     Returns:
         Numbers in embedding, positions, attention, cross_attention, feed_forward, experts, router, norms,
-        multi_token and head. A tied output table stands under embedding, once.
+        multi_token, head and task_head. A tied output table stands under embedding, once.
     """
     a = architecture
     parts = {
@@ -56,6 +58,7 @@ def parameter_parts(architecture: Architecture, *, active: bool = False) -> dict
         "norms": _outer_norms(a),
         "multi_token": 0,
         "head": _head(a),
+        "task_head": task_head_numbers(a),
     }
     for layers, cross in stacks(a):
         stored = 1 if a.shared_layers else layers
@@ -70,16 +73,22 @@ def matmul_parameters(architecture: Architecture) -> int:
 
     Returns:
         All layers' matrices (a shared layer as often as it runs), the router, the experts visited and the output
-        table, tied or not. Without the input table, positions, biases and norms.
+        table, tied or not (in its place the head for labels). Without the input table, positions, biases and norms.
 
     Source: chowdhery2022palm, Appendix B.
     """
     a = architecture
-    total = a.vocabulary * output_width(a) + projection_matrices(a)
+    total = output_matrices(a) + projection_matrices(a)
     for layers, cross in stacks(a):
         total = total + layers * (1 + cross) * attention_matrices(a) + feed_forward_stack_matrices(a, layers)
     layer = attention_matrices(a) + 2 * a.width * a.width + last_feed_forward_matrices(a)
     return total + a.multi_token_layers * (layer + a.vocabulary * output_width(a))
+
+
+def output_matrices(architecture: Architecture) -> int:
+    """Numbers in the matrices of what stands on top: the output table, or the head for labels."""
+    a = architecture
+    return a.vocabulary * output_width(a) if a.task_head is None else task_head_matrices(a)
 
 
 def feed_forward_stack_matrices(architecture: Architecture, layers: int) -> int:

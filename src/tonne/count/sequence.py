@@ -11,6 +11,7 @@ from tonne.errors import DescriptionError
 if TYPE_CHECKING:
     from tonne.describe.architecture import Architecture
 
+LABELS = ("classification", "token-classification", "question-answering")  # objectives that predict no tokens
 SPAN_CORRUPTION_TARGET_SHARE = 114 / 512  # T5: 512 source tokens go with 114 target tokens
 
 
@@ -18,14 +19,16 @@ SPAN_CORRUPTION_TARGET_SHARE = 114 / 512  # T5: 512 source tokens go with 114 ta
 class Sequence:
     """Lengths of one sequence [token]; an encoder has no decoder length, and the other way round.
 
-    ``predicted``: positions where logits are computed. ``pooled``: 1 where the first token's state goes through the
-    pooler. ``prefix``: first tokens of a decoder that see one another. ``documents``: lengths of the documents packed
-    into the sequence, which do not see one another; left out: one.
+    ``predicted``: positions where logits are computed. ``labelled``: positions where the head for labels runs, one
+    of a sequence for classification, every one to label tokens or to find an answer's span. ``pooled``: 1 where the
+    first token's state goes through the pooler. ``prefix``: first tokens of a decoder that see one another.
+    ``documents``: lengths of the documents packed into the sequence, which do not see one another; left out: one.
     """
 
     encoder_length: int = 0
     decoder_length: int = 0
     predicted: int = 0
+    labelled: int = 0
     pooled: int = 0
     prefix: int = 0
     documents: tuple[int, ...] | None = None
@@ -67,22 +70,37 @@ def sequence_of(
         _require(source, "data.source_length (or data.sequence_length)")
         share = SPAN_CORRUPTION_TARGET_SHARE if objective == "span-corruption" else 1
         target = whole(source * share) if target_length is None else target_length  # type: ignore[operator]
-        return Sequence(encoder_length=source, decoder_length=target, predicted=target)  # type: ignore[arg-type]
+        return _two_sequences(source, target, objective)  # type: ignore[arg-type]
     _require(sequence_length, "data.sequence_length")
     length: int = sequence_length  # type: ignore[assignment]
     if architecture.kind == "encoder":
         return _encoder_sequence(length, objective, masked_fraction)
-    if objective == "classification":
-        return Sequence(decoder_length=length, pooled=1)
+    if objective in LABELS:
+        return Sequence(decoder_length=length, labelled=_labelled(objective, length), pooled=_pooled(objective))
     prefix = length // 2 if objective == "prefix-lm" else 0
     return Sequence(decoder_length=length, prefix=prefix, predicted=length - prefix)
 
 
+def _two_sequences(source: int, target: int, objective: str) -> Sequence:
+    if objective in LABELS:
+        return Sequence(encoder_length=source, decoder_length=target, labelled=_labelled(objective, target))
+    return Sequence(encoder_length=source, decoder_length=target, predicted=target)
+
+
 def _encoder_sequence(length: int, objective: str, masked_fraction: float) -> Sequence:
-    if objective == "classification":
-        return Sequence(encoder_length=length, pooled=1)
-    pooled = int(objective == "masked-lm+next-sentence")
-    return Sequence(encoder_length=length, predicted=whole(length * masked_fraction), pooled=pooled)
+    if objective in LABELS:
+        return Sequence(encoder_length=length, labelled=_labelled(objective, length), pooled=_pooled(objective))
+    return Sequence(encoder_length=length, predicted=whole(length * masked_fraction), pooled=_pooled(objective))
+
+
+def _labelled(objective: str, length: int) -> int:
+    """Positions of a sequence that get labels."""
+    return 1 if objective == "classification" else length
+
+
+def _pooled(objective: str) -> int:
+    """Whether the first token's state goes through the pooler."""
+    return int(objective in {"classification", "masked-lm+next-sentence"})
 
 
 def _require(length: int | None, name: str) -> None:

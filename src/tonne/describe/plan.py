@@ -51,6 +51,8 @@ class Training(Section):
         "prefix-lm",
         "seq2seq",
         "classification",
+        "token-classification",
+        "question-answering",
         "instruction",
     ] = "causal-lm"
     global_batch_sequences: int | None = Field(default=None, ge=1)
