@@ -22,6 +22,7 @@ BENCHMARKS = ("Megatron scaling table",)  # families of shapes that were timed, 
 OBJECTIVES = {"encoder": "masked-lm", "decoder": "causal-lm", "encoder-decoder": "seq2seq"}  # as `tonne count`
 LONGEST, LONGEST_SOURCE = 2048, 512  # tokens of a sequence where no training length is known, as `tonne count`
 GIGA = 1e9
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 CHECKED = {"two-source": "two", "one-source": "one", "arithmetic": "sum", "recalled": "***recalled***"}
 
 LEFT = frozenset({"preset", "source", "checked"})  # columns of words; all others hold numbers
@@ -80,8 +81,8 @@ Configurations that were timed in a publication, not models that were trained.
 ACTIVE_TOP = """
 ## Active parameters, beside what is printed
 
-Publications round, and some leave out the token table that the count includes: then the count is larger. Where no
-active parameters were published, none stand here.
+Publications round, and some leave out the input's token table, in which a token meets one line. The count includes it,
+as it does for all models. Where no active parameters were published, none stand here.
 """
 
 
@@ -108,7 +109,10 @@ def training_length(row: Row, architecture: Architecture) -> int:
 
 def difference(counted: int, published: int) -> str:
     """By how much a count differs from a published figure [%], in words where it does not."""
-    return "same" if counted == published else f"{100 * (counted / published - 1):+.2f} %"
+    if counted == published:
+        return "same"
+    apart = f"{100 * (counted / published - 1):+.2f}"
+    return f"{apart.lstrip('+-') if float(apart) == 0 else apart}{NO_BREAK_SPACE}%"
 
 
 def printed(published: int) -> str:
@@ -175,10 +179,12 @@ def _cells(row: Row) -> dict[str, str]:
 
 def _active_cells(row: Row) -> dict[str, str]:
     """Active parameters of one preset, counted and published."""
-    counted, published = _counted(row)[0].active_parameters, int(row["parameters_active_published"])
+    counts, published = _counted(row)[0], int(row["parameters_active_published"])
+    counted = counts.active_parameters
     return {
         "preset": f"`{row['id']}`",
-        "active, counted": f"{counted:,}",
+        "active": f"{counted:,}",
+        "without the token table": f"{counted - counts.parts['embedding']:,}",
         "published": printed(published),
         "difference": difference(counted, published),
     }

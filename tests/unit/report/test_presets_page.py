@@ -80,6 +80,7 @@ def test_each_link_to_a_family_has_its_heading():
 
 
 def test_differences_and_published_figures_in_words():
-    assert difference(63_045_632, 65_000_000) == "-3.01 %"  # 1 - 63.045632 / 65 = 0.03007
+    assert difference(63_045_632, 65_000_000) == "-3.01\N{NO-BREAK SPACE}%"  # 1 - 63.045632 / 65 = 0.03007
+    assert difference(999_999, 1_000_000) == "0.00\N{NO-BREAK SPACE}%"
     assert difference(7, 7) == "same"
     assert [printed(n) for n in (65_000_000, 1_040_000_000_000, 109_482_240)] == ["65M", "1.04T", "109,482,240"]
