@@ -30,7 +30,8 @@ CountOrNone = Annotated[int, Field(ge=0), BeforeValidator(_or_zero)]
 class Experts(Section):
     """Mixture-of-experts feed-forward layers.
 
-    The first ``dense_layers`` of a stack are dense; of those after them every ``every``-th has experts.
+    The first ``dense_layers`` of a stack are dense; of those after them every ``every``-th has experts, but for the
+    layers ``dense_at`` (counted from 0).
     """
 
     count: Count
@@ -39,6 +40,10 @@ class Experts(Section):
     width: int = Field(default=0, ge=0, description="width of one expert; left out: feed_forward_width")
     dense_layers: int = Field(default=0, ge=0)
     every: Count = 1
+    dense_at: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(), description="further layers without experts")
+    shared_width: int | None = Field(default=None, gt=0, description="width of one shared expert; left out: width")
+    shared_gate: bool = Field(default=False, description="a learned gate scales what the shared experts add")
+    shared_bias: bool | None = Field(default=None, description="left out: as the experts")
     feed_forward: Literal["plain", "gated"] | None = Field(default=None, description="left out: as the dense layers")
     bias: bool = Field(default=False, description="the experts' linears have a bias")
     router_bias: bool = False
@@ -84,7 +89,8 @@ class Architecture(Section):
     ``bias`` is true (all linears of the layers), false, or a list of the linears that have one.
     ``attention_window``: under a causal mask a token sees itself and the window - 1 before it; without one it sees
     window // 2 to either side and itself. ``window_every``: every so many layers one attends fully, the others see
-    the window; the first full one is layer ``window_first_full`` (counted from 0; left out: window_every - 1).
+    the window; the first full one is layer ``window_first_full`` (counted from 0; left out: window_every - 1). An
+    irregular pattern names its full layers in ``full_attention_layers`` instead.
     """
 
     LINEARS: ClassVar[tuple[Linear, ...]] = ("query", "key", "value", "output", "feed_forward")
@@ -110,6 +116,7 @@ class Architecture(Section):
     attention_window: int | None = Field(default=None, gt=0)
     window_every: int | None = Field(default=None, gt=1)
     window_first_full: int | None = Field(default=None, ge=0)
+    full_attention_layers: tuple[int, ...] | None = Field(default=None, description="instead, layers counted from 0")
     experts: Experts | None = None
     latent_attention: LatentAttention | None = None
 
@@ -132,7 +139,9 @@ class Architecture(Section):
     first_norm: bool = Field(default=True, description="false: the first layer's attention has no norm before it")
     final_norm: bool = True
     reordered_norm: bool = Field(default=False, description="post: the norm stands on the branch (OLMo 2)")
-    query_key_norm: Literal["none", "head", "full"] = "none"
+    query_key_norm: Literal["none", "head", "each-head", "full"] = Field(
+        default="none", description="head: all heads share it; each-head: each has its own, without bias"
+    )
     position_offset: int = Field(default=0, ge=0, description="unused first rows of the learned position table")
     position_width: int | None = Field(default=None, gt=0, description="left out: that of the token table")
     relative_buckets: CountOrNone = Field(default=0, description="T5's bias a head and bucket, one table a stack")
@@ -203,11 +212,12 @@ class Architecture(Section):
                 "positions='learned' needs max_positions, the rows of the table. "
                 "Give it, e.g. max_positions=1024, or use positions='rotary'."
             )
-        if self.window_every is not None and self.attention_window is None:
-            raise DescriptionError(
-                f"window_every={self.window_every} says which layers see a window, but attention_window is left out. "
-                "Give attention_window, or leave window_every out."
-            )
+        for name in ("window_every", "full_attention_layers"):
+            if getattr(self, name) is not None and self.attention_window is None:
+                raise DescriptionError(
+                    f"{name}={getattr(self, name)} says which layers see a window, but attention_window is left out. "
+                    f"Give attention_window, or leave {name} out."
+                )
         return self
 
 
