@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from tonne.describe.adapters import Lora
 from tonne.describe.architecture import Architecture
 from tonne.describe.hardware import Cluster
+from tonne.describe.inference import Inference
 from tonne.describe.quantity import Multiplier, Positive, Share
 from tonne.describe.section import Section
 from tonne.describe.site import Site
@@ -132,6 +133,13 @@ class TrainingPlan(Section):
     cluster: Cluster
     site: Site = Site()
     schedule: Schedule = Schedule()
+    inference: Inference | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether a training run is described, and not the use of the model alone."""
+        described = self.architecture is not None and self.data is not None and self.cluster.accelerators is not None
+        return described or self.schedule.accelerator_hours is not None
 
     @classmethod
     def from_toml(cls, path: str | Path) -> TrainingPlan:
@@ -185,6 +193,8 @@ class TrainingPlan(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> TrainingPlan:
+        if self.inference is not None and self.architecture is not None:
+            return self
         if self.schedule.accelerator_hours is None and (self.architecture is None or self.data is None):
             missing = " and ".join(f"[{n}]" for n in ("architecture", "data") if getattr(self, n) is None)
             raise DescriptionError(

@@ -57,6 +57,11 @@ def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
     Returns:
         Inputs as Estimates, counts and memory (None where the chip-hours are given without a model), notes.
     """
+    if not plan.trains:
+        raise DescriptionError(
+            "no training run is described: [data] tokens or [cluster] accelerators is missing. Give both, or ask for "
+            "the use of the model alone: tonne forecast --inference, tonne.forecast_inference(plan)."
+        )
     found = Collected()
     if plan.cluster.note:
         found.notes.append(plan.cluster.note)
