@@ -15,7 +15,9 @@ from tonne.count.layers import (
     feed_forward_matrices,
     has_cross_attention,
     key_value_matrices,
+    router_matrices,
     score_width,
+    shared_expert_matrices,
     stacks,
     task_head_matrices,
     value_width,
@@ -140,6 +142,8 @@ def attended_positions(
 def full_layers(architecture: Architecture, layers: int) -> int:
     """How many layers of a stack with windows attend fully."""
     a = architecture
+    if a.full_attention_layers is not None:
+        return sum(layer < layers for layer in set(a.full_attention_layers))
     if a.window_every is None:
         return 0
     first = a.window_every - 1 if a.window_first_full is None else a.window_first_full
@@ -189,9 +193,9 @@ def _feed_forward_multiply_adds(a: Architecture, length: int, layers: int) -> di
     sparse = expert_layers(a, layers)
     parts = {"feed_forward": length * (layers - sparse) * feed_forward_matrices(a)}
     if a.experts is not None:
-        met = a.experts.per_token + a.experts.shared
-        parts["experts"] = length * sparse * met * expert_matrices(a, a.experts)
-        parts["router"] = length * sparse * a.experts.count * a.width
+        met = a.experts.per_token * expert_matrices(a, a.experts) + shared_expert_matrices(a, a.experts)
+        parts["experts"] = length * sparse * met
+        parts["router"] = length * sparse * router_matrices(a, a.experts)
     return parts
 
 

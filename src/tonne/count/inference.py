@@ -15,6 +15,8 @@ from tonne.count.layers import (
     expert_matrices,
     feed_forward_matrices,
     key_value_matrices,
+    router_matrices,
+    shared_expert_matrices,
     stacks,
 )
 from tonne.count.memory import cached_numbers
@@ -84,6 +86,11 @@ def decode_flop(architecture: Architecture, context: int, source_tokens: int = 0
 
 def decode_run_flop(architecture: Architecture, before: int, steps: int, source_tokens: int = 0) -> int:
     """FLOP of ``steps`` decode steps after ``before`` tokens have been cached [FLOP]."""
+    return sum(decode_run_parts(architecture, before, steps, source_tokens).values())
+
+
+def decode_run_parts(architecture: Architecture, before: int, steps: int, source_tokens: int = 0) -> dict[str, int]:
+    """The same by operation: SCORES meet the cache, the others the weights [FLOP]."""
     a = architecture
     long, short = (_parts(a, before + steps, source_tokens), _parts(a, before, source_tokens))
     parts = {part: long[part] - short[part] for part in long}
@@ -91,7 +98,7 @@ def decode_run_flop(architecture: Architecture, before: int, steps: int, source_
     if latent is not None:
         pairs = _pairs(a, before + steps) - _pairs(a, before)
         parts["attention_scores"] = FLOP_PER_MULTIPLY_ADD * pairs * a.heads * (2 * latent.kv_rank + latent.rotary_width)
-    return sum(parts.values()) + steps * forward_flop_parts(a, Sequence(predicted=1))["head"]
+    return parts | {"head": steps * forward_flop_parts(a, Sequence(predicted=1))["head"]}
 
 
 def generation_flop(architecture: Architecture, prompt_tokens: int, output_tokens: int, *, cache: bool = True) -> int:
@@ -162,8 +169,9 @@ def decode_weights_bytes(architecture: Architecture, tokens: Number, weight_prec
     sparse = expert_layers(a, layers)
     numbers: Number = layers * attention + (layers - sparse) * feed_forward_matrices(a)
     if a.experts is not None:
-        visited = a.experts.shared + distinct_experts(a.experts.count, a.experts.per_token, tokens)
-        numbers = numbers + sparse * (visited * expert_matrices(a, a.experts) + a.experts.count * a.width)
+        visited = distinct_experts(a.experts.count, a.experts.per_token, tokens) * expert_matrices(a, a.experts)
+        always = shared_expert_matrices(a, a.experts) + router_matrices(a, a.experts)
+        numbers = numbers + sparse * (visited + always)
     table = a.vocabulary * output_width(a) + projection_matrices(a)
     return numbers * BYTES_PER_WEIGHT[weight_precision] + table * table_bytes(weight_precision)
 

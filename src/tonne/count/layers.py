@@ -24,7 +24,9 @@ def expert_layers(architecture: Architecture, layers: int) -> int:
     experts = architecture.experts
     if experts is None:
         return 0
-    return max(layers - experts.dense_layers, 0) // experts.every
+    first, every = experts.dense_layers, experts.every
+    regular = (index for index in set(experts.dense_at) if index >= first and not (index - first + 1) % every)
+    return max(layers - first, 0) // every - sum(index < layers for index in regular)
 
 
 def has_bias(architecture: Architecture, linear: Linear) -> bool:
@@ -94,8 +96,14 @@ def has_cross_attention(architecture: Architecture) -> bool:
 
 
 def attention_biases(architecture: Architecture) -> int:
-    """Numbers in the biases of one attention, and its sinks."""
-    a = architecture
+    """Numbers in the biases of one attention, and its sinks.
+
+    With latent attention the biases of queries and keys are those of the projections down to the latent vectors.
+    """
+    a, latent = architecture, architecture.latent_attention
+    if latent is not None:
+        keys = has_bias(a, "key") * (latent.kv_rank + latent.rotary_width)
+        return has_bias(a, "query") * (latent.query_rank or 0) + keys + has_bias(a, "output") * a.width
     biases = has_bias(a, "query") * a.heads * a.head_width
     biases = biases + (has_bias(a, "key") + has_bias(a, "value")) * a.kv_heads * a.head_width
     return biases + has_bias(a, "output") * a.width + a.attention_sinks * a.heads
@@ -108,6 +116,8 @@ def attention_norms(architecture: Architecture) -> int:
         return norm_numbers(a, latent.kv_rank + (0 if latent.query_rank is None else latent.query_rank))
     if a.query_key_norm == "head":
         return 2 * norm_numbers(a, a.head_width)
+    if a.query_key_norm == "each-head":
+        return a.norm_weight * (a.heads + a.kv_heads) * a.head_width
     if a.query_key_norm == "full":
         return norm_numbers(a, a.heads * a.head_width) + norm_numbers(a, a.kv_heads * a.head_width)
     return 0
@@ -136,9 +146,32 @@ def expert_biases(architecture: Architecture, experts: Experts) -> int:
     return experts.bias * (inner + architecture.width) + architecture.activation_weights
 
 
+def shared_expert_matrices(architecture: Architecture, experts: Experts) -> int:
+    """Numbers in the matrices of all shared experts of a layer."""
+    matrices = _matrices(experts.feed_forward or architecture.feed_forward)
+    return experts.shared * matrices * architecture.width * shared_expert_width(experts)
+
+
+def shared_expert_biases(architecture: Architecture, experts: Experts) -> int:
+    """Numbers in the biases of all shared experts of a layer."""
+    bias = experts.bias if experts.shared_bias is None else experts.shared_bias
+    inner = (_matrices(experts.feed_forward or architecture.feed_forward) - 1) * shared_expert_width(experts)
+    return experts.shared * (bias * (inner + architecture.width) + architecture.activation_weights)
+
+
+def shared_expert_width(experts: Experts) -> int:
+    """Inner width of one shared expert."""
+    return experts.width if experts.shared_width is None else experts.shared_width
+
+
+def router_matrices(architecture: Architecture, experts: Experts) -> int:
+    """Numbers in the matrices of one router: a row an expert, and one for the shared experts' gate."""
+    return (experts.count + experts.shared_gate) * architecture.width
+
+
 def router_numbers(architecture: Architecture, experts: Experts) -> int:
-    """Numbers in one router: a row an expert, and a bias or a correction where it has them."""
-    return experts.count * (architecture.width + experts.router_bias + experts.router_correction)
+    """Numbers in one router: its matrices, and a bias or a correction an expert where it has them."""
+    return router_matrices(architecture, experts) + experts.count * (experts.router_bias + experts.router_correction)
 
 
 def layer_norms(architecture: Architecture, *, cross: bool) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tonne.count.flops import full_layers
-from tonne.count.layers import expert_layers, has_cross_attention, key_width, stacks, value_width
+from tonne.count.layers import expert_layers, has_cross_attention, key_width, shared_expert_width, stacks, value_width
 from tonne.count.masks import minimum
 from tonne.count.parameters import parameter_parts, parameters
 
@@ -173,7 +173,8 @@ def feed_forward_states(architecture: Architecture) -> float:
         return a.feed_forward_width
     layers = sum(count for count, _ in stacks(a))
     sparse = sum(expert_layers(a, count) for count, _ in stacks(a)) / layers
-    return (1 - sparse) * a.feed_forward_width + sparse * (experts.per_token + experts.shared) * experts.width
+    met = experts.per_token * experts.width + experts.shared * shared_expert_width(experts)
+    return (1 - sparse) * a.feed_forward_width + sparse * met
 
 
 def inference_memory_bytes(

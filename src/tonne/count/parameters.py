@@ -15,7 +15,10 @@ from tonne.count.layers import (
     feed_forward_matrices,
     layer_norms,
     norm_numbers,
+    router_matrices,
     router_numbers,
+    shared_expert_biases,
+    shared_expert_matrices,
     stacks,
     task_head_matrices,
     task_head_numbers,
@@ -102,7 +105,8 @@ def last_feed_forward_matrices(architecture: Architecture) -> int:
     a, experts = architecture, architecture.experts
     if experts is None:
         return feed_forward_matrices(a)
-    return (experts.per_token + experts.shared) * expert_matrices(a, experts) + experts.count * a.width
+    visited = experts.per_token * expert_matrices(a, experts) + shared_expert_matrices(a, experts)
+    return visited + router_matrices(a, experts)
 
 
 def embedding_width(architecture: Architecture) -> int:
@@ -179,8 +183,9 @@ def _experts_of_layer(a: Architecture, *, active: bool) -> int:
     experts = a.experts
     if experts is None:
         return 0
-    met = (experts.per_token if active else experts.count) + experts.shared
-    return met * (expert_matrices(a, experts) + expert_biases(a, experts))
+    met = experts.per_token if active else experts.count
+    shared = shared_expert_matrices(a, experts) + shared_expert_biases(a, experts)
+    return met * (expert_matrices(a, experts) + expert_biases(a, experts)) + shared
 
 
 def _multi_token_layer(a: Architecture, *, active: bool) -> int:
