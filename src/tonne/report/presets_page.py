@@ -44,9 +44,10 @@ $ tonne count gpt-3-175b --sequence-length 2048
 $ tonne reference architectures gpt-3-175b
 ```
 
-The first command gives the figures of a row; it also takes a plan file with a shape of your own. The second shows the
-row of the table that the shape was read from, with its notes. Each preset can stand in a plan
-(`preset = "gpt-3-175b"`) and after `tonne forecast`. The equations are those of [the count page](method/count.md).
+The first command gives the figures of a row (memory in GiB there); it also takes a `config.json`, or a plan file with a
+shape of your own. The second shows the row of the table that the shape was read from, with its notes. Each preset can
+stand in a plan (`preset = "gpt-3-175b"`) and after `tonne forecast`. The equations are those of
+[the count page](method/count.md).
 
 - **Preset**: the name to give. The line above a table says the kind, who made the models and when.
 - **Parameters**: numbers that the model learns, counted from its shape; a tied table once.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
+from typer.testing import CliRunner
 
 from tonne.cli.counts import OBJECTIVES as OBJECTIVES_OF_COUNT
 from tonne.cli.counts import default_length
+from tonne.cli.main import app
 from tonne.describe.architecture import Architecture
 from tonne.reference.architectures import architecture_rows
+from tonne.report.numbers import rounded
 from tonne.report.presets_page import OBJECTIVES, difference, page, printed, training_length
 
 ROWS = architecture_rows()
@@ -64,6 +68,18 @@ def test_length_is_that_of_tonne_count_where_none_is_known(preset):
     architecture = Architecture.preset(preset)
     assert training_length(ROWS[preset], architecture) == default_length(architecture)
     assert re.search(r"^\*[\d,]+( \+ [\d,]+)?\*$", cells_of(preset)[-4])
+
+
+@pytest.mark.parametrize(
+    ("preset", "length"), [("t5-3b", 512), ("bert-large-uncased", 512), ("deepseek-v3-671b", 4096)]
+)
+def test_line_is_what_tonne_count_prints(preset, length):
+    command = ["count", preset, "--sequence-length", str(length), "--json"]
+    found = json.loads(CliRunner().invoke(app, command).stdout)
+    cells = cells_of(preset)
+    assert cells[1] == f"{found['counts']['parameters']:,}"
+    assert cells[-5] == rounded(found["counts"]["training_flop_per_token"] / 1e9, 4)
+    assert cells[-3] == rounded(found["memory"]["training_total_bytes"] / 1e9, 3)
 
 
 def test_what_is_predicted_is_what_tonne_count_says():
