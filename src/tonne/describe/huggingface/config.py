@@ -24,9 +24,11 @@ Head = Literal[
     "token-classification",
     "question-answering",
     "multiple-choice",
+    "double-heads",
 ]
 HEAD_OF_ENDING: Mapping[str, Head] = MappingProxyType(
     {
+        "DoubleHeadsModel": "double-heads",
         "EncoderModel": "encoder",
         "LMHeadModel": "causal-lm",
         "ForCausalLM": "causal-lm",
@@ -43,6 +45,25 @@ HEAD_OF_ENDING: Mapping[str, Head] = MappingProxyType(
     }
 )  # the first ending that fits, in this order
 DEFAULT_LABELS = 2  # transformers' PretrainedConfig
+
+ACTIVATIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "gelu": "gelu",
+        "gelu_new": "gelu",
+        "gelu_fast": "gelu",
+        "gelu_accurate": "gelu",
+        "gelu_python": "gelu",
+        "gelu_python_tanh": "gelu",
+        "gelu_pytorch_tanh": "gelu",
+        "gelu_10": "gelu",
+        "quick_gelu": "gelu",
+        "silu": "silu",
+        "swish": "silu",
+        "relu": "relu",
+        "relu2": "relu2",
+        "xielu": "xielu",
+    }
+)  # the names of transformers -> those of Architecture; approximations of one function are one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +93,8 @@ class Config:
         whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
         if not whole or value < 0:
             raise DescriptionError(
-                f"{self.file}: {names[0]} = {value!r} is not a whole number, 0 or more. "
-                f"Mend it, e.g. {names[0]}: {self._example(names)}."
+                f"{self.file}: {self._given(names)} = {value!r} is not a whole number, 0 or more. "
+                f"Mend it, e.g. {self._given(names)}: {self._example(names)}."
             )
         return int(value)
 
@@ -86,14 +107,35 @@ class Config:
         """True or false."""
         value = self.value(*names)
         if not isinstance(value, bool):
-            raise DescriptionError(f"{self.file}: {names[0]} = {value!r} is not true or false. Mend it.")
+            raise DescriptionError(f"{self.file}: {self._given(names)} = {value!r} is not true or false. Mend it.")
         return value
 
     def word(self, *names: str) -> str:
         """A string."""
         value = self.value(*names)
         if not isinstance(value, str):
-            raise DescriptionError(f"{self.file}: {names[0]} = {value!r} is not a word in quotes. Mend it.")
+            raise DescriptionError(f"{self.file}: {self._given(names)} = {value!r} is not a word in quotes. Mend it.")
+        return value
+
+    def activation(self, *names: str) -> str:
+        """The activation's name in Architecture."""
+        word = self.word(*names)
+        if word not in ACTIVATIONS:
+            raise DescriptionError(
+                f"{self.file}: {self._given(names)} = {word!r} is not a known activation. Known: "
+                f"{', '.join(ACTIVATIONS)}. Take the nearest of them: it changes no count."
+            )
+        return ACTIVATIONS[word]
+
+    def divisor(self, number: int, *names: str, default: int) -> int:
+        """A number that divides another, such as that of the key-value heads; ``default`` where it is null."""
+        value = self.number_or_none(*names)
+        value = default if value is None else value
+        if not value or number % value:
+            raise DescriptionError(
+                f"{self.file}: {self._given(names)} = {value} does not divide {number}. Mend it: known to fit are "
+                f"{', '.join(str(n) for n in range(1, number + 1) if number % n == 0)}."
+            )
         return value
 
     @property
@@ -135,6 +177,10 @@ class Config:
             return len(names)
         return self.number_or_none("num_labels") or DEFAULT_LABELS
 
+    def _given(self, names: tuple[str, ...]) -> str:
+        """The name that the value was found under."""
+        return next((n for values in (self.given, self.defaults) for n in names if n in values), names[0])
+
     def _example(self, names: tuple[str, ...]) -> Any:  # noqa: ANN401 - a default, whatever it is
         return next((self.defaults[name] for name in names if isinstance(self.defaults.get(name), int)), 12)
 
@@ -164,6 +210,11 @@ def read_config(path: str | Path) -> Config:
             f'"model_type": "llama", or give the fields of [architecture] themselves.'
         )
     classes = given.get("architectures") or [None]
+    if not isinstance(classes, list) or not isinstance(classes[0], str | None):
+        raise DescriptionError(
+            f"{file}: architectures = {classes!r} is not a list of class names. Write it as "
+            f'"architectures": ["LlamaForCausalLM"], or leave it out.'
+        )
     return Config(
         file=str(file),
         model_type=given["model_type"],
