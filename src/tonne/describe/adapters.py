@@ -15,10 +15,10 @@ Target = Literal["query", "key", "value", "output", "feed_forward"]
 class Lora(Section):
     """Low-rank adaptation (LoRA): beside each linear that is a target, two trained matrices of this rank.
 
-    The model itself is frozen, but for what stands on a pooled state (a classifier's head), which is new and learns.
-    ``feed_forward`` means each matrix of the block (gate, up, down). The same targets hold in cross-attention. With
-    latent attention ``query`` means both linears of the queries, and ``key`` or ``value`` both linears of the latent
-    vector, which keys and values share.
+    The model itself is frozen, but for the head for labels, which is new and learns. ``feed_forward``
+    means each matrix of the block (gate, up, down). The same targets hold in cross-attention. With latent attention
+    ``query`` means both linears of the queries, and ``key`` or ``value`` both linears of the latent vector, which keys
+    and values share. Layers that predict further tokens are left out.
     """
 
     rank: int = Field(ge=1)
