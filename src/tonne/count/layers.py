@@ -184,7 +184,11 @@ def layer_norms(architecture: Architecture, *, cross: bool) -> int:
 def task_head_matrices(architecture: Architecture) -> int:
     """Numbers in the matrices of the head for labels: a dense layer where it has one, and a row a label."""
     a, head = architecture, architecture.task_head
-    return 0 if head is None else a.width * (head.labels + head.dense * a.width)
+    if head is None:
+        return 0
+    narrow = a.output_projection and a.embedding_width is not None  # OPT-350M's states leave as wide as its tokens
+    width = a.embedding_width if narrow else a.width
+    return width * (head.labels + head.dense * width)  # type: ignore[operator]  # narrow says that it is a number
 
 
 def task_head_numbers(architecture: Architecture) -> int:
