@@ -23,6 +23,7 @@ SOURCE = ROOT / "src" / "tonne"
 PAGES = sorted([*ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 METHOD_PAGES = {  # the files whose equations a page repeats, in the page's order
     "count.md": ["count/layers.py", "count/conventions.py", "count/memory.py"],
+    "finetuning.md": ["count/adapters.py"],
     "timing.md": ["calibrate/utilisation.py", "reference/goodput.py", "timing/steps.py", "timing/power_cap.py"],
     "energy.md": ["energy/power.py"],
     "impact.md": ["impact/equations.py"],

@@ -66,3 +66,14 @@ def megatron_flop_per_token(architecture: Architecture, layers: int, sequence_le
     a = architecture
     terms = 1 + sequence_length / (6 * a.width) + a.vocabulary / (16 * layers * a.width)
     return 96.0 * layers * a.width**2 * terms
+
+
+def partial_convention(architecture: Architecture, trainable: int) -> dict[str, float]:
+    """FLOP per token where a part of the model learns, by the convention in use.
+
+    Equation: 4 N + 2 P, with N = parameters that a token meets, P = trainable parameters. Attention is left out, and
+    so is what adapters compute beside their own gradients.
+
+    Source: tonne
+    """
+    return {"4N+2P": 4.0 * active_parameters(architecture) + 2.0 * trainable}

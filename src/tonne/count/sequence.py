@@ -43,7 +43,7 @@ class Sequence:
         return self.decoder_length if decoder else self.encoder_length
 
 
-def sequence_of(
+def sequence_of(  # noqa: PLR0913 - the fields of [data], by name
     architecture: Architecture,
     *,
     sequence_length: int | None,
@@ -51,6 +51,7 @@ def sequence_of(
     target_length: int | None = None,
     objective: str = "causal-lm",
     masked_fraction: float = 0.15,
+    answer_fraction: float = 1.0,
 ) -> Sequence:
     """The sequence that a plan's lengths and objective make of an architecture's input.
 
@@ -61,6 +62,7 @@ def sequence_of(
         target_length: Tokens of the target [token]; left out: 114 for 512 under span corruption, else the source's.
         objective: As in a plan. An encoder cannot learn ``causal-lm``: it is taken as ``masked-lm``.
         masked_fraction: Share of the tokens that a masked language model predicts.
+        answer_fraction: Share of a decoder's tokens that instruction tuning predicts.
 
     Raises:
         DescriptionError: No length is given.
@@ -77,6 +79,8 @@ def sequence_of(
         return _encoder_sequence(length, objective, masked_fraction)
     if objective in LABELS:
         return Sequence(decoder_length=length, labelled=_labelled(objective, length), pooled=_pooled(objective))
+    if objective == "instruction":
+        return Sequence(decoder_length=length, predicted=whole(length * answer_fraction))
     prefix = length // 2 if objective == "prefix-lm" else 0
     return Sequence(decoder_length=length, prefix=prefix, predicted=length - prefix)
 

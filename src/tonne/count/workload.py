@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tonne.count.conventions import conventions
+from tonne.count.conventions import conventions, partial_convention
+from tonne.count.finetuning import MODEL, Kernel, Learning, trainable_parameters, training_flop
 from tonne.count.flops import executed_flop, model_flop
 from tonne.count.masks import whole
-from tonne.count.parameters import active_parameters, matmul_parameters, parameter_parts
+from tonne.count.parameters import active_parameters, matmul_parameters, parameter_parts, parameters
 from tonne.count.sequence import sequence_of
 
 if TYPE_CHECKING:
     from tonne.count.flops import Recomputation
     from tonne.count.memory import Memory
+    from tonne.count.sequence import Sequence
+    from tonne.describe.adapters import Lora
     from tonne.describe.architecture import Architecture
 
 
@@ -24,10 +27,13 @@ class Counts:
     ``model_flop_per_token`` and ``training_flop_per_token`` are one figure, forward and backward, under the two names
     it goes by; ``training_flop`` is that of the whole run. ``executed_`` figures fill whole attention squares (unless
     the kernel skips them) and repeat what is recomputed. ``sequence_length`` is source plus target.
+    ``trainable_parameters`` are all of these where nothing is frozen; low-rank adapters are numbers besides
+    ``parameters``. ``conventions`` are those of training the whole model, but for one that names its trainable numbers.
     """
 
     parameters: int
     active_parameters: int
+    trainable_parameters: int
     matmul_parameters: int
     model_flop_per_token: float
     executed_flop_per_token: float
@@ -59,6 +65,9 @@ def counts_of(  # noqa: PLR0913 - the fields of [data] and [training], by name
     recomputation: Recomputation = "none",
     masked_fraction: float = 0.15,
     flash_attention: bool = False,
+    answer_fraction: float = 1.0,
+    lora: Lora | None = None,
+    frozen_layers: int = 0,
 ) -> Counts:
     """Counts of a run over ``tokens``.
 
@@ -72,6 +81,9 @@ def counts_of(  # noqa: PLR0913 - the fields of [data] and [training], by name
         recomputation: As in a plan; moves the executed figures only.
         masked_fraction: Share of tokens that a masked language model predicts.
         flash_attention: The kernel skips what the mask hides; moves the executed figures only.
+        answer_fraction: Share of tokens that instruction tuning predicts.
+        lora: Low-rank adapters beside a frozen model.
+        frozen_layers: First layers that do not learn, nor do the embeddings.
 
     Returns:
         Counts; exact ints for plain numbers, float64 for arrays.
@@ -87,13 +99,19 @@ def counts_of(  # noqa: PLR0913 - the fields of [data] and [training], by name
         target_length=target_length,
         objective=objective,
         masked_fraction=masked_fraction,
+        answer_fraction=answer_fraction,
     )
-    model = model_flop(a, sequence)
-    executed = executed_flop(a, sequence, recomputation=recomputation, flash_attention=flash_attention)
+    learning = None if lora is None and not frozen_layers else Learning(lora=lora, frozen_layers=frozen_layers)
+    model, executed = _flop(a, sequence, learning, recomputation, flash_attention)
+    printed = conventions(a, sequence.tokens)
+    trainable = parameters(a) if learning is None else trainable_parameters(a, learning)
+    if learning is not None:
+        printed |= partial_convention(a, trainable)
     parts, run = parameter_parts(a), whole(tokens)
     return Counts(
         parameters=sum(parts.values()),
         active_parameters=active_parameters(a),
+        trainable_parameters=trainable,
         matmul_parameters=matmul_parameters(a),
         model_flop_per_token=model / sequence.tokens,
         executed_flop_per_token=executed / sequence.tokens,
@@ -103,5 +121,16 @@ def counts_of(  # noqa: PLR0913 - the fields of [data] and [training], by name
         parts=parts,
         sequence_length=sequence.tokens,
         tokens=run,
-        conventions=conventions(a, sequence.tokens),
+        conventions=printed,
     )
+
+
+def _flop(
+    a: Architecture, sequence: Sequence, learning: Learning | None, recomputation: Recomputation, flash_attention: bool
+) -> tuple[int, int]:
+    """FLOP of one sequence: (the model's, executed)."""
+    if learning is None:
+        executed = executed_flop(a, sequence, recomputation=recomputation, flash_attention=flash_attention)
+        return model_flop(a, sequence), executed
+    kernel = Kernel(square=not flash_attention, flash_attention=flash_attention, recomputation=recomputation)
+    return training_flop(a, sequence, learning, MODEL), training_flop(a, sequence, learning, kernel)

@@ -137,6 +137,9 @@ def _counts(plan: TrainingPlan, found: Collected) -> Counts:
         recomputation=plan.training.recomputation,
         masked_fraction=plan.training.masked_fraction,
         flash_attention=plan.software.flash_attention,
+        answer_fraction=plan.data.answer_fraction,
+        lora=plan.training.lora,
+        frozen_layers=plan.training.frozen_layers,
     )
 
 
