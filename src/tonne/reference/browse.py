@@ -18,6 +18,7 @@ TABLES_OF = {
     "prices": ("prices",),
     "pue": ("pue_wue",),
     "power": ("power_families", "power_evidence"),
+    "inference-runs": ("inference_runs",),
     "sources": ("sources",),
 }
 NAME_COLUMNS = (
