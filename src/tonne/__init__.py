@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tonne.forecasting import Forecast as Forecast
     from tonne.forecasting import forecast as forecast
     from tonne.forecasting import forecast_many as forecast_many
+    from tonne.model.module_count import count_module as count_module
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ _HOME_OF = {
     "Site": "tonne.describe.site",
     "TonneError": "tonne.errors",
     "TrainingPlan": "tonne.describe.plan",
+    "count_module": "tonne.model.module_count",
     "forecast": "tonne.forecasting",
     "forecast_many": "tonne.forecasting",
 }
@@ -52,6 +54,7 @@ __all__ = [  # noqa: RUF022  # constants, types, functions: the order in which o
     "Site",
     "TonneError",
     "TrainingPlan",
+    "count_module",
     "forecast",
     "forecast_many",
 ]
@@ -62,7 +65,14 @@ def __getattr__(name: str) -> object:
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'tonne' has no attribute {name!r}. Public names: {', '.join(sorted(_HOME_OF))}.")
-    value: object = getattr(import_module(home), name)
+    try:
+        value: object = getattr(import_module(home), name)
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        raise ModuleNotFoundError(
+            f"tonne.{name} needs torch, which is not installed. Run: pip install 'tonne[train]'", name="torch"
+        ) from None
     globals()[name] = value
     return value
 

@@ -1,0 +1,1 @@
+"""What is made of torch modules: counting one by dispatch."""
