@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TABLE = "huggingface_defaults.csv"
+SAME_CONFIGURATION: Mapping[str, str] = MappingProxyType(
+    {"kimi_k2": "deepseek_v3"}
+)  # types that transformers has no class for, and whose files are those of another type
 
 
 @cache
@@ -27,4 +30,4 @@ def _by_type() -> Mapping[str, Mapping[str, Any]]:
 
 def default_values(model_type: str) -> Mapping[str, Any]:
     """Defaults of a model type's configuration by field; none for a type that the table does not know."""
-    return _by_type().get(model_type, MappingProxyType({}))
+    return _by_type().get(SAME_CONFIGURATION.get(model_type, model_type), MappingProxyType({}))
