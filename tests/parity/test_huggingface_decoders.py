@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tonne.describe.huggingface import decoders
+from tonne.reference.huggingface import default_values
 
 pytestmark = pytest.mark.slow  # transformers takes seconds to import
 
@@ -265,7 +266,8 @@ SHAPES: dict[str, tuple[dict[str, object], ...]] = {
     ),
     "arcee": (*OF_LLAMA, WIDE | BOTH_BIASES, WIDE | HALF, LLAMA | {"mlp_bias": True}),
 }
-TASK_HEADS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+NOT_CHANGED = {"add_cross_attention", "is_encoder_decoder"}  # those make another kind of model, and are refused
+HELIUM_TOGETHER = {"hidden_size", "num_attention_heads", "head_dim"}  # its class cannot run unless they agree
 
 
 def classes_of(model_type: str) -> list[str]:
@@ -311,3 +313,23 @@ def test_the_default_shape(model_type, built_and_counted):
     class_name = language_model_of(model_type)
     built, counted = built_and_counted(model_type, class_name, **needed.get(model_type, {}))
     assert counted == built
+
+
+@pytest.mark.parametrize("model_type", SHAPES)
+def test_each_switch_and_number_changed_alone(model_type, built_and_counted):
+    """A field that bears on the shape and that no list above names would show here."""
+    changed, base = 0, SHAPES[model_type][0]
+    if "num_key_value_heads" in base:
+        base = base | {"num_key_value_heads": 2}  # the double divides the heads
+    for name, value in {**default_values(model_type), **base}.items():
+        if not isinstance(value, bool | int) or name in NOT_CHANGED:
+            continue
+        if model_type == "helium" and name in HELIUM_TOGETHER:
+            continue
+        shape = base | {name: not value if isinstance(value, bool) else 2 * value}
+        if name == "num_layers" and "attention_types" in shape:
+            shape["attention_types"] = [[["global"], shape["num_layers"]]]
+        built, counted = built_and_counted(model_type, language_model_of(model_type), **shape)
+        assert counted == built, shape
+        changed += 1
+    assert changed >= 6
