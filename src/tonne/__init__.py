@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from tonne.estimate import Basis as Basis
     from tonne.estimate import Estimate as Estimate
     from tonne.forecasting import Forecast as Forecast
+    from tonne.forecasting import InferenceForecast as InferenceForecast
     from tonne.forecasting import forecast as forecast
+    from tonne.forecasting import forecast_inference as forecast_inference
     from tonne.forecasting import forecast_many as forecast_many
     from tonne.model.module_count import count_module as count_module
 
@@ -34,11 +36,13 @@ _HOME_OF = {
     "EnergyUse": "tonne.energy.use",
     "Estimate": "tonne.estimate",
     "Forecast": "tonne.forecasting",
+    "InferenceForecast": "tonne.forecasting",
     "Site": "tonne.describe.site",
     "TonneError": "tonne.errors",
     "TrainingPlan": "tonne.describe.plan",
     "count_module": "tonne.model.module_count",
     "forecast": "tonne.forecasting",
+    "forecast_inference": "tonne.forecasting",
     "forecast_many": "tonne.forecasting",
 }
 
@@ -51,11 +55,13 @@ __all__ = [  # noqa: RUF022  # constants, types, functions: the order in which o
     "EnergyUse",
     "Estimate",
     "Forecast",
+    "InferenceForecast",
     "Site",
     "TonneError",
     "TrainingPlan",
     "count_module",
     "forecast",
+    "forecast_inference",
     "forecast_many",
 ]
 

@@ -24,7 +24,7 @@ def outcome(x: Mapping[str, Number]) -> Values:
     """
     time = _time(x)
     energy = _energy(x, time)
-    return {**time, **energy, **_impact(x, time, energy), **_development(x, energy, time)}
+    return {**time, **energy, **impact_of(x, time, energy), **_development(x, energy, time)}
 
 
 def of_known(function: Callable[..., Number], *arguments: Number | None) -> Number | None:
@@ -87,7 +87,8 @@ def _energy(x: Mapping[str, Number], time: Values) -> Values:
     }
 
 
-def _impact(x: Mapping[str, Number], time: Values, energy: Values) -> Values:
+def impact_of(x: Mapping[str, Number], time: Values, energy: Values) -> Values:
+    """CO2e, water and money of an energy and of the hours that accelerators are held."""
     facility, it_kwh, held_h = energy["energy.facility_kwh"], energy["energy.it_kwh"], time["accelerator_hours"]
     on_site = of_known(impact.water_on_site_l, it_kwh, x.get("wue_l_per_kwh"))
     off_site = of_known(impact.water_off_site_l, facility, x.get("grid_wue_l_per_kwh"))
