@@ -5,6 +5,7 @@ TonneError
 │   └── QuantityError                      a number that is none, or out of its range
 ├── UnknownReferenceError (LookupError)    a name that no table knows, or that several rows answer to
 ├── PlanFileError (ValueError)             a plan file that is missing or is not TOML
+├── MissingPackageError (ImportError)      a package that an extra brings is not installed
 └── ElementError (ValueError)              a bad element of an array; carries its index
 """
 
@@ -33,6 +34,10 @@ class UnknownReferenceError(TonneError, LookupError):
 
 class PlanFileError(TonneError, ValueError):
     """A plan file that cannot be read."""
+
+
+class MissingPackageError(TonneError, ImportError):
+    """A part of tonne needs a package that is not installed; the text names the extra."""
 
 
 class ElementError(TonneError, ValueError):

@@ -16,6 +16,7 @@ class Cluster(Section):
     accelerators: int | None = Field(default=None, ge=1, description="how many")
     accelerators_per_node: int = Field(default=8, ge=1, description="how many in one server")
     power_cap_w: float | None = Field(default=None, gt=0, description="power limit set on each accelerator [W]")
+    network_gbit_per_s: float | None = Field(default=None, gt=0, description="network of one accelerator [Gbit/s]")
     accelerator_power_w: Positive | None = None
     host_power_w: NonNegative | None = None
     network_power_w: NonNegative | None = None

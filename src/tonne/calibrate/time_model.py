@@ -1,0 +1,200 @@
+"""Fits the coefficients of the step's time, and says how far it is off where it has not looked."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tonne.calibrate.measured_steps import MeasuredStep
+from tonne.errors import MissingPackageError
+from tonne.reference.time_model import Fitted, Spread
+from tonne.timing.step_time import step_time_s
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Rows = NDArray[np.intp]
+
+NOISE = 0.10  # log spread of a row about a model that is right: layouts re-measured a release later differ so
+FAMILY_WEIGHT = -0.25  # a model of many rows counts more than one of few, but less than by its rows
+MOST_EVALUATIONS = 60
+NOMINAL = 0.90
+KNOWN, UNSEEN = "known", "unseen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residual:
+    """ln(predicted / measured) of one row, by a fit that saw all rows, no row of its model, no row of its source."""
+
+    step: MeasuredStep
+    fitted: float
+    known: float
+    unseen: float
+
+    def of(self, stack: str) -> float:
+        """The residual for a known or for an unseen stack."""
+        return self.known if stack == KNOWN else self.unseen
+
+
+class Problem:
+    """The rows as arrays, and the coefficients that each takes."""
+
+    def __init__(self, steps: Sequence[MeasuredStep], priors: Sequence[Fitted]) -> None:
+        import numpy as np  # noqa: PLC0415 - only who fits pays for NumPy
+
+        self.priors = tuple(priors)
+        self.index = {prior.name: i for i, prior in enumerate(self.priors)}
+        self.centre = np.log([prior.prior for prior in self.priors])
+        self.spread = np.array([prior.prior_log_spread for prior in self.priors])
+        self.least = np.log([prior.least for prior in self.priors])
+        self.most = np.log([prior.most for prior in self.priors])
+        self.figures = {name: np.array([float(s.situation[name]) for s in steps]) for name in steps[0].situation}
+        self.roles = {role: np.array([self.index[s.roles[role][0]] for s in steps]) for role in steps[0].roles}
+        self.measured = np.log([s.step_time_s for s in steps])
+        rows = Counter(s.model for s in steps)
+        self.weights = np.array([rows[s.model] ** FAMILY_WEIGHT for s in steps])
+
+    def predicted(self, logs: Array, rows: Rows) -> Array:
+        """Logarithm of the step time of some rows under coefficients given as logarithms."""
+        import numpy as np  # noqa: PLC0415
+
+        values = np.exp(logs)
+        figures = {name: column[rows] for name, column in self.figures.items()}
+        coefficients = {name: values[i] for name, i in self.index.items() if "." not in name}
+        coefficients |= {role: values[index[rows]] for role, index in self.roles.items()}
+        found: Array = np.log(step_time_s(figures, coefficients))
+        return found
+
+    def fit(self, rows: Rows, start: Array | None = None) -> Array:
+        """Coefficients, as logarithms, that serve some rows best: robust least squares with the priors as rows."""
+        import numpy as np  # noqa: PLC0415
+
+        try:
+            from scipy.optimize import least_squares  # noqa: PLC0415
+        except ImportError:
+            raise MissingPackageError(
+                "fitting needs SciPy, which is not installed. Install it with: pip install 'tonne[calibrate]'"
+            ) from None
+        weights = self.weights[rows] / self.weights[rows].mean()
+
+        def residuals(logs: Array) -> Array:
+            far = (self.predicted(logs, rows) - self.measured[rows]) / NOISE * weights
+            robust = np.sign(far) * np.sqrt(2 * (np.sqrt(1 + far * far) - 1))
+            return np.concatenate([robust, (logs - self.centre) / self.spread])
+
+        inside = np.clip(self.centre if start is None else start, self.least + 1e-6, self.most - 1e-6)
+        bounds = (self.least, self.most)
+        found: Array = least_squares(residuals, inside, bounds=bounds, max_nfev=MOST_EVALUATIONS, x_scale=self.spread).x
+        return found
+
+    def log_spreads(self, logs: Array) -> Array:
+        """Standard deviations of the coefficients, from the curvature at the fit."""
+        import numpy as np  # noqa: PLC0415
+
+        rows = np.arange(len(self.measured))
+        step = 1e-4
+        base = self.predicted(logs, rows)
+        slopes = np.array(
+            [(self.predicted(logs + step * unit, rows) - base) / step for unit in np.eye(len(logs))]
+        ).T * (self.weights / self.weights.mean() / NOISE)[:, None]  # fmt: skip
+        covariance = np.linalg.inv(slopes.T @ slopes + np.diag(1 / self.spread**2))
+        return np.sqrt(np.diag(covariance))  # type: ignore[no-any-return]
+
+
+def refitted(steps: Sequence[MeasuredStep], priors: Sequence[Fitted]) -> tuple[Fitted, ...]:
+    """The coefficients fitted on all rows, with their spreads."""
+    import numpy as np  # noqa: PLC0415
+
+    problem = Problem(steps, priors)
+    logs = problem.fit(np.arange(len(steps)))
+    spreads = problem.log_spreads(logs)
+    return tuple(
+        Fitted(
+            name=p.name,
+            value=math.exp(log),
+            log_spread=float(spread),
+            prior=p.prior,
+            prior_log_spread=p.prior_log_spread,
+            least=p.least,
+            most=p.most,
+            meaning=p.meaning,
+        )
+        for p, log, spread in zip(problem.priors, logs, spreads, strict=True)
+    )
+
+
+def cross_validated(steps: Sequence[MeasuredStep], priors: Sequence[Fitted]) -> list[Residual]:
+    """Residuals of every row: fitted, with its model left out (a known stack), with its source left out (unseen)."""
+    import numpy as np  # noqa: PLC0415
+
+    problem = Problem(steps, priors)
+    everything = np.arange(len(steps))
+    whole = problem.fit(everything)
+    found = {"fitted": problem.predicted(whole, everything) - problem.measured}
+    for name, groups in (("known", [s.model for s in steps]), ("unseen", [s.source for s in steps])):
+        names = np.array(groups)
+        found[name] = np.zeros(len(steps))
+        for group in sorted(set(groups)):
+            left_out, others = everything[names == group], everything[names != group]
+            fold = problem.fit(others, whole)
+            found[name][left_out] = problem.predicted(fold, left_out) - problem.measured[left_out]
+    return [
+        Residual(step=s, fitted=float(f), known=float(k), unseen=float(u))
+        for s, f, k, u in zip(steps, found["fitted"], found["known"], found["unseen"], strict=True)
+    ]
+
+
+def precision_group(step: MeasuredStep) -> str:
+    """16-bit, or low."""
+    return "16-bit" if step.precision == "16-bit" else "low"
+
+
+def conformal_half_width(residuals: Sequence[float]) -> float:
+    """The size that 90 % of new residuals stay below, if they are like these.
+
+    Equation: q = the ceil(0.9 (n + 1))-th smallest of the n sizes |r|; the largest where there is no such one.
+
+    Source: angelopoulos2023conformal, section 1.
+    """
+    sizes = sorted(abs(r) for r in residuals)
+    return sizes[min(len(sizes), math.ceil(NOMINAL * (len(sizes) + 1))) - 1]
+
+
+def spreads(found: Sequence[Residual]) -> list[Spread]:
+    """Half-widths by kind, precision and stack."""
+    groups: dict[tuple[str, str], list[Residual]] = {}
+    for residual in found:
+        groups.setdefault((residual.step.kind, precision_group(residual.step)), []).append(residual)
+    return [
+        Spread(
+            kind=kind,
+            precision=precision,
+            stack=stack,
+            log_half_width=conformal_half_width([r.of(stack) for r in members]),
+            rows=len(members),
+        )
+        for (kind, precision), members in sorted(groups.items())
+        for stack in (KNOWN, UNSEEN)
+    ]
+
+
+def covered(found: Sequence[Residual], stack: str) -> Mapping[str, bool]:
+    """By row's id: does the interval hold it, with the half-width of the group's other models (or sources) alone."""
+    held: dict[str, bool] = {}
+    for residual in found:
+        step = residual.step
+        alike = [
+            other.of(stack)
+            for other in found
+            if other.step.kind == step.kind
+            and precision_group(other.step) == precision_group(step)
+            and (other.step.model != step.model if stack == KNOWN else other.step.source != step.source)
+        ]
+        if alike:
+            held[step.id] = abs(residual.of(stack)) <= conformal_half_width(alike)
+    return held

@@ -1,0 +1,217 @@
+"""The work of one training step on one accelerator: FLOP, numbers moved, messages. No hardware.
+
+All figures are of one micro-batch on the mean accelerator, unless a name says otherwise. Layouts may be arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from tonne.count.flops import FLOP_PER_MULTIPLY_ADD, attended_positions
+from tonne.count.layers import (
+    attention_matrices,
+    expert_layers,
+    expert_matrices,
+    feed_forward_matrices,
+    has_cross_attention,
+    key_width,
+    score_width,
+    stacks,
+    value_width,
+)
+from tonne.count.masks import full_positions
+from tonne.count.parameters import output_width, parameter_parts
+from tonne.count.sequence import Sequence
+
+if TYPE_CHECKING:
+    from tonne.describe.architecture import Architecture
+    from tonne.estimate import Number
+
+FORWARD_AND_INPUTS = 2  # products of the same size: forward, and for the inputs' gradients; a third for the weights'
+FORWARD_AND_BACKWARD = 3
+FLASH_SCORES = 3.5  # forward one, backward two and a half: the scores once more (Dao 2023, section 3.1)
+PLAIN_SCORES = 3
+SCORE_PASSES_OVER_MEMORY = 18  # of the materialised square of scores, forward and backward
+# Numbers read and written by what is no matrix product, forward and backward, per token (by hand, from the operations):
+NORM_AND_RESIDUAL = 22  # of the width: two norms 2 x (2 + 4), two residual additions 2 x (3 + 2)
+ROTARY = 4  # of queries, keys and values
+GATED_ACTIVATION, PLAIN_ACTIVATION = 8, 5  # of the feed-forward width
+ROUTED = 16  # of the width and visited expert: gather and scatter, both ways
+CASTS = 4  # read once and written in low precision, once as it is and once turned, and its scale
+LOGITS = 9  # of the vocabulary: written, softmax, loss, gradient
+OPTIMIZER_BYTES = 30  # per number: gradient, two moments, master read and written, weight written
+GRADIENT_AND_WEIGHT_BYTES = 6  # per number and step: a 32-bit gradient reduced, a 16-bit weight gathered
+COLLECTIVES_OF_A_LAYER = 4  # all-reduces of one tensor-parallel layer, two forward and two backward
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How one step is laid out; numbers or arrays."""
+
+    tensor: Number = 1
+    pipeline: Number = 1
+    data: Number = 1
+    context: Number = 1
+    expert: Number = 1
+    virtual_pipeline_stages: Number = 1
+    micro_batch_sequences: Number = 1
+    micro_batches: Number = 1
+    zero_2: Number = 0
+    zero_3: Number = 0
+    recompute_all: Number = 0
+    recompute_scores: Number = 0
+    weight_gradients: Number = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepWork:
+    """FLOP, numbers and messages of one micro-batch on the mean accelerator; see the functions for each.
+
+    ``matrix_``: linear layers, in the plan's precision. ``plain_flop``: routers and output table, in 16 bits.
+    ``expert_``: routed experts. ``score_``: attention. ``*_numbers`` are read or written. ``tensor_numbers``,
+    ``context_numbers``, ``pipeline_numbers``: sent by one accelerator. ``routed_numbers``: a token's state once, as
+    often as the layers with experts send it. ``weights``: on one accelerator, for the step.
+    """
+
+    matrix_flop: Number
+    matrix_numbers: Number
+    plain_flop: Number
+    expert_flop: Number
+    expert_numbers: Number
+    score_flop: Number
+    score_numbers: Number
+    element_numbers: Number
+    cast_numbers: Number
+    permuted_numbers: Number
+    logit_numbers: Number
+    layers: Number
+    expert_layers: Number
+    tensor_numbers: Number
+    context_numbers: Number
+    routed_numbers: Number
+    pipeline_numbers: Number
+    weights: Number
+    layer_weights: Number
+
+    def as_dict(self) -> dict[str, Number]:
+        """The figures by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def step_work(
+    architecture: Architecture,
+    sequence: Sequence,
+    layout: Layout,
+    *,
+    flash_attention: bool = True,
+    low_precision: bool = False,
+) -> StepWork:
+    """The work of one micro-batch on the mean accelerator of a layout.
+
+    Args:
+        architecture: Shape of the model.
+        sequence: Lengths of one sequence, and where something is predicted.
+        layout: How the work is split.
+        flash_attention: The kernel skips what a causal mask hides and stores no scores.
+        low_precision: The linear layers run in 8 or 4 bits: their inputs are cast.
+
+    Source: korthikanti2022recomputation, section 4; narayanan2021megatron, section 3.
+    """
+    a, p = architecture, layout
+    found = dict.fromkeys((f.name for f in fields(StepWork)), 0.0)
+    for layers, decoder in _sides(a):
+        for name, value in _stack(a, sequence, layers, decoder, p, flash_attention, low_precision).items():
+            found[name] = found[name] + value
+    predicted = p.micro_batch_sequences * sequence.predicted / p.context / p.tensor
+    table = a.vocabulary * output_width(a)
+    found["plain_flop"] = found["plain_flop"] + FORWARD_AND_BACKWARD * FLOP_PER_MULTIPLY_ADD * predicted * table
+    found["logit_numbers"] = LOGITS * predicted * a.vocabulary
+    found = {name: value / p.pipeline for name, value in found.items()}
+    tokens = p.micro_batch_sequences * sequence.tokens / p.context
+    found["pipeline_numbers"] = (p.pipeline > 1) * 2 * tokens * a.width * p.virtual_pipeline_stages / p.tensor
+    found |= _weights(a, p)
+    return StepWork(**found)
+
+
+def _sides(a: Architecture) -> tuple[tuple[int, bool], ...]:
+    if a.kind == "decoder":
+        return tuple((layers, True) for layers, _ in stacks(a))
+    return stacks(a)
+
+
+def _stack(  # noqa: PLR0913, PLR0917
+    a: Architecture, s: Sequence, layers: int, decoder: bool, p: Layout, flash: bool, low: bool
+) -> dict[str, Number]:
+    """Sums over all layers of one stack."""
+    passes = FORWARD_AND_INPUTS + p.weight_gradients + p.recompute_all
+    length = s.stack_length(decoder=decoder)
+    tokens = p.micro_batch_sequences * length / p.context
+    crossed = has_cross_attention(a) and decoder
+    sparse = expert_layers(a, layers)
+    dense = layers - sparse
+    attentions = layers * (1 + crossed)
+    queries, keys_values = a.heads * key_width(a), a.kv_heads * key_width(a) + a.kv_heads * value_width(a)
+    mixed = a.heads * value_width(a)
+    shared = 0 if a.experts is None else a.experts.shared * a.experts.width
+    met = 0 if a.experts is None else (a.experts.per_token + a.experts.shared) * a.experts.width
+    gated = a.feed_forward == "gated"
+    inner = dense * a.feed_forward_width + sparse * met
+    shared_matrices = 0 if a.experts is None else a.experts.shared * expert_matrices(a, a.experts)
+    numbers = attentions * attention_matrices(a) + dense * feed_forward_matrices(a) + sparse * shared_matrices
+    linear_widths = attentions * (2 * a.width + queries + keys_values + mixed) + (gated + 2) * (
+        dense * a.feed_forward_width + sparse * shared
+    )
+    linear_widths = linear_widths + 2 * a.width * (dense + sparse * (shared > 0))
+    square = not flash
+    pairs = attended_positions(a, s, layers, decoder=decoder, square=square)
+    pairs = pairs + layers * full_positions(s.decoder_length, s.encoder_length) * crossed
+    scores = FLOP_PER_MULTIPLY_ADD * pairs * a.heads * (score_width(a) + value_width(a))
+    scores = p.micro_batch_sequences * scores / p.context / p.tensor
+    score_passes = (FLASH_SCORES if flash else PLAIN_SCORES + p.recompute_scores) + p.recompute_all
+    elements = NORM_AND_RESIDUAL * layers * a.width + ROTARY * attentions * (queries + keys_values)
+    elements = elements + (GATED_ACTIVATION if gated else PLAIN_ACTIVATION) * inner
+    casts = CASTS * (attentions * (2 * a.width + 2 * mixed + queries + keys_values) + layers * a.width + 2 * inner)
+    work: dict[str, Number] = {
+        "matrix_flop": passes * FLOP_PER_MULTIPLY_ADD * tokens * numbers / p.tensor,
+        "matrix_numbers": passes * (tokens * linear_widths + numbers) / p.tensor,
+        "score_flop": score_passes * scores,
+        "score_numbers": square * SCORE_PASSES_OVER_MEMORY * p.micro_batch_sequences * pairs * a.heads
+        / p.context / p.tensor,
+        "element_numbers": passes / FORWARD_AND_BACKWARD * tokens * elements / p.tensor,
+        "cast_numbers": low * passes / FORWARD_AND_BACKWARD * tokens * casts / p.tensor,
+        "layers": layers + 0.0,
+        "tensor_numbers": (COLLECTIVES_OF_A_LAYER + 2 * p.recompute_all)
+        * 2 * (p.tensor - 1) / p.tensor * tokens * a.width * (layers + crossed * layers / 2),
+        "context_numbers": 3 * (p.context - 1) * tokens * attentions * keys_values / p.tensor,
+    }  # fmt: skip
+    if a.experts is not None:
+        work |= _experts(a, sparse, tokens, passes, p)
+    return work
+
+
+def _experts(a: Architecture, sparse: int, tokens: Number, passes: Number, p: Layout) -> dict[str, Number]:
+    """The routed experts: a rank of ``expert`` holds count / expert of them, and each sees its even share."""
+    e = a.experts
+    assert e is not None
+    own = tokens / p.tensor  # the experts are not split over tensor ranks; each of these brings its own tokens
+    visits, held = own * e.per_token, e.count / p.expert
+    matrices = expert_matrices(a, e)
+    inner = matrices / a.width / e.width  # 3 where gated, else 2
+    return {
+        "plain_flop": FORWARD_AND_BACKWARD * FLOP_PER_MULTIPLY_ADD * own * sparse * e.count * a.width,
+        "expert_flop": passes * FLOP_PER_MULTIPLY_ADD * visits * sparse * matrices,
+        "expert_numbers": passes * sparse * (visits * (2 * a.width + inner * e.width) + held * matrices),
+        "permuted_numbers": ROUTED * sparse * visits * a.width,
+        "expert_layers": sparse + 0.0,
+        "routed_numbers": 4 * sparse * own * a.width,
+    }
+
+
+def _weights(a: Architecture, p: Layout) -> dict[str, Number]:
+    """Numbers that one accelerator of the mean stage holds."""
+    parts = parameter_parts(a)
+    outer = parts["embedding"] + parts["positions"] + parts["head"]
+    layers = sum(parts.values()) - outer - parts["experts"]
+    own = layers / p.pipeline / p.tensor + parts["experts"] / p.pipeline / p.expert
+    return {"weights": own + outer / p.tensor, "layer_weights": own}

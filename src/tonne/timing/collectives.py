@@ -1,0 +1,89 @@
+"""Time of messages between accelerators: inside a domain of fast links, and between domains over the network."""
+
+from __future__ import annotations
+
+from tonne.count.masks import minimum
+from tonne.estimate import Number
+
+
+def maximum(first: Number, second: Number) -> Number:
+    """The larger one, element by element for arrays."""
+    return first * (first >= second) + second * (second > first)
+
+
+def group_bytes_per_s(
+    members: Number, inner: Number, domain: Number, link_bytes_per_s: Number, network_bytes_per_s: Number
+) -> Number:
+    """Rate at which every member of a group receives in a ring that passes through all of it.
+
+    Equation: B = L where the group lies in one domain, else min(L, N r), with L = link_bytes_per_s,
+    N = network_bytes_per_s, r = max(1, D / i) = its members in one domain, each with a network port of its own,
+    D = domain, i = inner.
+
+    Args:
+        members: Accelerators of the group.
+        inner: Accelerators of other groups between two neighbours of this one (tensor x context).
+        domain: Accelerators joined by fast links.
+        link_bytes_per_s: Of one accelerator inside a domain, one direction, achieved [byte/s].
+        network_bytes_per_s: Of one accelerator between domains, one direction, achieved [byte/s].
+
+    Returns:
+        Rate [byte/s].
+
+    Source: narayanan2021megatron, section 3.
+    """
+    together = maximum(domain / inner, 1.0 + 0.0 * domain)
+    across = minimum(link_bytes_per_s, network_bytes_per_s * together)
+    inside = members <= together
+    return inside * link_bytes_per_s + (1 - inside) * across
+
+
+def routed_s(
+    sent_bytes: Number,
+    per_token: Number,
+    expert: Number,
+    domain: Number,
+    rates: tuple[Number, Number],
+) -> Number:
+    """Time to send every token's state to its experts and back, forward and backward.
+
+    Equation: t = b m (1 - 1/i) / L + b n' (1 - 1/n) / N, with b = sent_bytes, m = min(k, e), k = per_token,
+    e = expert, i = min(e, D), D = domain, n = max(1, e / D) domains, n' = min(k, n); a token goes to a domain once.
+
+    Args:
+        sent_bytes: Bytes of the tokens' states, once for each of the four exchanges of every layer [byte].
+        per_token: Experts that a token visits.
+        expert: Accelerators that share the experts.
+        domain: Accelerators joined by fast links.
+        rates: Achieved bytes per second of the links and of the network [byte/s].
+
+    Returns:
+        Time [s].
+
+    Source: deepseek2024v3, section 3.2.2.
+    """
+    link, network = rates
+    inside = minimum(expert, domain)
+    domains = maximum(expert / domain, 1.0 + 0.0 * domain)
+    near = sent_bytes * minimum(per_token, expert) * (1 - 1 / inside) / link
+    far = sent_bytes * minimum(per_token, domains) * (1 - 1 / domains) / network
+    return near + far
+
+
+def exposed_s(message_s: Number, compute_s: Number, least_share: Number, overlap: Number) -> Number:
+    """What of the messages is not hidden behind computing.
+
+    Equation: t = max(x c, c - o k), with c = message_s, k = compute_s, x = least_share, o = overlap.
+
+    Args:
+        message_s: Time of the messages alone [s].
+        compute_s: Time of the computing that they may run beside [s].
+        least_share: Share of the messages that is never hidden.
+        overlap: Share of the computing that hides messages.
+
+    Returns:
+        Time [s].
+
+    Source: tonne
+    """
+    return maximum(least_share * message_s, message_s - overlap * compute_s)

@@ -1,0 +1,81 @@
+"""What a machine could do at best: peaks, memory, links and network of one accelerator of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tonne.describe.hardware import Cluster
+from tonne.reference.nodes import NodeRecord, nodes_with
+
+BYTES_PER_GB = 1e9
+BITS_PER_BYTE = 8
+FLOP_PER_TFLOP = 1e12
+PCIE_NETWORK_GBIT_PER_S = 100.0  # of one accelerator of a server that the tables do not show
+LOW_PRECISIONS = {"fp8": 1.0, "fp4": 0.5}
+SPARE_PEAKS = {
+    "fp32": ("fp32",),
+    "tf32": ("tf32", "fp32"),
+    "bf16": ("bf16", "fp16"),
+    "fp16": ("fp16", "bf16"),
+    "fp8": ("fp8", "bf16", "fp16"),
+    "fp4": ("fp4", "fp8", "bf16"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One accelerator: nominal rates, one direction where there are two; ``domain``: joined by fast links."""
+
+    peak_flop_per_s: float
+    peak_16_bit_flop_per_s: float
+    memory_bytes_per_s: float
+    link_bytes_per_s: float
+    network_bytes_per_s: float
+    domain: float
+    matrix_width_bytes: float
+
+
+def machine_of(cluster: Cluster, precision: str) -> Machine | None:
+    """The machine of a cluster at a precision; None where the tables lack its peak, memory or links."""
+    record = cluster.record
+    peaks = record.peak_dense_tflop_per_s
+    peak = next((peaks[p] for p in SPARE_PEAKS[precision] if p in peaks), None)
+    plain = next((peaks[p] for p in SPARE_PEAKS["bf16"] if p in peaks), peak)
+    if peak is None or plain is None or record.memory_bandwidth_gb_s is None:
+        return None
+    link = record.interconnect_gb_s_bidirectional
+    if link is None:
+        return None
+    node = _node(record.id)
+    return Machine(
+        peak_flop_per_s=peak * FLOP_PER_TFLOP,
+        peak_16_bit_flop_per_s=plain * FLOP_PER_TFLOP,
+        memory_bytes_per_s=record.memory_bandwidth_gb_s * BYTES_PER_GB,
+        link_bytes_per_s=link / 2 * BYTES_PER_GB,
+        network_bytes_per_s=_network_gbit_per_s(cluster, node) / BITS_PER_BYTE * BYTES_PER_GB,
+        domain=_domain(cluster, node),
+        matrix_width_bytes=4.0 if precision in {"fp32", "tf32"} else LOW_PRECISIONS.get(precision, 2.0),
+    )
+
+
+def _node(accelerator_id: str) -> NodeRecord | None:
+    """The maker's own server with the accelerator, where there is one: the first in the table."""
+    known = [n for n in nodes_with(accelerator_id) if n.nic_gbit_per_s and n.accelerators]
+    return known[0] if known else None
+
+
+def _network_gbit_per_s(cluster: Cluster, node: NodeRecord | None) -> float:
+    """Network of one accelerator [Gbit/s]."""
+    if cluster.network_gbit_per_s is not None:
+        return cluster.network_gbit_per_s
+    if node is None or node.nic_gbit_per_s is None or not node.accelerators:
+        return PCIE_NETWORK_GBIT_PER_S
+    return node.nic_gbit_per_s / node.accelerators
+
+
+def _domain(cluster: Cluster, node: NodeRecord | None) -> float:
+    """Accelerators joined by fast links: a server, or the rack where the links leave the server."""
+    given = "accelerators_per_node" in cluster.model_fields_set
+    if node is not None and node.accelerators and (not given or node.accelerators > 16):  # a rack
+        return float(node.accelerators)
+    return float(cluster.accelerators_per_node)

@@ -1,0 +1,114 @@
+"""What is done where, by name: the figures of a plan's step that the time model takes."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from tonne.count.sequence import Sequence, sequence_of
+from tonne.count.step import Layout, step_work
+from tonne.timing.machine import LOW_PRECISIONS, machine_of
+
+if TYPE_CHECKING:
+    from tonne.describe.architecture import Architecture
+    from tonne.describe.plan import Parallelism, TrainingPlan
+    from tonne.estimate import Number
+    from tonne.timing.machine import Machine
+
+OLDEST_RELEASE, NEWEST_RELEASE = 2025.7, 2026.65  # years of the releases that the coefficients were fitted on
+REFERENCE_YEAR = 2026.0
+
+
+def layout_of(plan: TrainingPlan, p: Parallelism, *, micro_batch_sequences: Number | None = None) -> Layout:
+    """The layout of a plan's step, with as many micro-batches as the batch makes."""
+    batch = plan.training.global_batch_sequences or p.data * plan.training.micro_batch_sequences
+    micro = plan.training.micro_batch_sequences if micro_batch_sequences is None else micro_batch_sequences
+    rounds = max(1, round(batch / (p.data * micro)))
+    return Layout(
+        tensor=p.tensor,
+        pipeline=p.pipeline,
+        data=p.data,
+        context=p.context,
+        expert=p.expert,
+        virtual_pipeline_stages=p.virtual_pipeline_stages,
+        micro_batch_sequences=batch / p.data / rounds,
+        micro_batches=rounds,
+        zero_2=float(p.sharding == "zero-2"),
+        zero_3=float(p.sharding == "zero-3"),
+        recompute_all=float(plan.training.recomputation == "full"),
+        recompute_scores=float(plan.training.recomputation == "selective"),
+    )
+
+
+def situation(  # noqa: PLR0913 - what a step rests on, by name
+    architecture: Architecture,
+    sequence: Sequence,
+    layout: Layout,
+    machine: Machine,
+    *,
+    precision: str,
+    flash_attention: bool = True,
+    release_year: float = NEWEST_RELEASE,
+    sharded: Number = 1,
+) -> dict[str, Number]:
+    """Figures by name for ``step_time``; a layout of arrays makes arrays.
+
+    Args:
+        architecture: Shape of the model.
+        sequence: Lengths of one sequence.
+        layout: How the step is split.
+        machine: Nominal rates.
+        precision: As in a plan.
+        flash_attention: Kernels that store no scores.
+        release_year: Of the software, e.g. 2026.5; held inside what the coefficients were fitted on.
+        sharded: 1 where the optimizer's state is split over the copies.
+    """
+    low = precision in LOW_PRECISIONS
+    work = step_work(architecture, sequence, layout, flash_attention=flash_attention, low_precision=low)
+    copies = layout.data * layout.context
+    year = min(max(release_year, OLDEST_RELEASE), NEWEST_RELEASE)
+    return {
+        **work.as_dict(),
+        **{f.name: getattr(layout, f.name) for f in fields(layout)},
+        **{f.name: getattr(machine, f.name) for f in fields(machine)},
+        "length": float(max(sequence.decoder_length, sequence.encoder_length)),
+        "per_token": float(architecture.experts.per_token) if architecture.experts is not None else 1.0,
+        "copies": copies,
+        "sharded_over": 1 + sharded * (copies - 1),
+        "mixture": float(architecture.experts is not None),
+        "years_before_2026": REFERENCE_YEAR - year,
+    }
+
+
+def plan_situation(plan: TrainingPlan, parallelism: Parallelism) -> dict[str, Number] | None:
+    """The situation of a plan under a layout; None where the tables know too little of its machine."""
+    machine = machine_of(plan.cluster, plan.training.precision)
+    if machine is None or plan.architecture is None or plan.data is None:
+        return None
+    a, d = plan.architecture, plan.data
+    sequence = sequence_of(
+        a,
+        sequence_length=d.sequence_length,
+        source_length=d.source_length,
+        target_length=d.target_length,
+        objective=plan.training.objective,
+        masked_fraction=plan.training.masked_fraction,
+    )
+    return situation(
+        a,
+        sequence,
+        layout_of(plan, parallelism),
+        machine,
+        precision=plan.training.precision,
+        flash_attention=plan.software.flash_attention,
+        release_year=release_year(plan.software.released),
+        sharded=float(parallelism.sharding != "none"),
+    )
+
+
+def release_year(released: str | None) -> float:
+    """A release such as "2024-06" as a year with a fraction; left out: the newest that was fitted."""
+    if released is None:
+        return NEWEST_RELEASE
+    year, _, month = released.partition("-")
+    return int(year) + ((int(month[:2]) - 0.5) / 12 if month else 0.5)

@@ -1,0 +1,126 @@
+"""Time of one training step, part by part, from its work, its machine and fitted coefficients. Floats or arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tonne.count.step import GRADIENT_AND_WEIGHT_BYTES, OPTIMIZER_BYTES
+from tonne.estimate import Number
+from tonne.timing.collectives import exposed_s, group_bytes_per_s, routed_s
+from tonne.timing.operations import attention_s, moving_s, product_s
+
+SIXTEEN_BIT = 2
+Values = Mapping[str, Number]
+
+
+def step_time_s(x: Values, c: Values) -> Number:
+    """Time of one step, nothing lost between steps.
+
+    Args:
+        x: What is done where: the figures of ``StepWork``, ``Layout`` and ``Machine``, and a few of the run's, by name.
+        c: Coefficients by role, for this machine, precision and software.
+
+    Returns:
+        Time [s]; parts add up to it.
+    """
+    parts = step_parts(x, c)
+    total = parts["matrices"]
+    for name, part in parts.items():
+        total = total + part if name != "matrices" else total
+    return total
+
+
+def step_parts(x: Values, c: Values) -> dict[str, Number]:
+    """Seconds of a step: matrices, experts, attention, moving, launches, tensor, context, routing, pipeline, bubble,
+    sharding and optimizer.
+
+    Equation: t = m (1 + b (p - 1) / (m v)) (sum of a micro-batch's parts) + exposed sharding + optimizer + fixed, with
+    m = micro_batches, p = pipeline, v = virtual_pipeline_stages, b = bubble.
+
+    Source: narayanan2021megatron, section 2.2.
+    """  # noqa: D205 - the list of parts is the summary
+    parts = {**_computing(x, c), **_messages(x, c)}
+    together = x["micro_batches"]
+    parts = {name: together * value for name, value in parts.items()}
+    steady = sum(parts.values())
+    filled = 1 + c["bubble"] * (x["pipeline"] - 1) / (together * x["virtual_pipeline_stages"])
+    parts["bubble"] = (filled - 1) * steady
+    parts["sharding"] = _sharding(x, c, steady * filled)
+    optimizer = x["weights"] / x["sharded_over"] * OPTIMIZER_BYTES / x["memory_bytes_per_s"]
+    parts["optimizer"] = optimizer * x["weight_gradients"] + c["step_s"]
+    return parts
+
+
+def _computing(x: Values, c: Values) -> dict[str, Number]:
+    width, memory = x["matrix_width_bytes"], x["memory_bytes_per_s"]
+    dense = product_s(
+        x["matrix_flop"],
+        x["matrix_numbers"] * width,
+        x["peak_flop_per_s"],
+        memory,
+        (c["matrix_share"], c["matrix_traffic"]),
+    )
+    plain = product_s(x["plain_flop"], 0.0, x["peak_16_bit_flop_per_s"], memory, (c["plain_share"], 0.0))
+    older = _older(x, c["mixture_year"])
+    experts = product_s(
+        x["expert_flop"],
+        x["expert_numbers"] * width,
+        x["peak_flop_per_s"],
+        memory,
+        (c["matrix_share"] * c["expert_share"], c["matrix_traffic"]),
+    )
+    scores = attention_s(
+        x["score_flop"], x["length"], x["peak_16_bit_flop_per_s"], (c["score_share"], c["score_length"])
+    )
+    return {
+        "matrices": older * (dense + plain),
+        "experts": older * experts,
+        "attention": older * (scores + moving_s(x["score_numbers"], SIXTEEN_BIT, memory, 1.0)),
+        "moving": older
+        * (
+            moving_s(x["element_numbers"], SIXTEEN_BIT, memory, c["element_traffic"])
+            + moving_s(x["cast_numbers"], 1.0, memory, c["cast_traffic"])
+            + moving_s(x["permuted_numbers"], SIXTEEN_BIT, memory, c["permute_traffic"])
+            + moving_s(x["logit_numbers"], SIXTEEN_BIT, memory, c["logit_traffic"])
+        ),
+        "launches": (x["layers"] - x["expert_layers"]) * c["layer_s"]
+        + x["expert_layers"] * c["expert_layer_s"] * _older(x, c["expert_layer_year"])
+        + c["micro_batch_s"],
+    }
+
+
+def _older(x: Values, per_year: Number) -> Number:
+    """How much longer the release takes than one of 2026; only what serves mixtures of experts still changes fast."""
+    return 1 + x["mixture"] * (per_year ** x["years_before_2026"] - 1)
+
+
+def _messages(x: Values, c: Values) -> dict[str, Number]:
+    link, network = x["link_bytes_per_s"] * c["link_share"], x["network_bytes_per_s"] * c["network_share"]
+
+    def rate(members: Number, inner: Number) -> Number:
+        return group_bytes_per_s(members, inner, x["domain"], link, network)
+
+    routed = routed_s(x["routed_numbers"] * SIXTEEN_BIT, x["per_token"], x["expert"], x["domain"], (link, network))
+    inner = x["tensor"] * x["context"] * x["data"]
+    return {
+        "tensor": c["tensor_exposed"] * SIXTEEN_BIT * x["tensor_numbers"] / rate(x["tensor"], 1.0),
+        "context": c["context_exposed"] * SIXTEEN_BIT * x["context_numbers"] / rate(x["context"], x["tensor"]),
+        "routing": c["routing_exposed"] * routed * _older(x, c["routing_year"]),
+        "pipeline": c["pipeline_exposed"] * SIXTEEN_BIT * x["pipeline_numbers"] / rate(x["pipeline"], inner),
+    }
+
+
+def _sharding(x: Values, c: Values, compute_s: Number) -> Number:
+    """Weights gathered and gradients reduced over the copies: once a step, or with every micro-batch."""
+    link, network = x["link_bytes_per_s"] * c["link_share"], x["network_bytes_per_s"] * c["network_share"]
+    rate = group_bytes_per_s(x["copies"], x["tensor"] * x["context"], x["domain"], link, network)
+    once = x["weights"] / rate * (x["copies"] > 1)
+    micro = compute_s / x["micro_batches"]
+    whole_step = exposed_s(
+        GRADIENT_AND_WEIGHT_BYTES * once, micro * x["pipeline"], c["data_exposed"], c["shard_overlap"]
+    )
+    m = x["micro_batches"]
+    gradients_often = exposed_s((2 + 2 * m) * once, compute_s, c["shard_exposed"], c["shard_overlap"])
+    all_often = exposed_s(GRADIENT_AND_WEIGHT_BYTES * m * once, compute_s, c["shard_exposed"], c["shard_overlap"])
+    plain = 1 - x["zero_2"] - x["zero_3"]
+    return x["weight_gradients"] * (plain * whole_step + x["zero_2"] * gradients_often + x["zero_3"] * all_often)
