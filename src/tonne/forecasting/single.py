@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tonne.account import Account, Carbon, Development, Throughput
 from tonne.count.memory import Memory
+from tonne.count.module import WorkCounts
 from tonne.count.workload import Counts
 from tonne.describe.plan import TrainingPlan
 from tonne.energy.use import EnergyUse
@@ -25,7 +26,7 @@ class Forecast:
     """What a planned run will take: the plan, the work counted, the account, and what was chosen on the way."""
 
     plan: TrainingPlan
-    counts: Counts | None
+    counts: Counts | WorkCounts | None
     memory: Memory | None
     account: Account
     notes: tuple[str, ...]

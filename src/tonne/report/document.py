@@ -77,12 +77,25 @@ def rebuilt(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any type expression
     if value is None or kind is Any:
         return value
     if origin in (typing.Union, types.UnionType):
-        return rebuilt(next(member for member in typing.get_args(kind) if member is not types.NoneType), value)
+        return rebuilt(_fitting(typing.get_args(kind), value), value)
     if origin is not None:
         return _rebuilt_container(origin, typing.get_args(kind), value)
     if dataclasses.is_dataclass(kind):
         return _rebuilt_dataclass(kind, value)
     return _rebuilt_simple(kind, value)
+
+
+def _fitting(members: tuple[Any, ...], value: Any) -> Any:  # noqa: ANN401 - type expressions
+    """The member of a union that a value was of: of several dataclasses, the one with just these fields."""
+    known = [member for member in members if member is not types.NoneType]
+    fitting = [
+        member
+        for member in known
+        if dataclasses.is_dataclass(member)
+        and isinstance(value, Mapping)
+        and {field.name for field in dataclasses.fields(member)} == set(value)
+    ]
+    return (fitting or known)[0]
 
 
 def _rebuilt_simple(kind: Any, value: Any) -> Any:  # noqa: ANN401 - a class

@@ -65,6 +65,8 @@ def header(forecast: Forecast) -> Iterator[str]:
         parts.append(f"{short(counts.parameters)} parameters{mixture}")
     if plan.data is not None:
         parts.append(f"{count_text(plan.data.tokens)} tokens")
+    if plan.workload is not None:
+        parts.append(f"{count_text(plan.workload.examples)} examples")
     how_many = f"{plan.cluster.accelerators:,} x " if plan.cluster.accelerators else ""
     parts += [f"{how_many}{plan.cluster.record.id}", plan.training.precision]
     yield " · ".join(parts)
@@ -76,7 +78,8 @@ def rows(forecast: Forecast) -> Iterator[str]:
     yield from _output_rows(forecast)
     if forecast.counts is not None:
         flop = float(forecast.counts.training_flop)
-        yield _row("Compute", f"{rounded(flop, 3)} FLOP", "exact", "model FLOP, under the true mask")
+        remark = "model FLOP, under the true mask" if forecast.plan.workload is None else "executed FLOP of the module"
+        yield _row("Compute", f"{rounded(flop, 3)} FLOP", "exact", remark)
 
 
 def _output_rows(forecast: Forecast) -> Iterator[str]:
