@@ -6,9 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tonne.count.flops import full_layers
-from tonne.count.layers import expert_layers, has_cross_attention, key_width, shared_expert_width, stacks, value_width
+from tonne.count.layers import (
+    expert_layers,
+    has_cross_attention,
+    key_width,
+    mean_over_layers,
+    shared_expert_width,
+    stacks,
+    value_width,
+)
 from tonne.count.masks import minimum
-from tonne.count.parameters import parameter_parts, parameters
+from tonne.count.parameters import output_rows, parameter_parts, parameters
 
 if TYPE_CHECKING:
     from tonne.describe.architecture import Architecture
@@ -90,7 +98,7 @@ def memory_per_accelerator(  # noqa: PLR0913 - the fields of [training], [parall
     if recomputation == "full":
         kept = layers * pipeline * width_bytes * a.width + at_work  # every layer's input, and one layer computed again
     activations = tokens / tensor * kept
-    outputs = a.vocabulary if a.task_head is None else a.task_head.labels
+    outputs = output_rows(a) if a.task_head is None else a.task_head.labels
     logits = tokens * outputs * (THIRTY_TWO_BIT + width_bytes) / tensor
     return Memory(
         weights_bytes=weights,
@@ -159,10 +167,11 @@ def layer_activation_bytes(
     """
     a = architecture
     crossed = 1 + has_cross_attention(a) / 2  # the decoder's half of the layers attends twice
-    attention = width_bytes * (2 * a.width + (a.heads + a.kv_heads) * (key_width(a) + value_width(a))) + a.width
+    heads = mean_over_layers(a, lambda shape: shape.heads)
+    attention: float = width_bytes * (2 * a.width + (a.heads + a.kv_heads) * (key_width(a) + value_width(a))) + a.width
     inner = (3 if a.feed_forward == "gated" else 2) * feed_forward_states(a)
     feed_forward = width_bytes * (2 * a.width + inner) + a.width
-    attention = attention + scores * (2 * width_bytes + 1) * a.heads * sequence_length
+    attention = attention + scores * (2 * width_bytes + 1) * heads * sequence_length
     return crossed * attention + feed_forward
 
 
@@ -170,11 +179,11 @@ def feed_forward_states(architecture: Architecture) -> float:
     """Inner features that one token meets in a layer's feed-forward block, the mean over dense and expert layers."""
     a, experts = architecture, architecture.experts
     if experts is None:
-        return a.feed_forward_width
+        return mean_over_layers(a, lambda shape: shape.feed_forward_width)
     layers = sum(count for count, _ in stacks(a))
     sparse = sum(expert_layers(a, count) for count, _ in stacks(a)) / layers
     met = experts.per_token * experts.width + experts.shared * shared_expert_width(experts)
-    return (1 - sparse) * a.feed_forward_width + sparse * met
+    return (1 - sparse) * mean_over_layers(a, lambda shape: shape.feed_forward_width) + sparse * met
 
 
 def inference_memory_bytes(
