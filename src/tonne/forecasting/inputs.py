@@ -10,6 +10,7 @@ from tonne.count.workload import Counts, counts_of
 from tonne.describe.plan import TrainingPlan
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate, Number
+from tonne.forecasting.modification import Modification, modification_of
 from tonne.forecasting.module import add_examples, counts_of_work, fraction_of_module
 from tonne.forecasting.place import add_place
 from tonne.forecasting.watts import add_hardware
@@ -47,6 +48,7 @@ class Inputs:
     memory: Memory | None
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
+    modification: Modification | None = None
 
 
 def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
@@ -82,12 +84,14 @@ def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
         found.factors["development_multiplier"] = plan.schedule.development_multiplier.estimate()
     else:
         found.left_out.append("failed runs, sweeps and ablations (published projects took 1.2 to 4 times the run)")
+    modification = modification_of(plan, counts, found.notes)
     return Inputs(
         factors=found.factors,
         counts=counts,
         memory=_memory(plan, counts),
         notes=tuple(dict.fromkeys(found.notes)),
         left_out=tuple(found.left_out),
+        modification=modification,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tonne.count.module import WorkCounts
 from tonne.count.workload import Counts, counts_of
 from tonne.describe.architecture import Architecture
 from tonne.describe.plan import TrainingPlan
@@ -39,7 +40,7 @@ class Modification:
     threshold_flop: Estimate
 
 
-def modification_of(plan: TrainingPlan, counts: Counts | None, notes: list[str]) -> Modification | None:
+def modification_of(plan: TrainingPlan, counts: Counts | WorkCounts | None, notes: list[str]) -> Modification | None:
     """The modification that a plan describes; None where it starts from scratch, or its work is not counted.
 
     Args:

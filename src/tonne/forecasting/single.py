@@ -14,6 +14,7 @@ from tonne.energy.use import EnergyUse
 from tonne.errors import DescriptionError
 from tonne.estimate import Estimate, propagate
 from tonne.forecasting.inputs import Inputs, inputs_of
+from tonne.forecasting.modification import Modification
 from tonne.forecasting.outcome import outcome
 from tonne.reference import DATA_VERSION
 from tonne.reference.calibration import Calibration, shipped
@@ -31,6 +32,7 @@ class Forecast:
     account: Account
     notes: tuple[str, ...]
     inputs: dict[str, Estimate]
+    modification: Modification | None = None
 
 
 def forecast(plan: TrainingPlan, calibration: Calibration | None = None) -> Forecast:
@@ -62,6 +64,7 @@ def forecast(plan: TrainingPlan, calibration: Calibration | None = None) -> Fore
         account=account,
         notes=given.notes,
         inputs=given.factors,
+        modification=given.modification,
     )
 
 

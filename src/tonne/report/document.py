@@ -23,7 +23,7 @@ def document(forecast: Forecast) -> dict[str, Any]:
     """The forecast as built-in types, ready for `json.dumps`.
 
     Returns:
-        schema_version, plan, counts, memory, account, inputs, notes and data_version.
+        schema_version, plan, counts, memory, account, inputs, modification, notes and data_version.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -32,9 +32,18 @@ def document(forecast: Forecast) -> dict[str, Any]:
         "memory": plain(forecast.memory),
         "account": plain(forecast.account),
         "inputs": plain(forecast.inputs),
+        "modification": _modification(forecast),
         "notes": list(forecast.notes),
         "data_version": forecast.account.data_version,
     }
+
+
+def _modification(forecast: Forecast) -> dict[str, Any] | None:
+    """The modification, and where it stands to the threshold."""
+    from tonne.forecasting.modification import standing  # noqa: PLC0415 - as below
+
+    found = forecast.modification
+    return None if found is None else {**plain(found), "standing": standing(found)}
 
 
 def from_document(fields: Mapping[str, Any]) -> Forecast:

@@ -8,6 +8,7 @@ from textwrap import wrap
 from tonne.account import Account
 from tonne.estimate import Estimate
 from tonne.forecasting import Forecast
+from tonne.forecasting.modification import Modification, standing
 from tonne.report import numbers
 from tonne.report.levers import Lever, levers
 from tonne.report.numbers import count_text, rounded, scale_of, short, value_and_interval
@@ -42,6 +43,7 @@ INPUT_WORDS = {
 }
 
 
+SHARE = ((1e-2, "%"),)
 UNITS = {"kwh": "kWh", "kgco2e": "kg CO2e", "l": "L", "usd": "USD", "hours": "h"}
 
 
@@ -80,6 +82,28 @@ def rows(forecast: Forecast) -> Iterator[str]:
         flop = float(forecast.counts.training_flop)
         remark = "model FLOP, under the true mask" if forecast.plan.workload is None else "executed FLOP of the module"
         yield _row("Compute", f"{rounded(flop, 3)} FLOP", "exact", remark)
+        yield from _trainable_row(forecast.counts)
+    if forecast.modification is not None:
+        yield from _modification_rows(forecast.modification)
+
+
+def _trainable_row(counts: object) -> Iterator[str]:
+    """The numbers that learn, where not all do."""
+    whole, learned = getattr(counts, "parameters", 0), getattr(counts, "trainable_parameters", None)
+    if learned is not None and learned != whole:
+        yield _row("Learns", f"{short(learned)} numbers", "exact", f"{short(learned / whole, SHARE)} of the model's")
+
+
+def _modification_rows(found: Modification) -> Iterator[str]:
+    """The share of the original's compute, and the threshold at which the EU sees a new model's provider."""
+    if found.share is not None and found.original_training_flop is not None:
+        value, interval = value_and_interval(found.share, SHARE)
+        yield _row("Of the original", value, interval, f"of its {rounded(found.original_training_flop.value, 3)} FLOP")
+    words = {"below": "below it", "above": "above it", "straddles": "the interval straddles it"}
+    limit, basis = found.threshold_flop.value, "one third of the original's compute"
+    if found.share is None:
+        basis = "one third of what a model of its class is presumed to take"
+    yield _row("EU threshold", f"{rounded(limit, 2)} FLOP", words[standing(found)], f"{basis} (guidelines of 2025)")
 
 
 def _output_rows(forecast: Forecast) -> Iterator[str]:
