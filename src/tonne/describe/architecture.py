@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, model_validator
+from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from tonne.describe.huggingface import architecture_fields
 from tonne.describe.presets import preset_fields, preset_ids
@@ -201,7 +201,11 @@ class Architecture(Section):
             PlanFileError: The file is missing, or is not JSON.
             DescriptionError: The model type, the class or a value is not known; the text says what is.
         """
-        return cls.model_validate(architecture_fields(path))
+        try:
+            return cls.model_validate(architecture_fields(path))
+        except ValidationError as error:
+            faults = "; ".join(str(fault["msg"]).removeprefix("Value error, ") for fault in error.errors())
+            raise DescriptionError(f"{path}: {faults}") from None
 
     @model_validator(mode="wrap")
     @classmethod
