@@ -98,6 +98,14 @@ def trainable_parameters(architecture: Architecture, learning: Learning) -> int:
     return learned
 
 
+def learned_numbers(architecture: Architecture, frozen_layers: int) -> tuple[int, int]:
+    """Numbers that learn beside frozen layers: (all but those of experts, those of experts)."""
+    a, learning = architecture, Learning(frozen_layers=frozen_layers)
+    frozen = [stack.frozen for stack in learning_stacks(a, learning)]
+    experts = parameter_parts(a)["experts"] - parameter_parts(_shortened(a, frozen))["experts"]
+    return trainable_parameters(a, learning) - experts, experts
+
+
 def frozen_parameters(architecture: Architecture, frozen_layers: int) -> int:
     """Numbers in the embeddings (a tied output table too) and in the first layers; 0 where none are frozen."""
     a = architecture

@@ -223,4 +223,6 @@ def _memory(plan: TrainingPlan, counts: Counts | WorkCounts | None) -> Memory | 
         expert=p.expert,
         sharding=p.sharding,
         flash_attention=plan.software.flash_attention,
+        lora=plan.training.lora,
+        frozen_layers=plan.training.frozen_layers,
     )
