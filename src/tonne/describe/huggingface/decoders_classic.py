@@ -92,12 +92,15 @@ def opt(config: Config) -> dict[str, Any]:
         "norm_weight": config.flag("layer_norm_elementwise_affine"),
         "norm_bias": config.flag("layer_norm_elementwise_affine"),
         "bias": config.flag("enable_bias"),
-        "position_width": config.size("hidden_size"),
     }
     narrow = config.number_or_none("word_embed_proj_dim")
     if narrow is None or narrow == fields["width"]:
         return fields
-    return fields | {"embedding_width": narrow, "output_projection": True}
+    return fields | {
+        "embedding_width": narrow,
+        "output_projection": True,
+        "position_width": fields["width"],
+    }
 
 
 def bloom(config: Config) -> dict[str, Any]:
