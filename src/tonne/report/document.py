@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from tonne.errors import DescriptionError
+from tonne.reference import DATA_VERSION
 
 if typing.TYPE_CHECKING:
-    from tonne.forecasting import Forecast
+    from tonne.forecasting import Forecast, InferenceForecast
 
 SCHEMA_VERSION = "1"
 
@@ -44,6 +45,21 @@ def _modification(forecast: Forecast) -> dict[str, Any] | None:
 
     found = forecast.modification
     return None if found is None else {**plain(found), "standing": standing(found)}
+
+
+def inference_document(forecast: InferenceForecast) -> dict[str, Any]:
+    """The use of a model as built-in types: schema_version, plan, `inference` (without the run's own forecast)."""
+    fields = {
+        field.name: plain(getattr(forecast, field.name))
+        for field in dataclasses.fields(forecast)
+        if field.name not in {"plan", "training"}
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "plan": plain(forecast.plan),
+        "data_version": DATA_VERSION,
+        "inference": fields,
+    }
 
 
 def from_document(fields: Mapping[str, Any]) -> Forecast:

@@ -51,9 +51,9 @@ def lines(forecast: Forecast, *, with_levers: bool = True) -> list[str]:
     """The whole answer: header, outputs, levers, what is left out, notes."""
     found = levers(forecast) if with_levers else ()
     text = [*header(forecast), "", _row("", "value", "5 - 95 %", "main driver of spread"), *rows(forecast)]
-    text += ["", *_listed("Levers", [_lever_text(lever) for lever in found])] if found else [""]
-    text += _listed("Not included", _left_out(forecast.account))
-    text += [line for note in forecast.notes for line in _listed("Note", [note])]
+    text += ["", *listed("Levers", [_lever_text(lever) for lever in found])] if found else [""]
+    text += listed("Not included", _left_out(forecast.account))
+    text += [line for note in forecast.notes for line in listed("Note", [note])]
     return text
 
 
@@ -193,7 +193,7 @@ def _row(label: str, value: str, interval: str, remark: str) -> str:
     return f"  {label:<{LABEL}}{value:<{VALUE}}{interval:<{INTERVAL}}{remark}".rstrip()
 
 
-def _listed(label: str, items: Sequence[str]) -> list[str]:
+def listed(label: str, items: Sequence[str]) -> list[str]:
     """Items after a label, wrapped and indented below it."""
     if not items:
         return []
