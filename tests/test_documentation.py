@@ -28,7 +28,12 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
     "energy.md": ["energy/power.py"],
     "impact.md": ["impact/equations.py"],
     "uncertainty.md": ["estimate.py"],
-    "inference.md": ["count/inference.py", "timing/inference.py", "energy/inference.py"],
+    "inference.md": [
+        "count/inference.py",
+        "timing/inference.py",
+        "energy/inference.py",
+        "calibrate/inference.py",
+    ],
     "validation.md": ["validation/peers.py", "validation/statistics.py"],
 }
 STAGES = ("calibrate", "count", "energy", "impact", "reference", "timing", "validation")

@@ -14,6 +14,7 @@ class Throughput:
 
     step_time_s: Estimate | None = None
     tokens_per_s: Estimate | None = None
+    examples_per_s: Estimate | None = None  # of a counted module, whose examples need not be tokens
     achieved_peak_fraction: Estimate | None = None  # while stepping; goodput is apart
     goodput: Estimate | None = None
 

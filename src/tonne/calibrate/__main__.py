@@ -1,5 +1,7 @@
 """`python -m tonne.calibrate [FILE]`: write the calibration table anew (by default the package's own).
 
+`python -m tonne.calibrate inference [FILE]` writes the coefficients of serving, from inference_runs.csv.
+
 Reads throughput.csv and published_runs.csv of the package. Run it after either of them changed, and commit the result
 with a changelog line: it moves users' hours.
 """
@@ -11,17 +13,23 @@ import sys
 from pathlib import Path
 
 import tonne.reference
+from tonne.calibrate.inference import write_inference_table
 from tonne.calibrate.table import fitted_coefficients, write_table
 
 
 def main(arguments: list[str]) -> None:
     """Write the table to the file named, or over the package's own."""
     own = Path(str(tonne.reference.__file__)).parent / "tables" / "calibration.csv"
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    log = logging.getLogger("tonne.calibrate")
+    if arguments[:1] == ["inference"]:
+        of_use = Path(arguments[1]) if arguments[1:] else own.with_name("inference_coefficients.csv")
+        log.info("wrote %d coefficients to %s", write_inference_table(of_use), of_use)
+        return
     path = Path(arguments[0]) if arguments else own
     coefficients = fitted_coefficients()
     write_table(coefficients, path)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("tonne.calibrate").info("wrote %d coefficients to %s", len(coefficients), path)
+    log.info("wrote %d coefficients to %s", len(coefficients), path)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from tonne.describe.plan import TrainingPlan
-from tonne.forecasting import explain, forecast
-from tonne.report.document import document, plain
+from tonne.forecasting import Forecast, InferenceForecast, explain, forecast, forecast_inference
+from tonne.report.document import document, inference_document, plain
+from tonne.report.inference_text import inference_lines
 from tonne.report.text import explanation_lines, lines
 
 
-def run(plan: TrainingPlan, *, as_json: bool = False, explained: bool = False) -> None:
-    """Print what the plan will take."""
-    result = forecast(plan)
+def run(plan: TrainingPlan, *, as_json: bool = False, explained: bool = False, with_inference: bool = False) -> None:
+    """Print what the plan will take, and where asked for, what its use will take."""
+    use = forecast_inference(plan) if with_inference else None
+    training = forecast(plan) if use is None else use.training
     if as_json:
-        whole = document(result)
-        if explained:
-            whole["explanation"] = plain(explain(result))
-        print(json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False))
+        print(json.dumps(_document(training, use, explained), indent=2, allow_nan=False, ensure_ascii=False))
         return
-    text = lines(result)
-    if explained:
-        text += ["", *explanation_lines(explain(result))]
+    text = [] if training is None else lines(training)
+    if training is not None and explained:
+        text += ["", *explanation_lines(explain(training))]
+    if use is not None:
+        text += ["", *inference_lines(use)] if text else inference_lines(use)
     print("\n".join(text))
+
+
+def _document(training: Forecast | None, use: InferenceForecast | None, explained: bool) -> dict[str, Any]:
+    """The training run's document with the key `inference`; of a plan without a run, the use alone."""
+    whole = {} if training is None else document(training)
+    if training is not None and explained:
+        whole["explanation"] = plain(explain(training))
+    return whole if use is None else {**inference_document(use), **whole}

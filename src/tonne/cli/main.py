@@ -81,6 +81,14 @@ def forecast(
     usd_per_accelerator_hour: Annotated[float | None, typer.Option(help="Price of an accelerator-hour.")] = None,
     start: Annotated[str | None, typer.Option(help="When it starts, e.g. 2026-12-01.")] = None,
     overhead: Annotated[float | None, typer.Option(help="Failed runs and sweeps, as a multiple of the run.")] = None,
+    inference: Annotated[bool, typer.Option("--inference", help="What using the model will take, too.")] = False,
+    requests: Annotated[str | None, typer.Option(help="Of its use, in all, e.g. 1B.")] = None,
+    requests_per_day: Annotated[str | None, typer.Option(help="Of its use, e.g. 10M.")] = None,
+    prompt_tokens: Annotated[int | None, typer.Option(help="Tokens in a prompt.")] = None,
+    output_tokens: Annotated[int | None, typer.Option(help="Tokens in an answer.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Sequences that a replica decodes together.")] = None,
+    weight_precision: Annotated[str | None, typer.Option(help="Of the served weights: bf16 fp8 int8 fp4 int4.")] = None,
+    inference_accelerator: Annotated[str | None, typer.Option(help="Accelerator that serves, e.g. L40S.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Each number: equation, inputs, sources.")] = False,
     json: Json = False,
 ) -> None:
@@ -89,7 +97,9 @@ def forecast(
 
     given = {name: value for name, value in locals().items() if name in options.FIELD_OF and value is not None}
     place = options.Place(site=site, grid=grid, region=region, gco2e_per_kwh=grid_gco2e_per_kwh)
-    forecasts.run(options.plan_from(plan, given, accelerators, place), as_json=json, explained=explain)
+    inference = inference or any(options.FIELD_OF[name][0] == "inference" for name in given)
+    planned = options.plan_from(plan, given, accelerators, place, with_inference=inference)
+    forecasts.run(planned, as_json=json, explained=explain, with_inference=inference)
 
 
 @app.command()

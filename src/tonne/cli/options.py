@@ -18,6 +18,8 @@ FIELD_OF = {
     "sequence_length": ("data", "sequence_length"),
     "global_batch": ("training", "global_batch_sequences"),
     "precision": ("training", "precision"),
+    "origin": ("start", "from"),
+    "lora_rank": ("training.lora", "rank"),
     "accelerator_hours": ("schedule", "accelerator_hours"),
     "goodput": ("schedule", "goodput"),
     "utilisation": ("schedule", "step_utilisation"),
@@ -29,8 +31,15 @@ FIELD_OF = {
     "wue": ("site", "wue_l_per_kwh"),
     "usd_per_kwh": ("site", "usd_per_kwh"),
     "usd_per_accelerator_hour": ("site", "usd_per_accelerator_hour"),
+    "requests": ("inference", "requests"),
+    "requests_per_day": ("inference", "requests_per_day"),
+    "prompt_tokens": ("inference", "prompt_tokens"),
+    "output_tokens": ("inference", "output_tokens"),
+    "batch": ("inference", "batch_sequences"),
+    "weight_precision": ("inference", "weight_precision"),
+    "inference_accelerator": ("inference", "accelerator"),
 }
-QUANTITIES = {"tokens", "accelerator_hours"}
+QUANTITIES = {"tokens", "accelerator_hours", "requests", "requests_per_day"}
 PLACE_FIELDS = ("grid", "region", "grid_gco2e_per_kwh")
 _ACCELERATORS = re.compile(r"^\s*([\d_,]+)\s*[xX×*]\s*(\S.*?)\s*$")
 _NUMBER = re.compile(r"^\s*-?[\d_,]+\s*$")
@@ -47,7 +56,12 @@ class Place:
 
 
 def plan_from(
-    name: str | None, given: Mapping[str, Any], accelerators: str | None = None, place: Place | None = None
+    name: str | None,
+    given: Mapping[str, Any],
+    accelerators: str | None = None,
+    place: Place | None = None,
+    *,
+    with_inference: bool = False,
 ) -> TrainingPlan:
     """The plan of a file or a preset, with what the options say in place of its fields.
 
@@ -55,6 +69,9 @@ def plan_from(
         TonneError: The plan or an option is wrong; the text says how to mend it.
     """
     fields = _base_fields(name)
+    _replace_requests(fields, given)
+    if with_inference:
+        _section(fields, "inference")
     for option, value in given.items():
         section, field = FIELD_OF[option]
         number = quantity(value, name=f"--{option.replace('_', '-')}") if option in QUANTITIES else value
@@ -68,6 +85,13 @@ def plan_from(
             "or write [cluster] in a plan file."
         )
     return TrainingPlan.from_fields(fields, origin=name or "the options")
+
+
+def _replace_requests(fields: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Requests that an option gives, in all or a day, replace however the file gives them."""
+    if "requests" in given or "requests_per_day" in given:
+        for field in ("requests", "requests_per_day", *(("days",) if "requests" in given else ())):
+            _section(fields, "inference").pop(field, None)
 
 
 def cluster_fields(text: str) -> dict[str, Any]:
@@ -119,11 +143,16 @@ def _file_fields(path: Path) -> dict[str, Any]:
 
 
 def _section(fields: dict[str, Any], name: str) -> dict[str, Any]:
-    """The section of that name, made where it is missing."""
-    section = fields.setdefault(name, {})
-    if not isinstance(section, dict):
-        raise DescriptionError(f"[{name}] is not a section but {section!r}. Write it as [{name}] with fields below.")
-    return section
+    """The section of that name ("training", "training.lora"), made where it is missing."""
+    section: Any = fields
+    for part in name.split("."):
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise DescriptionError(
+                f"[{name}] is not a section but {section!r}. Write it as [{name}] with fields below."
+            )
+    found: dict[str, Any] = section
+    return found
 
 
 def _put_place(fields: dict[str, Any], place: Place) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tonne.count.layers import expert_layers, has_cross_attention, shared_expert_width, stacks
+from tonne.count.layers import (
+    expert_layers,
+    has_cross_attention,
+    shared_expert_width,
+    stack_shape,
+    stacks,
+    stored_layers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,9 +85,9 @@ def adapter_parts(architecture: Architecture, lora: Lora) -> dict[str, int]:
     a = architecture
     parts = {"attention": 0, "cross_attention": 0, "feed_forward": 0, "experts": 0}
     held = 0 if a.experts is None else a.experts.count
-    attention, dense, experts = _layer_numbers(a, lora, routed=held)
     for layers, cross in stacks(a):
-        stored = 1 if a.shared_layers else layers
+        attention, dense, experts = _layer_numbers(stack_shape(a, decoder=cross), lora, routed=held)
+        stored = stored_layers(a, layers)
         sparse = expert_layers(a, stored)
         parts["attention"] = parts["attention"] + stored * attention
         parts["cross_attention"] = parts["cross_attention"] + cross * stored * attention
@@ -91,7 +98,7 @@ def adapter_parts(architecture: Architecture, lora: Lora) -> dict[str, int]:
 
 def adapter_multiply_adds(architecture: Architecture, sequence: Sequence, lora: Lora, *, decoder: bool) -> int:
     """Multiply-adds of one forward pass through the adapters of one stack."""
-    a, length = architecture, sequence.stack_length(decoder=decoder)
+    a, length = stack_shape(architecture, decoder=decoder), sequence.stack_length(decoder=decoder)
     layers = stacks(a)[-1 if decoder else 0][0]
     met = 0 if a.experts is None else a.experts.per_token
     attention, dense, experts = _layer_numbers(a, lora, routed=met)

@@ -20,9 +20,17 @@ from tonne.count.flops import (
     forward_flop_parts,
     score_flop,
 )
-from tonne.count.layers import expert_layers, has_cross_attention, norm_numbers, score_width, stacks, value_width
+from tonne.count.layers import (
+    expert_layers,
+    has_cross_attention,
+    norm_numbers,
+    score_width,
+    stack_shape,
+    stacks,
+    value_width,
+)
 from tonne.count.masks import full_positions
-from tonne.count.parameters import embedding_width, output_width, parameter_parts, parameters
+from tonne.count.parameters import embedding_width, output_rows, output_width, parameter_parts, parameters
 from tonne.errors import DescriptionError
 
 if TYPE_CHECKING:
@@ -90,6 +98,14 @@ def trainable_parameters(architecture: Architecture, learning: Learning) -> int:
     return learned
 
 
+def learned_numbers(architecture: Architecture, frozen_layers: int) -> tuple[int, int]:
+    """Numbers that learn beside frozen layers: (all but those of experts, those of experts)."""
+    a, learning = architecture, Learning(frozen_layers=frozen_layers)
+    frozen = [stack.frozen for stack in learning_stacks(a, learning)]
+    experts = parameter_parts(a)["experts"] - parameter_parts(_shortened(a, frozen))["experts"]
+    return trainable_parameters(a, learning) - experts, experts
+
+
 def frozen_parameters(architecture: Architecture, frozen_layers: int) -> int:
     """Numbers in the embeddings (a tied output table too) and in the first layers; 0 where none are frozen."""
     a = architecture
@@ -99,7 +115,8 @@ def frozen_parameters(architecture: Architecture, frozen_layers: int) -> int:
     none = _shortened(a, [0] * len(frozen))
     tables = parameter_parts(none)
     layers = parameters(_shortened(a, frozen)) - sum(tables.values())
-    norms = len(stacks(a)) * a.embedding_norm * norm_numbers(a, embedding_width(a))
+    width = a.width if a.embedding_norm_projected else embedding_width(a)
+    norms = len(stacks(a)) * a.embedding_norm * norm_numbers(a, width)
     norms = norms + (a.relative_norm - (not a.first_norm)) * norm_numbers(a, a.width)
     if len(frozen) > 1 and frozen[0] == stacks(a)[0][0]:
         norms = norms + a.final_norm * norm_numbers(a, a.width)  # a frozen encoder's own
@@ -216,7 +233,7 @@ def _again(a: Architecture, sequence: Sequence, stack: Stack, layers: int) -> in
 
 def _saved(a: Architecture, sequence: Sequence, stack: Stack, learning: Learning, kernel: Kernel) -> int:
     """Multiply-adds of gradients that nobody wants: those of inputs below all that learns."""
-    length, live = sequence.stack_length(decoder=stack.decoder), stack.live
+    a, length, live = stack_shape(a, decoder=stack.decoder), sequence.stack_length(decoder=stack.decoder), stack.live
     pairs = _pairs(a, sequence, stack, stack.frozen + 1, kernel) - _pairs(a, sequence, stack, stack.frozen, kernel)
     own = attention_saved(a, learning.lora, queries=length, keys=length, pairs=pairs, query_live=live, key_live=live)
     saved, below = own.linears + _scores_saved(a, own, pairs, kernel), live or own.live
@@ -270,7 +287,7 @@ def _outside_flop(a: Architecture, sequence: Sequence, learning: Learning, kerne
         return parts["projection"] + (PASSES - 1) * frozen + PASSES * parts["task_head"]
     last = learning_stacks(a, learning)[-1]
     live = last.frozen < last.layers or bool(a.final_norm and norm_numbers(a, 1))
-    table = FLOP_PER_MULTIPLY_ADD * sequence.predicted * a.vocabulary * output_width(a)
+    table = FLOP_PER_MULTIPLY_ADD * sequence.predicted * output_rows(a) * output_width(a)
     dense = a.output_projection or a.prediction_head
     flop = parts["projection"] + (parts["head"] - table) * (PASSES - (not live))
     flop = flop + table * (PASSES - (not (live or dense)) - a.tied_embeddings)

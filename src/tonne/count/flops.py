@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Literal
 
 from tonne.count.layers import (
     attention_matrices,
+    convolution_matrix,
     expert_layers,
     expert_matrices,
     feed_forward_matrices,
     has_cross_attention,
     key_value_matrices,
+    key_width,
     router_matrices,
     score_width,
     shared_expert_matrices,
+    stack_shape,
     stacks,
+    table_products,
     task_head_matrices,
     value_width,
 )
@@ -26,9 +30,10 @@ from tonne.count.masks import (
     causal_positions,
     causal_window_positions,
     full_positions,
+    minimum,
     two_sided_window_positions,
 )
-from tonne.count.parameters import embedding_width, last_feed_forward_matrices, output_width
+from tonne.count.parameters import embedding_width, last_feed_forward_matrices, output_rows, output_width
 
 if TYPE_CHECKING:
     from tonne.count.sequence import Sequence
@@ -99,20 +104,23 @@ def forward_flop_parts(architecture: Architecture, sequence: Sequence, *, square
 
     Returns:
         FLOP [FLOP] of projection (of a narrower token table), attention, attention_scores, cross_attention,
-        cross_attention_scores, feed_forward, experts, router, multi_token, pooler, head and task_head.
+        cross_attention_scores, feed_forward, convolution, experts, router, multi_token, pooler, head and task_head.
     """
     a = architecture
     parts = _outer_multiply_adds(a, sequence)
     for layers, decoder in _lengths(a):
         length = sequence.stack_length(decoder=decoder)
         positions = attended_positions(a, sequence, layers, decoder=decoder, square=square)
+        shape = stack_shape(a, decoder=decoder)
+        scores = positions * shape.heads * (score_width(shape) + value_width(shape))
         stack = {
-            "attention": length * layers * attention_matrices(a),
-            "attention_scores": positions * a.heads * (score_width(a) + value_width(a)),
-            **_feed_forward_multiply_adds(a, length, layers),
+            "attention": length * layers * attention_matrices(shape),
+            "attention_scores": scores + square * layers * _table_surplus(shape, length),
+            "convolution": minimum(layers, 1) * length * convolution_matrix(a),
+            **_feed_forward_multiply_adds(shape, length, layers),
         }
         if has_cross_attention(a) and decoder:
-            stack |= _cross_multiply_adds(a, sequence, layers)
+            stack |= _cross_multiply_adds(shape, sequence, layers)
         for part, numbers in stack.items():
             parts[part] = parts[part] + numbers
     parts["multi_token"] = a.multi_token_layers * _multi_token_multiply_adds(a, sequence, square=square)
@@ -150,15 +158,22 @@ def full_layers(architecture: Architecture, layers: int) -> int:
     return (layers - first + a.window_every - 1) // a.window_every
 
 
+def _table_surplus(a: Architecture, length: int) -> int:
+    """Multiply-adds of the products with all rows of a table of relative positions, less those of length x length."""
+    return length * (a.relative_rows - length) * table_products(a) * a.heads * key_width(a)
+
+
 def score_flop(architecture: Architecture, sequence: Sequence) -> int:
     """FLOP of the queries' products with the keys alone, once, under the true mask [FLOP]."""
     a = architecture
-    pairs = 0
+    products = 0
     for layers, decoder in _lengths(a):
-        pairs = pairs + attended_positions(a, sequence, layers, decoder=decoder, square=False)
+        shape = stack_shape(a, decoder=decoder)
+        pairs = attended_positions(a, sequence, layers, decoder=decoder, square=False)
         if has_cross_attention(a) and decoder:
             pairs = pairs + layers * full_positions(sequence.decoder_length, sequence.encoder_length)
-    return FLOP_PER_MULTIPLY_ADD * pairs * a.heads * score_width(a)
+        products = products + pairs * shape.heads * score_width(shape)
+    return FLOP_PER_MULTIPLY_ADD * products
 
 
 def _lengths(a: Architecture) -> tuple[tuple[int, bool], ...]:
@@ -171,7 +186,7 @@ def _lengths(a: Architecture) -> tuple[tuple[int, bool], ...]:
 def _outer_multiply_adds(a: Architecture, sequence: Sequence) -> dict[str, int]:
     """Multiply-adds outside the layers, and a zero for every part inside."""
     narrow = a.width * embedding_width(a)
-    output = a.vocabulary * output_width(a) + (a.output_projection + a.prediction_head) * narrow
+    output = output_rows(a) * output_width(a) + (a.output_projection + a.prediction_head) * narrow
     pooler = a.pooler * a.width * a.width + a.next_sentence_head * 2 * a.width
     return {
         "projection": sequence.tokens * narrow * (a.embedding_width is not None),
@@ -180,6 +195,7 @@ def _outer_multiply_adds(a: Architecture, sequence: Sequence) -> dict[str, int]:
         "cross_attention": 0,
         "cross_attention_scores": 0,
         "feed_forward": 0,
+        "convolution": 0,
         "experts": 0,
         "router": 0,
         "multi_token": 0,
@@ -216,4 +232,4 @@ def _multi_token_multiply_adds(a: Architecture, sequence: Sequence, *, square: b
     matrices = 2 * a.width * a.width + attention_matrices(a) + last_feed_forward_matrices(a)
     positions = attended_positions(a, sequence, 1, decoder=True, square=square)
     scores = positions * a.heads * (score_width(a) + value_width(a))
-    return length * matrices + scores + sequence.predicted * a.vocabulary * output_width(a)
+    return length * matrices + scores + sequence.predicted * output_rows(a) * output_width(a)

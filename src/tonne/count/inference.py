@@ -17,10 +17,11 @@ from tonne.count.layers import (
     key_value_matrices,
     router_matrices,
     shared_expert_matrices,
+    stack_shape,
     stacks,
 )
 from tonne.count.memory import cached_numbers
-from tonne.count.parameters import output_width, parameter_parts, projection_matrices
+from tonne.count.parameters import output_rows, output_width, parameter_parts, projection_matrices
 from tonne.count.sequence import Sequence
 from tonne.estimate import Number
 
@@ -163,7 +164,7 @@ def decode_weights_bytes(architecture: Architecture, tokens: Number, weight_prec
     Returns:
         Bytes [bytes]. Norms, biases and the rows of the input table are not included (below 0.1 %).
     """
-    a = architecture
+    a = stack_shape(architecture, decoder=True)
     layers, cross = stacks(a)[-1]
     attention = (1 + cross) * attention_matrices(a) - cross * key_value_matrices(a)
     sparse = expert_layers(a, layers)
@@ -172,7 +173,7 @@ def decode_weights_bytes(architecture: Architecture, tokens: Number, weight_prec
         visited = distinct_experts(a.experts.count, a.experts.per_token, tokens) * expert_matrices(a, a.experts)
         always = shared_expert_matrices(a, a.experts) + router_matrices(a, a.experts)
         numbers = numbers + sparse * (visited + always)
-    table = a.vocabulary * output_width(a) + projection_matrices(a)
+    table = output_rows(a) * output_width(a) + projection_matrices(a)
     return numbers * BYTES_PER_WEIGHT[weight_precision] + table * table_bytes(weight_precision)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tonne.describe.architecture import Architecture, Experts, Linear
 
 PLAIN_MATRICES = 2  # up, down
@@ -17,6 +19,47 @@ def stacks(architecture: Architecture) -> tuple[tuple[int, bool], ...]:
     if a.kind == "encoder-decoder":
         return ((a.encoder_layers, False), (a.decoder_layers, True))  # type: ignore[return-value]  # by construction
     return ((a.layers, False),)  # type: ignore[return-value]  # by construction
+
+
+def stack_shape(architecture: Architecture, *, decoder: bool) -> Architecture:
+    """The architecture as one stack sees it: an encoder-decoder's decoder may have its own heads and inner width."""
+    a = architecture
+    if not decoder or not unequal_stacks(a):
+        return a
+    heads = a.heads if a.decoder_heads is None else a.decoder_heads
+    inner = a.feed_forward_width if a.decoder_feed_forward_width is None else a.decoder_feed_forward_width
+    own = {
+        "heads": heads,
+        "kv_heads": a.kv_heads * heads // a.heads,
+        "head_width": a.heads * a.head_width // heads,
+        "feed_forward_width": inner,
+        "decoder_heads": None,
+        "decoder_feed_forward_width": None,
+    }
+    return a.model_copy(update=own)
+
+
+def unequal_stacks(architecture: Architecture) -> bool:
+    """Whether the layers of the decoder differ from those of the encoder."""
+    a = architecture
+    return has_cross_attention(a) and not (a.decoder_heads is None and a.decoder_feed_forward_width is None)
+
+
+def mean_over_layers(architecture: Architecture, number: Callable[[Architecture], float]) -> float:
+    """A number of one layer's shape, the mean over all layers of all stacks."""
+    a = architecture
+    if not unequal_stacks(a):
+        return number(a)
+    layers = sum(count for count, _ in stacks(a))
+    return sum(count * number(stack_shape(a, decoder=cross)) for count, cross in stacks(a)) / layers
+
+
+def stored_layers(architecture: Architecture, layers: int) -> int:
+    """How many of a stack's layers have weights of their own."""
+    a = architecture
+    if not a.shared_layers:
+        return layers
+    return 1 if a.distinct_layers is None else a.distinct_layers
 
 
 def expert_layers(architecture: Architecture, layers: int) -> int:
@@ -71,11 +114,28 @@ def key_value_matrices(architecture: Architecture) -> int:
 def score_width(architecture: Architecture) -> int:
     """Products that a head sums up for one score.
 
-    A table of relative positions adds two products of queries and keys with it (DeBERTa), a projection of relative
+    A table of relative positions adds up to two products of queries or keys with it (DeBERTa), a projection of relative
     positions one (Transformer-XL). Projecting the tables themselves is done once a batch and is not counted.
     """
     a = architecture
-    return key_width(a) * (1 + a.relative_projection + 2 * (a.relative_rows > 0))
+    return key_width(a) * (1 + a.relative_projection + table_products(a))
+
+
+def table_products(architecture: Architecture) -> int:
+    """Products with a table of relative positions in one score."""
+    return architecture.relative_products * (architecture.relative_rows > 0)
+
+
+def convolution_matrix(architecture: Architecture) -> int:
+    """Numbers in the kernel of the convolution after the first layer."""
+    a = architecture
+    return a.convolution_width * a.width * a.width // a.convolution_groups
+
+
+def convolution_numbers(architecture: Architecture) -> int:
+    """Learned numbers of that convolution and of its norm."""
+    a = architecture
+    return convolution_matrix(a) + (a.convolution_width > 0) * (a.width + norm_numbers(a, a.width))
 
 
 def key_width(architecture: Architecture) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tonne.count.masks import whole
 from tonne.errors import DescriptionError
 
 
@@ -70,3 +71,32 @@ class ModuleCounts:
             "examples": examples,
         }
         return section if example_tokens is None else {**section, "example_tokens": example_tokens}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkCounts:
+    """What a run of a counted module takes: the counts of a forecast where there is no Architecture."""
+
+    parameters: int
+    training_flop: int
+    training_flop_per_example: float
+    examples: int
+
+
+def work_counts(*, parameters: int, training_flop_per_example: float, examples: float) -> WorkCounts:
+    """Counts of a run over ``examples``.
+
+    Args:
+        parameters: Numbers of the module.
+        training_flop_per_example: Forward and backward [FLOP/example].
+        examples: Examples in all, epochs included.
+
+    Returns:
+        WorkCounts; exact ints for plain numbers, float64 for arrays.
+    """
+    return WorkCounts(
+        parameters=parameters,
+        training_flop=whole(training_flop_per_example * examples),
+        training_flop_per_example=training_flop_per_example,
+        examples=whole(examples),
+    )

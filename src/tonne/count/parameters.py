@@ -8,6 +8,8 @@ from tonne.count.layers import (
     attention_biases,
     attention_matrices,
     attention_norms,
+    convolution_matrix,
+    convolution_numbers,
     expert_biases,
     expert_layers,
     expert_matrices,
@@ -19,10 +21,13 @@ from tonne.count.layers import (
     router_numbers,
     shared_expert_biases,
     shared_expert_matrices,
+    stack_shape,
     stacks,
+    stored_layers,
     task_head_matrices,
     task_head_numbers,
 )
+from tonne.count.masks import minimum
 
 if TYPE_CHECKING:
     from tonne.describe.architecture import Architecture
@@ -46,8 +51,8 @@ def parameter_parts(architecture: Architecture, *, active: bool = False) -> dict
         active: Count only the experts that one token visits.
 
     Returns:
-        Numbers in embedding, positions, attention, cross_attention, feed_forward, experts, router, norms,
-        multi_token, head and task_head. A tied output table stands under embedding, once.
+        Numbers in embedding, positions, attention, cross_attention, feed_forward, convolution, experts, router,
+        norms, multi_token, head and task_head. A tied output table stands under embedding, once.
     """
     a = architecture
     parts = {
@@ -56,6 +61,7 @@ def parameter_parts(architecture: Architecture, *, active: bool = False) -> dict
         "attention": 0,
         "cross_attention": 0,
         "feed_forward": 0,
+        "convolution": 0,
         "experts": 0,
         "router": 0,
         "norms": _outer_norms(a),
@@ -64,8 +70,8 @@ def parameter_parts(architecture: Architecture, *, active: bool = False) -> dict
         "task_head": task_head_numbers(a),
     }
     for layers, cross in stacks(a):
-        stored = 1 if a.shared_layers else layers
-        for part, numbers in _stack_parts(a, stored, cross=cross, active=active).items():
+        shape, stored = stack_shape(a, decoder=cross), stored_layers(a, layers)
+        for part, numbers in _stack_parts(shape, stored, cross=cross, active=active).items():
             parts[part] = parts[part] + numbers
     parts["multi_token"] = a.multi_token_layers * _multi_token_layer(a, active=active)
     return parts
@@ -81,17 +87,18 @@ def matmul_parameters(architecture: Architecture) -> int:
     Source: chowdhery2022palm, Appendix B.
     """
     a = architecture
-    total = output_matrices(a) + projection_matrices(a)
+    total = output_matrices(a) + projection_matrices(a) + convolution_matrix(a)
     for layers, cross in stacks(a):
-        total = total + layers * (1 + cross) * attention_matrices(a) + feed_forward_stack_matrices(a, layers)
+        shape = stack_shape(a, decoder=cross)
+        total = total + layers * (1 + cross) * attention_matrices(shape) + feed_forward_stack_matrices(shape, layers)
     layer = attention_matrices(a) + 2 * a.width * a.width + last_feed_forward_matrices(a)
-    return total + a.multi_token_layers * (layer + a.vocabulary * output_width(a))
+    return total + a.multi_token_layers * (layer + output_rows(a) * output_width(a))
 
 
 def output_matrices(architecture: Architecture) -> int:
     """Numbers in the matrices of what stands on top: the output table, or the head for labels."""
     a = architecture
-    return a.vocabulary * output_width(a) if a.task_head is None else task_head_matrices(a)
+    return output_rows(a) * output_width(a) if a.task_head is None else task_head_matrices(a)
 
 
 def feed_forward_stack_matrices(architecture: Architecture, layers: int) -> int:
@@ -114,10 +121,16 @@ def embedding_width(architecture: Architecture) -> int:
     return architecture.width if architecture.embedding_width is None else architecture.embedding_width
 
 
+def output_rows(architecture: Architecture) -> int:
+    """Rows of the output table: the decoder's vocabulary."""
+    a = architecture
+    return a.vocabulary if a.decoder_vocabulary is None else a.decoder_vocabulary
+
+
 def output_width(architecture: Architecture) -> int:
     """Width of the output table: that of the token table where it is tied to it or projected to it."""
     a = architecture
-    return embedding_width(a) if a.tied_embeddings or a.output_projection else a.width
+    return embedding_width(a) if a.tied_embeddings or a.output_projection or a.prediction_head else a.width
 
 
 def projection_matrices(architecture: Architecture) -> int:
@@ -128,7 +141,8 @@ def projection_matrices(architecture: Architecture) -> int:
 
 
 def _embedding(a: Architecture) -> int:
-    table = (a.vocabulary + a.token_types) * embedding_width(a)
+    rows = a.token_tables * a.vocabulary + (a.token_tables > 1) * (output_rows(a) - a.vocabulary)
+    table = (rows + a.token_types) * embedding_width(a)
     if a.embedding_width is None:
         return table
     return table + a.width * (a.embedding_width + a.embedding_projection_bias)
@@ -136,11 +150,15 @@ def _embedding(a: Architecture) -> int:
 
 def _positions(a: Architecture) -> int:
     numbers = 0
-    if a.positions == "learned":
+    if a.positions == "learned" or a.stored_positions:
         table_width = embedding_width(a) if a.position_width is None else a.position_width
         numbers = len(stacks(a)) * (a.max_positions + a.position_offset) * table_width
-    tables = sum(layers for layers, _ in stacks(a)) if a.relative_per_layer else len(stacks(a))
-    numbers = numbers + tables * a.relative_buckets * a.heads + a.relative_rows * a.width
+    for layers, cross in stacks(a):
+        tables = layers if a.relative_per_layer else 1
+        numbers = numbers + tables * a.relative_buckets * stack_shape(a, decoder=cross).heads
+        own = a.relative_projections * a.width + a.relative_projection_biases
+        numbers = numbers + layers * own * a.heads * a.head_width
+    numbers = numbers + a.relative_rows * a.width
     if a.relative_projection:
         relative = (a.width + 2) * a.heads * a.head_width  # and the two biases of its content and position scores
         numbers = numbers + sum(layers for layers, _ in stacks(a)) * relative
@@ -149,16 +167,19 @@ def _positions(a: Architecture) -> int:
 
 def _outer_norms(a: Architecture) -> int:
     """Norms outside the layers, less the one that the first layer may lack."""
-    norms = len(stacks(a)) * a.embedding_norm * norm_numbers(a, embedding_width(a))
+    outer_width = a.width if a.embedding_norm_projected else embedding_width(a)
+    norms = len(stacks(a)) * a.embedding_norm * norm_numbers(a, outer_width)
     final = len(stacks(a)) * a.final_norm - (not a.first_norm) + a.relative_norm
     return norms + final * norm_numbers(a, a.width)
 
 
 def _head(a: Architecture) -> int:
-    numbers = (not a.tied_embeddings) * a.vocabulary * output_width(a) + a.head_bias * a.vocabulary
+    rows = output_rows(a)
+    numbers = (not a.tied_embeddings) * rows * output_width(a) + a.head_bias * rows
     numbers = numbers + a.output_projection * a.width * embedding_width(a)
     if a.prediction_head:
-        numbers = numbers + (a.width + 1) * embedding_width(a) + norm_numbers(a, embedding_width(a)) + a.vocabulary
+        inner = (a.width + a.prediction_dense_bias) * embedding_width(a) + norm_numbers(a, embedding_width(a))
+        numbers = numbers + inner + a.prediction_output_bias * rows
     return numbers + a.pooler * a.width * (a.width + 1) + a.next_sentence_head * 2 * (a.width + 1)
 
 
@@ -167,7 +188,9 @@ def _stack_parts(a: Architecture, layers: int, *, cross: bool, active: bool) -> 
     attention = layers * (attention_matrices(a) + attention_biases(a))
     sparse = expert_layers(a, layers)
     dense = feed_forward_matrices(a) + feed_forward_biases(a)
+    cross = cross or a.idle_cross_attention
     parts = {
+        "convolution": minimum(layers, 1) * convolution_numbers(a),
         "attention": attention,
         "cross_attention": cross * attention,
         "feed_forward": (layers - sparse) * dense,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, model_validator
+from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from tonne.describe.huggingface import architecture_fields
 from tonne.describe.presets import preset_fields, preset_ids
@@ -120,6 +120,12 @@ class Architecture(Section):
     experts: Experts | None = None
     latent_attention: LatentAttention | None = None
 
+    # an encoder-decoder's decoder, where it differs from the encoder: its attention is as wide in all
+    decoder_heads: int | None = Field(default=None, gt=0, description="left out: heads")
+    decoder_feed_forward_width: int | None = Field(default=None, gt=0, description="left out: feed_forward_width")
+    decoder_vocabulary: int | None = Field(default=None, gt=0, description="rows of its own token table, and logits")
+    token_tables: int = Field(default=1, ge=1, description="token tables that are stored; the last is the decoder's")
+
     # what a family adds to the above; the defaults change nothing
     parallel_blocks: bool = Field(default=False, description="attention and feed-forward read the same input")
     shared_block_norm: bool = Field(default=False, description="parallel blocks with one norm for both")
@@ -127,13 +133,18 @@ class Architecture(Section):
     embedding_projection_bias: bool = False
     output_projection: bool = Field(default=False, description="back to embedding_width before the output table")
     embedding_norm: bool = False
+    embedding_norm_projected: bool = Field(default=False, description="it stands after the projection to width")
     token_types: CountOrNone = Field(default=0, description="rows of the segment table")
     pooler: bool = False
     task_head: TaskHead | None = None
     prediction_head: bool = Field(default=False, description="BERT's: dense layer, norm and output bias")
+    prediction_dense_bias: bool = True
+    prediction_output_bias: bool = True
     next_sentence_head: bool = False
     head_bias: bool = Field(default=False, description="the output table has a bias")
     shared_layers: bool = Field(default=False, description="all layers have the same weights (ALBERT)")
+    distinct_layers: int | None = Field(default=None, gt=0, description="shared_layers: stored ones; left out: 1")
+    idle_cross_attention: bool = Field(default=False, description="stored in a decoder that reads no encoder")
     norm_weight: bool = True
     norm_bias: bool = True
     first_norm: bool = Field(default=True, description="false: the first layer's attention has no norm before it")
@@ -148,6 +159,12 @@ class Architecture(Section):
     relative_per_layer: bool = Field(default=False, description="such a table in every layer")
     relative_rows: CountOrNone = Field(default=0, description="DeBERTa's table of relative positions")
     relative_norm: bool = False
+    relative_products: int = Field(default=2, ge=0, le=2, description="products with that table in one score")
+    relative_projections: int = Field(default=0, ge=0, le=2, description="projections of that table in every layer")
+    relative_projection_biases: int = Field(default=0, ge=0, le=2, description="how many of them have a bias")
+    convolution_width: int = Field(default=0, ge=0, description="a convolution and a norm after the first layer")
+    convolution_groups: Count = 1
+    stored_positions: bool = Field(default=False, description="the sinusoidal table is stored, and never learns")
     relative_projection: bool = Field(default=False, description="Transformer-XL's projection in every layer")
     attention_sinks: bool = Field(default=False, description="one learned score a head (gpt-oss)")
     activation_weights: int = Field(default=0, ge=0, description="learned numbers of one activation")
@@ -184,7 +201,11 @@ class Architecture(Section):
             PlanFileError: The file is missing, or is not JSON.
             DescriptionError: The model type, the class or a value is not known; the text says what is.
         """
-        return cls.model_validate(architecture_fields(path))
+        try:
+            return cls.model_validate(architecture_fields(path))
+        except ValidationError as error:
+            faults = "; ".join(str(fault["msg"]).removeprefix("Value error, ") for fault in error.errors())
+            raise DescriptionError(f"{path}: {faults}") from None
 
     @model_validator(mode="wrap")
     @classmethod
@@ -211,6 +232,12 @@ class Architecture(Section):
             raise DescriptionError(
                 "positions='learned' needs max_positions, the rows of the table. "
                 "Give it, e.g. max_positions=1024, or use positions='rotary'."
+            )
+        inner = self.heads * self.head_width
+        if self.decoder_heads is not None and (inner % self.decoder_heads or self.heads != self.kv_heads):
+            raise DescriptionError(
+                f"decoder_heads={self.decoder_heads} cannot share heads x head_width = {inner} and kv_heads="
+                f"{self.kv_heads}. Use a divisor of {inner}, and as many key-value heads as heads."
             )
         for name in ("window_every", "full_attention_layers"):
             if getattr(self, name) is not None and self.attention_window is None:

@@ -17,6 +17,7 @@ from tonne.describe.quantity import Multiplier, Positive, Share
 from tonne.describe.section import Section
 from tonne.describe.site import Site
 from tonne.describe.start import Start, Trained, original_fields
+from tonne.describe.workload import ModuleWork
 from tonne.errors import DescriptionError, PlanFileError
 
 EARLIEST_START, LATEST_START = 2000, 2100
@@ -126,6 +127,7 @@ class TrainingPlan(Section):
     name: str = "plan"
     architecture: Architecture | None = None
     data: Data | None = None
+    workload: ModuleWork | None = None
     training: Training = Training()
     start: Start = Start()
     parallelism: Parallelism | None = None
@@ -138,8 +140,8 @@ class TrainingPlan(Section):
     @property
     def trains(self) -> bool:
         """Whether a training run is described, and not the use of the model alone."""
-        described = self.architecture is not None and self.data is not None and self.cluster.accelerators is not None
-        return described or self.schedule.accelerator_hours is not None
+        model = self.workload is not None or (self.architecture is not None and self.data is not None)
+        return (model and self.cluster.accelerators is not None) or self.schedule.accelerator_hours is not None
 
     @classmethod
     def from_toml(cls, path: str | Path) -> TrainingPlan:
@@ -193,14 +195,31 @@ class TrainingPlan(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> TrainingPlan:
+        if self.workload is not None:
+            return self._with_workload()
         if self.inference is not None and self.architecture is not None:
             return self
         if self.schedule.accelerator_hours is None and (self.architecture is None or self.data is None):
             missing = " and ".join(f"[{n}]" for n in ("architecture", "data") if getattr(self, n) is None)
             raise DescriptionError(
                 f"{missing} is missing. Describe the model and its data, or give "
-                f"[schedule] accelerator_hours where the chip-hours are already known."
+                f"[schedule] accelerator_hours where the chip-hours are already known; of any other PyTorch module "
+                f"give [workload], as tonne.count_module(module, example).plan_section(examples=...) returns it."
             )
+        return self._with_accelerators()
+
+    def _with_workload(self) -> TrainingPlan:
+        """Checked: the work of a module stands alone."""
+        both = " and ".join(f"[{n}]" for n in ("architecture", "data", "inference") if getattr(self, n) is not None)
+        if both:
+            raise DescriptionError(
+                f"[workload] is given beside {both}. It takes the place of [architecture] and [data], and says nothing "
+                f"of use: leave it out, or leave {both} out."
+            )
+        return self._with_accelerators()
+
+    def _with_accelerators(self) -> TrainingPlan:
+        """Checked: a run that the model of time has to time says on how many accelerators."""
         if self.schedule.accelerator_hours is None and self.cluster.accelerators is None:
             raise DescriptionError("[cluster] accelerators is missing. Say how many accelerators run, e.g. 1024.")
         return self

@@ -24,22 +24,27 @@ def serving_power_w(idle_w: Number, full_w: Number, activity: Number) -> Number:
     return idle_w + activity * (full_w - idle_w)
 
 
-def decode_activity(memory_activity: Number, computing_s: Number, step_s: Number) -> Number:
-    """Activity of a decode step: that of reading memory, and more where arithmetic fills the step.
+def decode_activity(
+    computing_s: Number, step_s: Number, overhead_s: Number, activities: tuple[Number, Number]
+) -> Number:
+    """Activity of a decode step: full in its arithmetic, less while it only reads, least in its overhead.
 
-    Equation: a = m + (1 - m) t_c / t_d, with m = memory_activity, t_c = computing_s, t_d = step_s.
+    Equation: a = (t_c + m (t_d - t_o - t_c) + r t_o) / t_d, with t_c = computing_s, t_d = step_s, t_o = overhead_s,
+    m, r = activities.
 
     Args:
-        memory_activity: Activity of a step that only reads.
         computing_s: Time of the step's arithmetic [s].
         step_s: Time of the step [s].
+        overhead_s: Time in which it neither multiplies nor reads [s].
+        activities: While it only reads memory, and in its overhead.
 
     Returns:
-        Activity, between m and 1.
+        Activity, 0 to 1.
 
     Source: tonne
     """
-    return memory_activity + (1.0 - memory_activity) * computing_s / step_s
+    memory, resting = activities
+    return (computing_s + memory * (step_s - overhead_s - computing_s) + resting * overhead_s) / step_s
 
 
 def boards_kwh(accelerators: Number, busy_joule: Number, idle_w: Number, waiting_s: Number) -> Number:

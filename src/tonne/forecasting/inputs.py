@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tonne.count.memory import Memory, memory_per_accelerator
+from tonne.count.module import WorkCounts
 from tonne.count.workload import Counts, counts_of
 from tonne.describe.plan import TrainingPlan
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate, Number
+from tonne.forecasting.modification import Modification, modification_of
+from tonne.forecasting.module import add_examples, counts_of_work, fraction_of_module
 from tonne.forecasting.place import add_place
 from tonne.forecasting.watts import add_hardware
 from tonne.reference.calibration import Calibration
@@ -41,10 +44,11 @@ class Inputs:
     """Inputs by name, the work counted, and what was chosen on the way."""
 
     factors: dict[str, Estimate]
-    counts: Counts | None
+    counts: Counts | WorkCounts | None
     memory: Memory | None
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
+    modification: Modification | None = None
 
 
 def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
@@ -65,7 +69,7 @@ def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
     found = Collected()
     if plan.cluster.note:
         found.notes.append(plan.cluster.note)
-    counts = None if plan.architecture is None or plan.data is None else _counts(plan, found)
+    counts = _counts(plan, found)
     if plan.cluster.accelerators is not None:
         found.factors["accelerators"] = Estimate.exact(plan.cluster.accelerators)
     if plan.schedule.accelerator_hours is not None:
@@ -80,12 +84,14 @@ def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
         found.factors["development_multiplier"] = plan.schedule.development_multiplier.estimate()
     else:
         found.left_out.append("failed runs, sweeps and ablations (published projects took 1.2 to 4 times the run)")
+    modification = modification_of(plan, counts, found.notes)
     return Inputs(
         factors=found.factors,
         counts=counts,
         memory=_memory(plan, counts),
         notes=tuple(dict.fromkeys(found.notes)),
         left_out=tuple(found.left_out),
+        modification=modification,
     )
 
 
@@ -121,9 +127,12 @@ def sequence_lengths(plan: TrainingPlan) -> tuple[Number, Number | None, Number 
     return chosen, None, None, f"sequence_length is not given: {chosen} tokens are assumed."
 
 
-def _counts(plan: TrainingPlan, found: Collected) -> Counts:
-    assert plan.architecture is not None
-    assert plan.data is not None
+def _counts(plan: TrainingPlan, found: Collected) -> Counts | WorkCounts | None:
+    """The work that a plan describes; None where the chip-hours are given without it."""
+    if plan.workload is not None:
+        return counts_of_work(plan.workload)
+    if plan.architecture is None or plan.data is None:
+        return None
     length, source, target, note = sequence_lengths(plan)
     if note is not None:
         found.notes.append(note)
@@ -143,9 +152,10 @@ def _counts(plan: TrainingPlan, found: Collected) -> Counts:
     )
 
 
-def _add_time(plan: TrainingPlan, counts: Counts | None, calibration: Calibration, found: Collected) -> None:
+def _add_time(
+    plan: TrainingPlan, counts: Counts | WorkCounts | None, calibration: Calibration, found: Collected
+) -> None:
     assert counts is not None
-    assert plan.data is not None
     record, precision, schedule = plan.cluster.record, plan.training.precision, plan.schedule
     known = [p for p in PEAK_FALLBACKS[precision] if p in record.peak_dense_tflop_per_s]
     if not known:
@@ -156,35 +166,49 @@ def _add_time(plan: TrainingPlan, counts: Counts | None, calibration: Calibratio
     if known[0] != precision:
         found.notes.append(f"{record.id} has no {precision} peak in the table: its {known[0]} peak is used.")
     found.factors["training_flop"] = Estimate.exact(counts.training_flop, Basis.MODELLED, "count")
-    found.factors["tokens"] = Estimate.exact(plan.data.tokens)
     peak = record.peak_dense_tflop_per_s[known[0]] * TERA
     found.factors["peak_flop_per_s"] = Estimate.exact(peak, Basis(record.basis), record.source)
     found.factors["achieved_peak_fraction"] = (
         schedule.step_utilisation.estimate()
         if schedule.step_utilisation is not None
-        else calibration.achieved_peak_fraction(record.id, known[0], kind_of(plan))
+        else _achieved(plan, calibration, known[0], found)
     )
     found.factors["goodput"] = (
         schedule.goodput.estimate()
         if schedule.goodput is not None
         else calibration.goodput(record.id, kind_of(plan), None)
     )
-    if counts.parameters < SMALL_PARAMETERS and schedule.step_utilisation is None:
+    if plan.workload is not None:
+        add_examples(plan, plan.workload, found)
+    elif plan.data is not None and isinstance(counts, Counts):
+        _add_tokens(plan, plan.data.tokens, counts, found)
+
+
+def _achieved(plan: TrainingPlan, calibration: Calibration, precision: str, found: Collected) -> Estimate:
+    """The share of the peak that steps of this kind of model reach."""
+    fraction = calibration.achieved_peak_fraction(plan.cluster.record.id, precision, kind_of(plan))
+    return fraction if plan.workload is None else fraction_of_module(fraction, found)
+
+
+def _add_tokens(plan: TrainingPlan, tokens: Number, counts: Counts, found: Collected) -> None:
+    """Add how many tokens the run sees, and in how many steps."""
+    found.factors["tokens"] = Estimate.exact(tokens)
+    if counts.parameters < SMALL_PARAMETERS and plan.schedule.step_utilisation is None:
         found.notes.append(
             "below 1 billion parameters the interval of the time is too narrow: of four published runs checked, "
             "two lie outside it (tonne validate --rows). Give step_utilisation or a measured figure where you can."
         )
     batch = plan.training.global_batch_sequences
     if batch is not None:
-        steps = plan.data.tokens / (batch * counts.sequence_length)
+        steps = tokens / (batch * counts.sequence_length)
         found.factors["steps"] = Estimate.exact(steps)
     else:
         found.notes.append("global_batch_sequences is not given: the step time is unknown, the duration is not.")
 
 
-def _memory(plan: TrainingPlan, counts: Counts | None) -> Memory | None:
+def _memory(plan: TrainingPlan, counts: Counts | WorkCounts | None) -> Memory | None:
     p = plan.parallelism
-    if plan.architecture is None or counts is None or p is None:
+    if plan.architecture is None or not isinstance(counts, Counts) or p is None:
         return None
     return memory_per_accelerator(
         plan.architecture,
@@ -199,4 +223,6 @@ def _memory(plan: TrainingPlan, counts: Counts | None) -> Memory | None:
         expert=p.expert,
         sharding=p.sharding,
         flash_attention=plan.software.flash_attention,
+        lora=plan.training.lora,
+        frozen_layers=plan.training.frozen_layers,
     )

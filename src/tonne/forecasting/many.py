@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-GROUPED = ("architecture.", "parallelism.")  # rules between fields: each distinct combination is a plan of its own
+GROUPED = (  # rules between fields: each distinct combination is a plan of its own
+    "architecture.",
+    "parallelism.",
+    "training.frozen_layers",
+    "start.sequence_length",
+)
 
 
 def forecast_many(
@@ -117,7 +122,13 @@ def _group(
         found = {n: _central(v, bases[n]) for n, v in central.items()}
     account = account_of(found, {}, given)
     return Forecast(
-        plan=plan, counts=given.counts, memory=None, account=account, notes=given.notes, inputs=given.factors
+        plan=plan,
+        counts=given.counts,
+        memory=None,
+        account=account,
+        notes=given.notes,
+        inputs=given.factors,
+        modification=given.modification,
     )
 
 

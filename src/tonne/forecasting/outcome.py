@@ -56,7 +56,8 @@ def _time(x: Mapping[str, Number]) -> Values:
     return {
         "duration_s": wall_s,
         "accelerator_hours": steps.accelerator_hours(wall_s, accelerators),
-        "throughput.tokens_per_s": x["tokens"] / useful_s,
+        "throughput.tokens_per_s": of_known(lambda tokens: tokens / useful_s, x.get("tokens")),
+        "throughput.examples_per_s": of_known(lambda examples: examples / useful_s, x.get("examples")),
         "throughput.step_time_s": of_known(lambda steps_: useful_s / steps_, x.get("steps")),
         "throughput.achieved_peak_fraction": x["achieved_peak_fraction"] / slower,
         "throughput.goodput": goodput,

@@ -9,6 +9,7 @@ from tonne.count import inference as count
 from tonne.count.flops import SCORES
 from tonne.count.layers import stacks
 from tonne.describe.architecture import Architecture
+from tonne.energy import inference as energy
 from tonne.errors import DescriptionError
 from tonne.estimate import Number
 from tonne.reference.accelerators import AcceleratorRecord
@@ -17,6 +18,7 @@ from tonne.timing import inference as timing
 GIGA, TERA = 1e9, 1e12
 HEADROOM = 0.9  # share of the memory for weights and cache; the rest is activations, graphs and the engine's own
 MOST_ACCELERATORS = 4096
+PCIE_GB_S = 64.0  # both directions of a PCIe 4 slot, where the tables know no link
 # In what precision matrices multiply: four-bit integers are widened to 16 bits first.
 PEAKS = {
     "fp32": ("fp32",),
@@ -43,6 +45,8 @@ class Serving:
     weight_precision: str = "bf16"
     cache_precision: str = "bf16"
     cache: bool = True
+    multiplied_in: str | None = None  # where an engine widens the weights before it multiplies
+    prefill_sequences: int = 1  # prompts read at once; a server that never stops takes them one by one
 
     @property
     def is_encoder(self) -> bool:
@@ -133,15 +137,19 @@ def work_of(serving: Serving) -> dict[str, float]:
     s, a = serving, serving.architecture
     if s.record.memory_bandwidth_gb_s is None:
         raise DescriptionError(f"the memory bandwidth of {s.record.id} is not in the tables. Choose another.")
-    peak = s.record.peak_dense_tflop_per_s[peak_precision(s.record, s.weight_precision)]
+    peak = s.record.peak_dense_tflop_per_s[peak_precision(s.record, s.multiplied_in or s.weight_precision)]
     layers = sum(number for number, _ in stacks(a))
     return {
         "replica_accelerators": float(s.accelerators),
         "batch_sequences": float(s.batch_sequences),
         "replica_peak_flop_per_s": peak * TERA,
         "memory_bandwidth_bytes_per_s": s.record.memory_bandwidth_gb_s * GIGA,
-        "prefill_flop": float(count.prefill_flop(a, s.prompt_tokens)),
+        "prefill_flop": float(s.prefill_sequences * count.prefill_flop(a, s.prompt_tokens)),
         "prefill_weights_bytes": _prefill_weights_bytes(s),
+        "prefill_exchange_bytes": s.prefill_sequences * s.prompt_tokens * _exchange_bytes(s, layers),
+        "decode_exchange_bytes": _exchange_bytes(s, stacks(a)[-1][0]),
+        "link_bytes_per_s": (s.record.interconnect_gb_s_bidirectional or PCIE_GB_S) / 2 * GIGA,
+        "has_experts": float(a.experts is not None),
         "prefill_layers": float(layers),
         "decode_layers": float(stacks(a)[-1][0]),
         "decode_steps": float(s.decode_steps),
@@ -153,29 +161,59 @@ def times_of(x: Mapping[str, Number]) -> dict[str, Number]:
     """Times of the phases, from the work and the coefficients by name [s].
 
     Returns:
-        prefill_s, decode_step_s, decode_computing_s (the arithmetic within a step) and replica_s of a request.
+        prefill_s (a prompt alone), decode_step_s, of it decode_computing_s (its arithmetic) and decode_overhead_s, and
+        of a request on a replica that is kept full prefill_share_s and replica_s.
     """
-    n, peak, fraction = x["replica_accelerators"], x["replica_peak_flop_per_s"], x["prefill_peak_fraction"]
+    n, batch = x["replica_accelerators"], x["batch_sequences"]
+    fraction = x["prefill_peak_fraction"] * x["experts_fraction"] ** x["has_experts"]
+    rate = (n, x["replica_peak_flop_per_s"], fraction)
     memory = (n, x["memory_bandwidth_bytes_per_s"], x["bandwidth_fraction"])
-    batch = x["batch_sequences"]
-    prefill_s = x["prefill_time_factor"] * timing.prefill_s(
-        timing.compute_s(x["prefill_flop"], n, peak, fraction),
+    link = (x["link_bytes_per_s"], x["link_fraction"])
+    prefill = (
+        timing.compute_s(x["prefill_flop"], *rate),
+        timing.exchange_s(x["prefill_exchange_bytes"], *link),
         timing.reading_s(x["prefill_weights_bytes"], *memory),
-        timing.overhead_s(x["prefill_layers"], x["layer_s"], x["exchange_s"], n),
+        timing.overhead_s(x["prefill_layers"], x["layer_s"], x["latency_s"], n),
     )
-    multiplying_s = timing.compute_s(batch * x["decode_matrices_flop"], n, peak, fraction)
-    attending_s = timing.compute_s(batch * x["decode_scores_flop"], n, peak, fraction)
+    prefill_s = x["prefill_time_factor"] * timing.prefill_s(*prefill, 1.0)
+    prefill_share_s = x["prefill_time_factor"] * timing.prefill_s(*prefill, batch)
+    multiplying_s = timing.compute_s(batch * x["decode_matrices_flop"], *rate)
+    attending_s = timing.compute_s(batch * x["decode_scores_flop"], *rate)
+    resting_s = timing.overhead_s(x["decode_layers"], x["layer_s"], x["latency_s"], n)
     step_s = x["decode_time_factor"] * timing.decode_step_s(
         (multiplying_s, timing.reading_s(x["decode_weights_bytes"], *memory)),
         (attending_s, timing.reading_s(batch * x["decode_cache_bytes"], *memory)),
-        timing.overhead_s(x["decode_layers"], x["layer_s"], x["exchange_s"], n),
+        timing.exchange_s(batch * x["decode_exchange_bytes"], *link),
+        resting_s,
     )
     return {
         "prefill_s": prefill_s,
+        "prefill_share_s": prefill_share_s,
         "decode_step_s": step_s,
         "decode_computing_s": x["decode_time_factor"] * (multiplying_s + attending_s),
-        "replica_s": timing.replica_s(prefill_s, step_s, x["decode_steps"], batch),
+        "decode_overhead_s": x["decode_time_factor"] * resting_s,
+        "replica_s": timing.replica_s(prefill_share_s, step_s, x["decode_steps"], batch),
     }
+
+
+def serving_joule(x: Mapping[str, Number], times: Mapping[str, Number], idle_w: Number, full_w: Number) -> Number:
+    """Energy of one accelerator while it serves a request [J]: a prompt at training's power, decode steps below it."""
+    joule = full_w * times["prefill_share_s"]
+    if not x["decode_steps"]:
+        return joule
+    activities = (x["memory_activity"], x["resting_activity"])
+    activity = energy.decode_activity(
+        times["decode_computing_s"], times["decode_step_s"], times["decode_overhead_s"], activities
+    )
+    decoding_s = x["decode_steps"] * times["decode_step_s"] / x["batch_sequences"]
+    return joule + energy.serving_power_w(idle_w, full_w, activity) * decoding_s
+
+
+def _exchange_bytes(s: Serving, layers: int) -> float:
+    """Bytes that one accelerator sends for one token: two sums a layer (three with a cross-attention), 16-bit."""
+    sums = 2 + (s.architecture.kind == "encoder-decoder")
+    around = 2 * (s.accelerators - 1) / s.accelerators  # a ring scatters, then gathers
+    return sums * layers * s.architecture.width * count.SIXTEEN_BIT_BYTES * around
 
 
 def _lengths(s: Serving, outputs: float) -> tuple[int, int]:
@@ -189,7 +227,8 @@ def _prefill_weights_bytes(s: Serving) -> float:
     """What one prefill reads: all matrices once, of experts those that the prompt's tokens visit."""
     if s.architecture.kind != "decoder":
         return count.served_weights_bytes(s.architecture, s.weight_precision)
-    return float(count.decode_weights_bytes(s.architecture, s.prompt_tokens, s.weight_precision))
+    tokens = s.prefill_sequences * s.prompt_tokens
+    return float(count.decode_weights_bytes(s.architecture, tokens, s.weight_precision))
 
 
 def _decode_work(s: Serving) -> dict[str, float]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from tonne.account import Account, Carbon, Development, Throughput
 from tonne.count.memory import Memory
+from tonne.count.module import WorkCounts
 from tonne.count.workload import Counts
 from tonne.describe.plan import TrainingPlan
 from tonne.energy.use import EnergyUse
 from tonne.errors import DescriptionError
 from tonne.estimate import Estimate, propagate
 from tonne.forecasting.inputs import Inputs, inputs_of
+from tonne.forecasting.modification import Modification
 from tonne.forecasting.outcome import outcome
 from tonne.reference import DATA_VERSION
 from tonne.reference.calibration import Calibration, shipped
@@ -25,11 +27,12 @@ class Forecast:
     """What a planned run will take: the plan, the work counted, the account, and what was chosen on the way."""
 
     plan: TrainingPlan
-    counts: Counts | None
+    counts: Counts | WorkCounts | None
     memory: Memory | None
     account: Account
     notes: tuple[str, ...]
     inputs: dict[str, Estimate]
+    modification: Modification | None = None
 
 
 def forecast(plan: TrainingPlan, calibration: Calibration | None = None) -> Forecast:
@@ -61,6 +64,7 @@ def forecast(plan: TrainingPlan, calibration: Calibration | None = None) -> Fore
         account=account,
         notes=given.notes,
         inputs=given.factors,
+        modification=given.modification,
     )
 
 

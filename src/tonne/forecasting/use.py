@@ -8,7 +8,7 @@ from tonne.energy import inference as serving_energy
 from tonne.energy import power
 from tonne.estimate import Number
 from tonne.forecasting.outcome import Values, impact_of, of_known, outcome
-from tonne.forecasting.serving import times_of
+from tonne.forecasting.serving import serving_joule, times_of
 from tonne.timing import steps
 
 ENERGY, LOCATION = "energy.facility_kwh", "carbon.operational_location_kgco2e"
@@ -101,11 +101,5 @@ def _boards_kwh(
     if full_w is None:
         return None
     idle_w = x["idle_power_fraction"] * full_w
-    joule = full_w * times["prefill_s"]
-    if x["decode_steps"]:
-        activity = serving_energy.decode_activity(
-            x["memory_activity"], times["decode_computing_s"], times["decode_step_s"]
-        )
-        decoding_s = x["decode_steps"] * times["decode_step_s"] / x["batch_sequences"]
-        joule = joule + serving_energy.serving_power_w(idle_w, full_w, activity) * decoding_s
+    joule = serving_joule(x, times, idle_w, full_w)
     return serving_energy.boards_kwh(x["replica_accelerators"], joule, idle_w, idle_s)

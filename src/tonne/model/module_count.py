@@ -174,7 +174,7 @@ def _go_back(output: Any, loss: Loss | None, notes: list[str]) -> None:  # noqa:
     ends = [loss(output)] if loss is not None else _ends(output)
     if loss is not None and not isinstance(ends[0], torch.Tensor):
         raise DescriptionError(f"loss returned {_kind(ends[0])}. Let it return a tensor.")
-    ends = [t for t in ends if t.requires_grad]
+    ends = [t.clone() for t in ends if t.requires_grad]  # no end itself, lest the last module's hooks are not called
     if not ends:
         notes.append("nothing in the output has a gradient: there is no backward pass.")
         return

@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from tonne.errors import DescriptionError
+from tonne.reference import DATA_VERSION
 
 if typing.TYPE_CHECKING:
-    from tonne.forecasting import Forecast
+    from tonne.forecasting import Forecast, InferenceForecast
 
 SCHEMA_VERSION = "1"
 
@@ -23,7 +24,7 @@ def document(forecast: Forecast) -> dict[str, Any]:
     """The forecast as built-in types, ready for `json.dumps`.
 
     Returns:
-        schema_version, plan, counts, memory, account, inputs, notes and data_version.
+        schema_version, plan, counts, memory, account, inputs, modification, notes and data_version.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -32,8 +33,32 @@ def document(forecast: Forecast) -> dict[str, Any]:
         "memory": plain(forecast.memory),
         "account": plain(forecast.account),
         "inputs": plain(forecast.inputs),
+        "modification": _modification(forecast),
         "notes": list(forecast.notes),
         "data_version": forecast.account.data_version,
+    }
+
+
+def _modification(forecast: Forecast) -> dict[str, Any] | None:
+    """The modification, and where it stands to the threshold."""
+    from tonne.forecasting.modification import standing  # noqa: PLC0415 - as below
+
+    found = forecast.modification
+    return None if found is None else {**plain(found), "standing": standing(found)}
+
+
+def inference_document(forecast: InferenceForecast) -> dict[str, Any]:
+    """The use of a model as built-in types: schema_version, plan, `inference` (without the run's own forecast)."""
+    fields = {
+        field.name: plain(getattr(forecast, field.name))
+        for field in dataclasses.fields(forecast)
+        if field.name not in {"plan", "training"}
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "plan": plain(forecast.plan),
+        "data_version": DATA_VERSION,
+        "inference": fields,
     }
 
 
@@ -77,12 +102,25 @@ def rebuilt(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any type expression
     if value is None or kind is Any:
         return value
     if origin in (typing.Union, types.UnionType):
-        return rebuilt(next(member for member in typing.get_args(kind) if member is not types.NoneType), value)
+        return rebuilt(_fitting(typing.get_args(kind), value), value)
     if origin is not None:
         return _rebuilt_container(origin, typing.get_args(kind), value)
     if dataclasses.is_dataclass(kind):
         return _rebuilt_dataclass(kind, value)
     return _rebuilt_simple(kind, value)
+
+
+def _fitting(members: tuple[Any, ...], value: Any) -> Any:  # noqa: ANN401 - type expressions
+    """The member of a union that a value was of: of several dataclasses, the one with just these fields."""
+    known = [member for member in members if member is not types.NoneType]
+    fitting = [
+        member
+        for member in known
+        if dataclasses.is_dataclass(member)
+        and isinstance(value, Mapping)
+        and {field.name for field in dataclasses.fields(member)} == set(value)
+    ]
+    return (fitting or known)[0]
 
 
 def _rebuilt_simple(kind: Any, value: Any) -> Any:  # noqa: ANN401 - a class

@@ -8,6 +8,7 @@ from textwrap import wrap
 from tonne.account import Account
 from tonne.estimate import Estimate
 from tonne.forecasting import Forecast
+from tonne.forecasting.modification import Modification, standing
 from tonne.report import numbers
 from tonne.report.levers import Lever, levers
 from tonne.report.numbers import count_text, rounded, scale_of, short, value_and_interval
@@ -42,6 +43,7 @@ INPUT_WORDS = {
 }
 
 
+SHARE = ((1e-2, "%"),)
 UNITS = {"kwh": "kWh", "kgco2e": "kg CO2e", "l": "L", "usd": "USD", "hours": "h"}
 
 
@@ -49,9 +51,9 @@ def lines(forecast: Forecast, *, with_levers: bool = True) -> list[str]:
     """The whole answer: header, outputs, levers, what is left out, notes."""
     found = levers(forecast) if with_levers else ()
     text = [*header(forecast), "", _row("", "value", "5 - 95 %", "main driver of spread"), *rows(forecast)]
-    text += ["", *_listed("Levers", [_lever_text(lever) for lever in found])] if found else [""]
-    text += _listed("Not included", _left_out(forecast.account))
-    text += [line for note in forecast.notes for line in _listed("Note", [note])]
+    text += ["", *listed("Levers", [_lever_text(lever) for lever in found])] if found else [""]
+    text += listed("Not included", _left_out(forecast.account))
+    text += [line for note in forecast.notes for line in listed("Note", [note])]
     return text
 
 
@@ -65,6 +67,8 @@ def header(forecast: Forecast) -> Iterator[str]:
         parts.append(f"{short(counts.parameters)} parameters{mixture}")
     if plan.data is not None:
         parts.append(f"{count_text(plan.data.tokens)} tokens")
+    if plan.workload is not None:
+        parts.append(f"{count_text(plan.workload.examples)} examples")
     how_many = f"{plan.cluster.accelerators:,} x " if plan.cluster.accelerators else ""
     parts += [f"{how_many}{plan.cluster.record.id}", plan.training.precision]
     yield " · ".join(parts)
@@ -76,7 +80,30 @@ def rows(forecast: Forecast) -> Iterator[str]:
     yield from _output_rows(forecast)
     if forecast.counts is not None:
         flop = float(forecast.counts.training_flop)
-        yield _row("Compute", f"{rounded(flop, 3)} FLOP", "exact", "model FLOP, under the true mask")
+        remark = "model FLOP, under the true mask" if forecast.plan.workload is None else "executed FLOP of the module"
+        yield _row("Compute", f"{rounded(flop, 3)} FLOP", "exact", remark)
+        yield from _trainable_row(forecast.counts)
+    if forecast.modification is not None:
+        yield from _modification_rows(forecast.modification)
+
+
+def _trainable_row(counts: object) -> Iterator[str]:
+    """The numbers that learn, where not all do."""
+    whole, learned = getattr(counts, "parameters", 0), getattr(counts, "trainable_parameters", None)
+    if learned is not None and learned != whole:
+        yield _row("Learns", f"{short(learned)} numbers", "exact", f"{short(learned / whole, SHARE)} of the model's")
+
+
+def _modification_rows(found: Modification) -> Iterator[str]:
+    """The share of the original's compute, and the threshold at which the EU sees a new model's provider."""
+    if found.share is not None and found.original_training_flop is not None:
+        value, interval = value_and_interval(found.share, SHARE)
+        yield _row("Of the original", value, interval, f"of its {rounded(found.original_training_flop.value, 3)} FLOP")
+    words = {"below": "below it", "above": "above it", "straddles": "the interval straddles it"}
+    limit, basis = found.threshold_flop.value, "one third of the original's compute"
+    if found.share is None:
+        basis = "one third of what a model of its class is presumed to take"
+    yield _row("EU threshold", f"{rounded(limit, 2)} FLOP", words[standing(found)], f"{basis} (guidelines of 2025)")
 
 
 def _output_rows(forecast: Forecast) -> Iterator[str]:
@@ -166,7 +193,7 @@ def _row(label: str, value: str, interval: str, remark: str) -> str:
     return f"  {label:<{LABEL}}{value:<{VALUE}}{interval:<{INTERVAL}}{remark}".rstrip()
 
 
-def _listed(label: str, items: Sequence[str]) -> list[str]:
+def listed(label: str, items: Sequence[str]) -> list[str]:
     """Items after a label, wrapped and indented below it."""
     if not items:
         return []

@@ -51,15 +51,33 @@ def reading_s(
     return read_bytes / (accelerators * bandwidth_bytes_per_s * bandwidth_fraction)
 
 
-def overhead_s(layers: Number, layer_s: Number, exchange_s: Number, accelerators: Number) -> Number:
-    """Time of a step in which a replica neither multiplies nor reads: starting kernels, exchanging partial sums.
+def exchange_s(exchange_bytes: Number, link_bytes_per_s: Number, link_fraction: Number) -> Number:
+    """Time to sum up partial results of the accelerators that share each matrix, two or three times a layer.
 
-    Equation: t_o = L (l + x [n > 1]), with L = layers, l = layer_s, x = exchange_s, n = accelerators.
+    Equation: t_x = D_x / (B_x f), with D_x = exchange_bytes, B_x = link_bytes_per_s, f = link_fraction.
+
+    Args:
+        exchange_bytes: That one accelerator sends [bytes].
+        link_bytes_per_s: Of one accelerator in one direction, as sold [bytes/s].
+        link_fraction: Share of it that is reached.
+
+    Returns:
+        Time [s].
+
+    Source: pope2022inference, section 3.
+    """
+    return exchange_bytes / (link_bytes_per_s * link_fraction)
+
+
+def overhead_s(layers: Number, layer_s: Number, latency_s: Number, accelerators: Number) -> Number:
+    """Time of a step in which a replica neither multiplies nor reads: kernel starts, and the latency of exchanges.
+
+    Equation: t_o = L (l + x [n > 1]), with L = layers, l = layer_s, x = latency_s, n = accelerators.
 
     Args:
         layers: Layers of the stack.
         layer_s: Time of a layer's kernel starts, and its share of the engine's own work [s].
-        exchange_s: Time of a layer's two exchanges between accelerators [s].
+        latency_s: Time that a layer's exchanges between accelerators take, however little they carry [s].
         accelerators: That share one replica.
 
     Returns:
@@ -67,36 +85,44 @@ def overhead_s(layers: Number, layer_s: Number, exchange_s: Number, accelerators
 
     Source: pope2022inference, section 3.
     """
-    return layers * (layer_s + exchange_s * (accelerators > 1))
+    return layers * (layer_s + latency_s * (accelerators > 1))
 
 
-def prefill_s(computing_s: Number, reading_weights_s: Number, resting_s: Number) -> Number:
-    """Time to read a prompt, which is the time to the first token where no other request waits.
+def prefill_s(
+    computing_s: Number, exchanging_s: Number, reading_weights_s: Number, resting_s: Number, sharing: Number
+) -> Number:
+    """Time to read a prompt; with nothing shared, the time to the first token where no other request waits.
 
-    Equation: t_p = max(t_c, t_w) + t_o, with t_c = computing_s, t_w = reading_weights_s, t_o = resting_s.
+    Equation: t_p = max(t_c, t_w / b) + t_x + t_o / b, with t_c = computing_s, t_w = reading_weights_s,
+    t_x = exchanging_s, t_o = resting_s, b = sharing.
 
     Args:
         computing_s: Arithmetic of the prompt [s].
+        exchanging_s: Exchanges between accelerators [s].
         reading_weights_s: Reading the weights once [s].
-        resting_s: Overhead [s].
+        resting_s: Overhead of one pass [s].
+        sharing: Sequences that share a pass: 1 for a prompt alone; a busy server fills its passes.
 
     Returns:
         Time [s].
 
     Source: pope2022inference, section 2.
     """
-    return larger(computing_s, reading_weights_s) + resting_s
+    return larger(computing_s, reading_weights_s / sharing) + exchanging_s + resting_s / sharing
 
 
-def decode_step_s(matrices: tuple[Number, Number], attention: tuple[Number, Number], resting_s: Number) -> Number:
+def decode_step_s(
+    matrices: tuple[Number, Number], attention: tuple[Number, Number], exchanging_s: Number, resting_s: Number
+) -> Number:
     """Time of one decode step of a batch: a token each. Matrices and attention take turns, each by its own bound.
 
-    Equation: t_d = max(t_c, t_w) + max(t_a, t_k) + t_o, with t_c, t_w = arithmetic and reading of the weights,
-    t_a, t_k = arithmetic and reading of the cache, t_o = resting_s.
+    Equation: t_d = max(t_c, t_w) + max(t_a, t_k) + t_x + t_o, with t_c, t_w = arithmetic and reading of the weights,
+    t_a, t_k = arithmetic and reading of the cache, t_x = exchanging_s, t_o = resting_s.
 
     Args:
         matrices: Time of their arithmetic for the whole batch, and of reading them once [s].
         attention: Time of its arithmetic for the whole batch, and of reading every sequence's cache [s].
+        exchanging_s: Exchanges between accelerators [s].
         resting_s: Overhead [s].
 
     Returns:
@@ -104,7 +130,7 @@ def decode_step_s(matrices: tuple[Number, Number], attention: tuple[Number, Numb
 
     Source: pope2022inference, section 2.
     """
-    return larger(*matrices) + larger(*attention) + resting_s
+    return larger(*matrices) + larger(*attention) + exchanging_s + resting_s
 
 
 def replica_s(prefilling_s: Number, decoding_s: Number, steps: Number, batch_sequences: Number) -> Number:

@@ -45,6 +45,7 @@ HEAD_OF_ENDING: Mapping[str, Head] = MappingProxyType(
     }
 )  # the first ending that fits, in this order
 DEFAULT_LABELS = 2  # transformers' PretrainedConfig
+LONGEST_SHOWN = 60
 
 ACTIVATIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -87,34 +88,42 @@ class Config:
             f"Add it to the file, or give the fields of [architecture] themselves."
         )
 
-    def number(self, *names: str) -> int:
-        """A whole number, 0 or more."""
+    def number(self, *names: str, least: int = 0) -> int:
+        """A whole number, ``least`` or more."""
         value = self.value(*names)
         whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
-        if not whole or value < 0:
+        if not whole or value < least:
             raise DescriptionError(
-                f"{self.file}: {self._given(names)} = {value!r} is not a whole number, 0 or more. "
+                f"{self.file}: {self._given(names)} = {_shown(value)} is not a whole number, {least} or more. "
                 f"Mend it, e.g. {self._given(names)}: {self._example(names)}."
             )
         return int(value)
 
-    def number_or_none(self, *names: str) -> int | None:
+    def size(self, *names: str) -> int:
+        """A whole number, 1 or more."""
+        return self.number(*names, least=1)
+
+    def number_or_none(self, *names: str, least: int = 0) -> int | None:
         """A whole number, or None where the value is null or nobody gives one."""
         known = [name for name in names if name in self.given or name in self.defaults]
-        return None if not known or self.value(*known) is None else self.number(*known)
+        return None if not known or self.value(*known) is None else self.number(*known, least=least)
 
     def flag(self, *names: str) -> bool:
         """True or false."""
         value = self.value(*names)
         if not isinstance(value, bool):
-            raise DescriptionError(f"{self.file}: {self._given(names)} = {value!r} is not true or false. Mend it.")
+            raise DescriptionError(
+                f"{self.file}: {self._given(names)} = {_shown(value)} is not true or false. Mend it."
+            )
         return value
 
     def word(self, *names: str) -> str:
         """A string."""
         value = self.value(*names)
         if not isinstance(value, str):
-            raise DescriptionError(f"{self.file}: {self._given(names)} = {value!r} is not a word in quotes. Mend it.")
+            raise DescriptionError(
+                f"{self.file}: {self._given(names)} = {_shown(value)} is not a word in quotes. Mend it."
+            )
         return value
 
     def activation(self, *names: str) -> str:
@@ -183,6 +192,12 @@ class Config:
 
     def _example(self, names: tuple[str, ...]) -> Any:  # noqa: ANN401 - a default, whatever it is
         return next((self.defaults[name] for name in names if isinstance(self.defaults.get(name), int)), 12)
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - whatever JSON held
+    """A value as the file writes it, cut where it is long."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def read_config(path: str | Path) -> Config:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tonne.describe.huggingface.config import Config
-from tonne.describe.huggingface.parts import ACTIVATION, biases, decoder_head, stack, windows
+from tonne.describe.huggingface.parts import ACTIVATION, PLAIN_RATIO, POSITIONS, biases, decoder_head, stack, windows
 from tonne.errors import DescriptionError
 
 POSITION_OFFSET = 2  # fairseq counts positions from 2, and keeps the rows before
@@ -15,7 +15,7 @@ GPT_NEO_TYPES = ((("global", "local"), 12),)
 
 def learned(config: Config, **head: Any) -> dict[str, Any]:  # noqa: ANN401 - as decoder_head takes them
     """A pre-norm stack with layer norms, biases and a table of positions; families replace what differs."""
-    if config.value("add_cross_attention") if "add_cross_attention" in config.defaults else False:
+    if config.given.get("add_cross_attention"):
         raise DescriptionError(
             f"{config.file}: add_cross_attention = true makes {config.model_type} half of an encoder-decoder, which is "
             f"not counted. Set it to false, or give the fields of [architecture], kind = 'encoder-decoder'."
@@ -25,6 +25,7 @@ def learned(config: Config, **head: Any) -> dict[str, Any]:  # noqa: ANN401 - as
         "feed_forward": "plain",
         "activation": config.activation(*ACTIVATION),
         "positions": "learned",
+        "max_positions": config.size(*POSITIONS),
         "norm": "layer",
         "bias": True,
         **decoder_head(config, **head),
@@ -42,7 +43,7 @@ def gpt_neo(config: Config) -> dict[str, Any]:
     fields = learned(config) | {"bias": ["output", "feed_forward"]}
     kinds = _attention_kinds(config, fields["layers"])
     full = [layer for layer, kind in enumerate(kinds) if kind == "global"]
-    return fields | windows(config, fields["layers"], config.number("window_size"), full)
+    return fields | windows(config, fields["layers"], config.number_or_none("window_size"), full)
 
 
 def _attention_kinds(config: Config, layers: int) -> list[str]:
@@ -91,32 +92,20 @@ def opt(config: Config) -> dict[str, Any]:
         "norm_weight": config.flag("layer_norm_elementwise_affine"),
         "norm_bias": config.flag("layer_norm_elementwise_affine"),
         "bias": config.flag("enable_bias"),
-        "position_width": config.number("hidden_size"),
     }
     narrow = config.number_or_none("word_embed_proj_dim")
     if narrow is None or narrow == fields["width"]:
         return fields
-    return fields | {"embedding_width": narrow, "output_projection": True}
+    return fields | {
+        "embedding_width": narrow,
+        "output_projection": True,
+        "position_width": fields["width"],
+    }
 
 
 def bloom(config: Config) -> dict[str, Any]:
     """Slopes for positions, and a norm on the token table."""
-    width, heads = config.number("n_embed", "hidden_size"), config.number("n_head", "num_attention_heads")
-    return {
-        "kind": "decoder",
-        "layers": config.number("n_layer", "num_hidden_layers"),
-        "width": width,
-        "heads": config.divisor(width, "n_head", "num_attention_heads", default=heads),
-        "feed_forward": "plain",
-        "activation": "gelu",
-        "vocabulary": config.number("vocab_size"),
-        "positions": "alibi",
-        "norm": "layer",
-        "norm_position": "pre",
-        "embedding_norm": True,
-        "bias": True,
-        **decoder_head(config),
-    }
+    return {**_four_times(config), "embedding_norm": True, "bias": True}
 
 
 def falcon(config: Config) -> dict[str, Any]:
@@ -138,14 +127,19 @@ def falcon(config: Config) -> dict[str, Any]:
 
 def mpt(config: Config) -> dict[str, Any]:
     """Slopes for positions, no bias at all. Its class in transformers takes no other expansion than four."""
-    width = config.number("d_model", "hidden_size")
-    fields = {**stack(config), "feed_forward_width": 4 * width, "feed_forward": "plain", "activation": "gelu"}
+    return {**_four_times(config), "norm_bias": False, "bias": False}
+
+
+def _four_times(config: Config) -> dict[str, Any]:
+    """Layer norms, slopes for positions, and a feed-forward whose width and activation no field changes."""
+    fields = stack(config)
     return {
         **fields,
+        "feed_forward_width": PLAIN_RATIO * fields["width"],
+        "feed_forward": "plain",
+        "activation": "gelu",
         "positions": "alibi",
         "norm": "layer",
-        "norm_bias": False,
-        "bias": False,
         **decoder_head(config),
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tonne.describe.huggingface.config import Config
-from tonne.describe.huggingface.parts import ACTIVATION, biases, decoder_head, every_full, stack, windows
+from tonne.describe.huggingface.parts import ACTIVATION, biases, decoder_head, last_of_each_full, stack, windows
 from tonne.errors import DescriptionError
 
 XIELU_WEIGHTS = 2  # one slope for each sign
@@ -65,18 +65,13 @@ def gemma(config: Config) -> dict[str, Any]:
 def gemma2(config: Config) -> dict[str, Any]:
     """Norms before and after; the first layer of two has the window."""
     fields = _gemma(config) | {"norm_position": "both"}
-    return fields | windows(config, fields["layers"], config.number_or_none("sliding_window"), every_full_of(fields, 2))
+    return fields | last_of_each_full(config, fields["layers"], 2)
 
 
 def gemma3_text(config: Config) -> dict[str, Any]:
     """Also norms of queries and keys; the last layer of six attends fully."""
     fields = _gemma(config) | {"norm_position": "both", "query_key_norm": "head"}
-    every = config.number_or_none("sliding_window_pattern", "_sliding_window_pattern") or GEMMA3_PATTERN
-    window = config.number_or_none("sliding_window")
-    return fields | windows(config, fields["layers"], window, every_full_of(fields, every))
-
-
-GEMMA3_PATTERN = 6
+    return fields | last_of_each_full(config, fields["layers"], 6, pattern=True)
 
 
 def _gemma(config: Config) -> dict[str, Any]:
@@ -86,11 +81,6 @@ def _gemma(config: Config) -> dict[str, Any]:
         "kind": "encoder" if both_ways else "decoder",
         "bias": biases(attention=config.flag("attention_bias")),
     }
-
-
-def every_full_of(fields: dict[str, Any], every: int) -> list[int]:
-    """Each ``every``-th layer of the stack."""
-    return every_full(fields["layers"], every)
 
 
 def phi(config: Config) -> dict[str, Any]:
@@ -120,15 +110,13 @@ def olmo2(config: Config) -> dict[str, Any]:
 def olmo3(config: Config) -> dict[str, Any]:
     """As OLMo 2; the last layer of four attends fully."""
     fields = olmo2(config)
-    return fields | windows(config, fields["layers"], config.number_or_none("sliding_window"), every_full_of(fields, 4))
+    return fields | last_of_each_full(config, fields["layers"], 4)
 
 
 def exaone4(config: Config) -> dict[str, Any]:
     """Norms on the branches and of queries and keys; the last layer of four attends fully."""
     fields = rotary(config) | _norm_on_branch("head")
-    window = config.number_or_none("sliding_window")
-    every = config.number("sliding_window_pattern") if window and config.given.get("layer_types") is None else 0
-    return fields | windows(config, fields["layers"], window, every_full_of(fields, every))
+    return fields | last_of_each_full(config, fields["layers"], 4, pattern=True)
 
 
 def _norm_on_branch(query_key_norm: str) -> dict[str, Any]:
@@ -162,10 +150,15 @@ def smollm3(config: Config) -> dict[str, Any]:
     """As LLaMA; the layers without rotary positions have the window, where it is switched on."""
     fields = llama(config)
     window = config.number_or_none("sliding_window") if config.flag("use_sliding_window") else None
-    every = config.number("no_rope_layer_interval")
-    turned = config.given.get("no_rope_layers")
+    turned = config.value("no_rope_layers")  # 1 where a layer has rotary positions
     if turned is None:
-        turned = [(layer + 1) % every != 0 if every else True for layer in range(fields["layers"])]
+        every = config.number("no_rope_layer_interval", least=1)
+        turned = [int((layer + 1) % every != 0) for layer in range(fields["layers"])]
+    if not isinstance(turned, list):
+        raise DescriptionError(
+            f"{config.file}: no_rope_layers = {turned!r} is not a list of 1 and 0, one a layer. "
+            f"Mend it, or leave it out."
+        )
     return fields | windows(config, fields["layers"], window, [layer for layer, turns in enumerate(turned) if turns])
 
 
@@ -178,24 +171,19 @@ def cohere(config: Config) -> dict[str, Any]:
         "bias": biases(attention=config.flag("attention_bias")),
         "parallel_blocks": True,
         "shared_block_norm": True,
-        "query_key_norm": "each-head" if config.value("use_qk_norm") else "none",
+        "query_key_norm": "each-head" if _switched_on(config, "use_qk_norm") else "none",
     }
+
+
+def _switched_on(config: Config, name: str) -> bool:
+    """A switch that not every model type of a family has."""
+    return name in config.defaults and config.flag(name)
 
 
 def cohere2(config: Config) -> dict[str, Any]:
     """As Command R, with windows; the last layer of four attends fully."""
-    fields = {
-        **rotary(config),
-        "norm": "layer",
-        "norm_bias": False,
-        "bias": biases(attention=config.flag("attention_bias")),
-        "parallel_blocks": True,
-        "shared_block_norm": True,
-    }
-    every = config.number_or_none("sliding_window_pattern") or 4
-    return fields | windows(
-        config, fields["layers"], config.number_or_none("sliding_window"), every_full_of(fields, every)
-    )
+    fields = cohere(config)
+    return fields | last_of_each_full(config, fields["layers"], 4, pattern=True)
 
 
 def nemotron(config: Config) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from tonne.describe.huggingface.experts_parts import (
     experts,
     places_of,
     shared,
-    size,
     window_everywhere,
 )
-from tonne.describe.huggingface.parts import biases, every_full, windows
+from tonne.describe.huggingface.parts import biases, windows
 from tonne.errors import DescriptionError
 
 EVERYWHERE: dict[str, Any] = {}  # the places of experts in every layer
@@ -30,7 +29,7 @@ def mixtral(config: Config) -> dict[str, Any]:
 def qwen2_moe(config: Config) -> dict[str, Any]:
     """Qwen2-MoE: a shared expert of a width of its own behind a gate."""
     fields = decoder(config)
-    one = {"shared": 1, "shared_width": size(config, "shared_expert_intermediate_size"), "shared_gate": True}
+    one = {"shared": 1, "shared_width": config.size("shared_expert_intermediate_size"), "shared_gate": True}
     mixture = experts(config, count="num_experts", width="moe_intermediate_size", places=_qwen_places(config), **one)
     slides = config.flag("use_sliding_window")
     below = config.number("max_window_layers")
@@ -72,7 +71,7 @@ def gpt_oss(config: Config) -> dict[str, Any]:
     mixture = experts(
         config, count="num_local_experts", width="intermediate_size", places=EVERYWHERE, bias=True, router_bias=True
     )
-    window = windows(config, fields["layers"], config.number_or_none("sliding_window"), every_full(fields["layers"], 2))
+    window = windows(config, fields["layers"], config.number_or_none("sliding_window"), range(1, fields["layers"], 2))
     attention = {"attention_sinks": True, "bias": biases(attention=config.flag("attention_bias"))}
     return fields | mixture | window | attention
 
@@ -133,11 +132,11 @@ def _latent(config: Config, fields: dict[str, Any], *, bias: bool = False) -> di
     """DeepSeek's latent attention, whose heads have widths of their own, and its experts."""
     plain = {name: value for name, value in fields.items() if name not in ("kv_heads", "head_width")}
     latent = {
-        "kv_rank": size(config, "kv_lora_rank"),
+        "kv_rank": config.size("kv_lora_rank"),
         "query_rank": config.number_or_none("q_lora_rank"),
-        "rotary_width": size(config, "qk_rope_head_dim"),
-        "plain_width": size(config, "qk_nope_head_dim"),
-        "value_width": size(config, "v_head_dim"),
+        "rotary_width": config.size("qk_rope_head_dim"),
+        "plain_width": config.size("qk_nope_head_dim"),
+        "value_width": config.size("v_head_dim"),
     }
     return plain | {"latent_attention": latent} | _after_first_dense(config, fields["layers"], bias=bias)
 
@@ -156,7 +155,7 @@ def _after_first_dense(config: Config, layers: int, *, bias: bool = False) -> di
 
 def _qwen_places(config: Config) -> dict[str, Any] | None:
     """Every so many layers have experts, but for those that the file names."""
-    layers, step = size(config, "num_hidden_layers"), size(config, "decoder_sparse_step")
+    layers, step = config.size("num_hidden_layers"), config.size("decoder_sparse_step")
     if not config.number("num_experts", "num_local_experts"):
         return None
     dense = config.value("mlp_only_layers") or []
@@ -170,7 +169,7 @@ def _qwen_places(config: Config) -> dict[str, Any] | None:
 
 def _ernie_places(config: Config, layers: int) -> dict[str, Any] | None:
     """Every so many layers from the first to the last one that may have experts."""
-    first, every = config.number("moe_layer_start_index"), size(config, "moe_layer_interval")
+    first, every = config.number("moe_layer_start_index"), config.size("moe_layer_interval")
     last = config.given.get("moe_layer_end_index", -1)
     if not isinstance(last, int):
         raise DescriptionError(f"{config.file}: moe_layer_end_index = {last!r} is not a whole number. Mend it.")

@@ -29,32 +29,24 @@ def decoder(config: Config, heads: int = len(ALL_HEADS), *, output_bias: bool = 
         output_bias: The output table has a bias.
     """
     config.head_among(*ALL_HEADS[:heads])
-    width, count = size(config, "hidden_size"), size(config, "num_attention_heads")
+    width, count = config.size("hidden_size"), config.size("num_attention_heads")
     return {
         "kind": "decoder",
-        "layers": size(config, "num_hidden_layers"),
+        "layers": config.size("num_hidden_layers"),
         "width": width,
         "heads": count,
         "kv_heads": config.divisor(count, "num_key_value_heads", default=count),
         "head_width": config.number_or_none("head_dim") or max(width // count, 1),
-        "feed_forward_width": size(config, "intermediate_size"),
+        "feed_forward_width": config.size("intermediate_size"),
         "feed_forward": "gated",
         "activation": config.activation("hidden_act"),
-        "vocabulary": size(config, "vocab_size"),
+        "vocabulary": config.size("vocab_size"),
         "positions": "rotary",
         "max_positions": config.number("max_position_embeddings"),
         "norm": "rms",
         "norm_position": "pre",
         "bias": False,
     } | decoder_head(config, output_bias=output_bias)
-
-
-def size(config: Config, *names: str) -> int:
-    """A whole number, 1 or more."""
-    number = config.number(*names)
-    if number < 1:
-        raise DescriptionError(f"{config.file}: {names[0]} = {number} is not a size: it must be 1 or more. Mend it.")
-    return number
 
 
 def experts(config: Config, *, count: str, width: str, places: dict[str, Any] | None, **more: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -69,19 +61,19 @@ def experts(config: Config, *, count: str, width: str, places: dict[str, Any] | 
     """
     if places is None:
         return {}
-    per_token = {"per_token": size(config, "num_experts_per_tok", "moe_k")}
-    number = size(config, count, "num_experts", "num_local_experts", "n_routed_experts")
+    per_token = {"per_token": config.size("num_experts_per_tok", "moe_k")}
+    number = config.size(count, "num_experts", "num_local_experts", "n_routed_experts")
     if per_token["per_token"] > number:
         raise DescriptionError(
             f"{config.file}: a token visits {per_token['per_token']} experts (num_experts_per_tok), but {count} = "
             f"{number}. It can visit 1 to {number}. Lower the one, or raise the other."
         )
-    return {"experts": {"count": number, **per_token, "width": size(config, width), **places, **more}}
+    return {"experts": {"count": number, **per_token, "width": config.size(width), **places, **more}}
 
 
 def shared(config: Config, name: str, *, bias: bool = False) -> dict[str, Any]:
     """Fields of the shared experts, which transformers holds as one block: one output bias for all of them."""
-    count, width = config.number(name), size(config, "moe_intermediate_size")
+    count, width = config.number(name), config.size("moe_intermediate_size")
     if not count:
         return {}
     return {"shared": 1, "shared_width": count * width, "shared_bias": True} if bias else {"shared": count}

@@ -22,20 +22,20 @@ PLAIN_RATIO = 4  # feed-forward width / width where the file gives none
 
 def stack(config: Config) -> dict[str, Any]:
     """Layers, widths, heads, vocabulary and positions of a decoder; heads as wide as width / heads unless given."""
-    width, heads = config.number(*WIDTH), config.number(*HEADS)
-    head_width = config.number_or_none("head_dim")
+    width, heads = config.size(*WIDTH), config.size(*HEADS)
+    head_width = config.number_or_none("head_dim", least=1)
     if head_width is None:
         head_width = width // config.divisor(width, *HEADS, default=heads)
-    inner = config.number_or_none(*INNER)
+    inner = config.number_or_none(*INNER, least=1)
     return {
         "kind": "decoder",
-        "layers": config.number(*LAYERS),
+        "layers": config.size(*LAYERS),
         "width": width,
         "heads": heads,
         "kv_heads": config.divisor(heads, "num_key_value_heads", default=heads),
         "head_width": head_width,
         "feed_forward_width": PLAIN_RATIO * width if inner is None else inner,
-        "vocabulary": config.number("vocab_size"),
+        "vocabulary": config.size("vocab_size"),
         "max_positions": config.number_or_none(*POSITIONS) or 0,
         "norm_position": "pre",
     }
@@ -101,6 +101,17 @@ def layers_of_type(config: Config, layers: int, full_by_default: Sequence[int]) 
             f"Mend it, or leave it out: the pattern of {config.model_type} is taken then."
         )
     return [layer for layer, kind in enumerate(types) if kind == "full_attention"]
+
+
+def last_of_each_full(config: Config, layers: int, every: int, *, pattern: bool = False) -> dict[str, Any]:
+    """Windows of ``sliding_window``, but for the last layer of each ``every`` layers.
+
+    With ``pattern`` the file's ``sliding_window_pattern`` replaces ``every``; a list of layers says more than it.
+    """
+    window = config.number_or_none("sliding_window")
+    if pattern and window and config.given.get("layer_types") is None:
+        every = config.number_or_none("sliding_window_pattern", "_sliding_window_pattern", least=1) or every
+    return windows(config, layers, window, every_full(layers, every))
 
 
 def every_full(layers: int, every: int) -> list[int]:

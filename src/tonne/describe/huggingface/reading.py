@@ -46,6 +46,13 @@ def architecture_fields(path: str | Path) -> dict[str, Any]:
 
 
 def _unknown(config: Config) -> str:
+    text = config.given.get("text_config")
+    if isinstance(text, dict) and text.get("model_type") in READERS:
+        return (
+            f"{config.file}: model_type {config.model_type!r} holds more than a language model, and the rest of it is "
+            f"not counted. Save its text_config (model_type {text['model_type']!r}) as a file of its own to count the "
+            f"language model alone."
+        )
     close = difflib.get_close_matches(config.model_type, READERS, n=3, cutoff=0.6)
     hint = f"Close: {', '.join(close)}. " if close else ""
     return (
