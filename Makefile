@@ -18,13 +18,14 @@ PINS := $(VENV)/pins.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS)
 PYTEST_ARGS ?=
 
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test check bench calibrate docs clean
 
 help:
 	@echo "make demo    forecasts of published training runs, beside what was published (no torch)"
 	@echo "make test    all tests"
 	@echo "make check   format, lint, types, fast tests"
 	@echo "make bench   how fast tonne is on this machine"
+	@echo "make calibrate  fits the coefficients anew from the tables of measurements"
 	@echo "make docs    the documentation, into site/"
 
 $(BIN)/python:
@@ -61,6 +62,11 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.core
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+calibrate: $(VENV)/.dev
+	$(BIN)/python -m tonne.calibrate steps
+	$(BIN)/python -m tonne.calibrate
+	$(BIN)/python -m tonne.calibrate inference
 
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -1,6 +1,7 @@
 """`python -m tonne.calibrate [FILE]`: write the calibration table anew (by default the package's own).
 
-`python -m tonne.calibrate inference [FILE]` writes the coefficients of serving, from inference_runs.csv.
+`python -m tonne.calibrate inference [FILE]` writes the coefficients of serving, from inference_runs.csv;
+`python -m tonne.calibrate steps [FOLDER]` the three tables of the time model, from throughput.csv.
 
 Reads throughput.csv and published_runs.csv of the package. Run it after either of them changed, and commit the result
 with a changelog line: it moves users' hours.
@@ -15,6 +16,7 @@ from pathlib import Path
 import tonne.reference
 from tonne.calibrate.inference import write_inference_table
 from tonne.calibrate.table import fitted_coefficients, write_table
+from tonne.calibrate.time_table import write_time_model
 
 
 def main(arguments: list[str]) -> None:
@@ -25,6 +27,10 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["inference"]:
         of_use = Path(arguments[1]) if arguments[1:] else own.with_name("inference_coefficients.csv")
         log.info("wrote %d coefficients to %s", write_inference_table(of_use), of_use)
+        return
+    if arguments[:1] == ["steps"]:
+        folder = Path(arguments[1]) if arguments[1:] else own.parent
+        log.info("fitted %d measured steps; wrote the time model to %s", write_time_model(folder), folder)
         return
     path = Path(arguments[0]) if arguments else own
     coefficients = fitted_coefficients()

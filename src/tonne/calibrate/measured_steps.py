@@ -42,6 +42,7 @@ class MeasuredStep:
     precision: str
     family: str
     accelerators: int
+    sequence_length: int
     step_time_s: float
     plan: TrainingPlan
     situation: Mapping[str, Number]
@@ -82,6 +83,7 @@ def _measured(row: Row) -> MeasuredStep | None:
         precision=PRECISION_CLASS[precision],
         family=family_of(chip.id),
         accelerators=int(row["n_gpus"]),
+        sequence_length=int(row["seq_len"]),
         step_time_s=float(row["step_time_s"]),
         plan=plan,
         situation=situation,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tonne.calibrate.measured_steps import MeasuredStep
 from tonne.errors import MissingPackageError
+from tonne.reference.step_residuals import Stack, StepResidual, conformal_half_width
 from tonne.reference.time_model import Fitted, Spread
 from tonne.timing.step_time import step_time_s
 
@@ -23,22 +23,6 @@ if TYPE_CHECKING:
 NOISE = 0.10  # log spread of a row about a model that is right: layouts re-measured a release later differ so
 FAMILY_WEIGHT = -0.25  # a model of many rows counts more than one of few, but less than by its rows
 MOST_EVALUATIONS = 60
-NOMINAL = 0.90
-KNOWN, UNSEEN = "known", "unseen"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Residual:
-    """ln(predicted / measured) of one row, by a fit that saw all rows, no row of its model, no row of its source."""
-
-    step: MeasuredStep
-    fitted: float
-    known: float
-    unseen: float
-
-    def of(self, stack: str) -> float:
-        """The residual for a known or for an unseen stack."""
-        return self.known if stack == KNOWN else self.unseen
 
 
 class Problem:
@@ -76,9 +60,11 @@ class Problem:
 
         try:
             from scipy.optimize import least_squares  # noqa: PLC0415
+            from threadpoolctl import threadpool_limits  # noqa: PLC0415
         except ImportError:
             raise MissingPackageError(
-                "fitting needs SciPy, which is not installed. Install it with: pip install 'tonne[calibrate]'"
+                "fitting needs SciPy and threadpoolctl, which are not installed. "
+                "Install them with: pip install 'tonne[calibrate]'"
             ) from None
         weights = self.weights[rows] / self.weights[rows].mean()
 
@@ -89,7 +75,10 @@ class Problem:
 
         inside = np.clip(self.centre if start is None else start, self.least + 1e-6, self.most - 1e-6)
         bounds = (self.least, self.most)
-        found: Array = least_squares(residuals, inside, bounds=bounds, max_nfev=MOST_EVALUATIONS, x_scale=self.spread).x
+        with threadpool_limits(1):  # many small factorisations: threads only wait for one another
+            found: Array = least_squares(
+                residuals, inside, bounds=bounds, max_nfev=MOST_EVALUATIONS, x_scale=self.spread
+            ).x
         return found
 
     def log_spreads(self, logs: Array) -> Array:
@@ -128,73 +117,53 @@ def refitted(steps: Sequence[MeasuredStep], priors: Sequence[Fitted]) -> tuple[F
     )
 
 
-def cross_validated(steps: Sequence[MeasuredStep], priors: Sequence[Fitted]) -> list[Residual]:
-    """Residuals of every row: fitted, with its model left out (a known stack), with its source left out (unseen)."""
+def cross_validated(steps: Sequence[MeasuredStep], priors: Sequence[Fitted]) -> list[StepResidual]:
+    """Predictions of every row: fitted, with its model left out (a known stack), with its source left out (unseen)."""
     import numpy as np  # noqa: PLC0415
 
     problem = Problem(steps, priors)
     everything = np.arange(len(steps))
     whole = problem.fit(everything)
-    found = {"fitted": problem.predicted(whole, everything) - problem.measured}
-    for name, groups in (("known", [s.model for s in steps]), ("unseen", [s.source for s in steps])):
+    found = {"fitted": problem.predicted(whole, everything)}
+    for stack, groups in (("known", [s.model for s in steps]), ("unseen", [s.source for s in steps])):
         names = np.array(groups)
-        found[name] = np.zeros(len(steps))
+        found[stack] = np.zeros(len(steps))
         for group in sorted(set(groups)):
             left_out, others = everything[names == group], everything[names != group]
-            fold = problem.fit(others, whole)
-            found[name][left_out] = problem.predicted(fold, left_out) - problem.measured[left_out]
+            found[stack][left_out] = problem.predicted(problem.fit(others, whole), left_out)
     return [
-        Residual(step=s, fitted=float(f), known=float(k), unseen=float(u))
-        for s, f, k, u in zip(steps, found["fitted"], found["known"], found["unseen"], strict=True)
+        StepResidual(
+            id=s.id,
+            source=s.source,
+            model=s.model,
+            kind=s.kind,
+            precision=s.precision,
+            family=s.family,
+            accelerators=s.accelerators,
+            sequence_length=s.sequence_length,
+            measured_s=s.step_time_s,
+            fitted_s=math.exp(found["fitted"][i]),
+            known_s=math.exp(found["known"][i]),
+            unseen_s=math.exp(found["unseen"][i]),
+        )
+        for i, s in enumerate(steps)
     ]
 
 
-def precision_group(step: MeasuredStep) -> str:
-    """16-bit, or low."""
-    return "16-bit" if step.precision == "16-bit" else "low"
-
-
-def conformal_half_width(residuals: Sequence[float]) -> float:
-    """The size that 90 % of new residuals stay below, if they are like these.
-
-    Equation: q = the ceil(0.9 (n + 1))-th smallest of the n sizes |r|; the largest where there is no such one.
-
-    Source: angelopoulos2023conformal, section 1.
-    """
-    sizes = sorted(abs(r) for r in residuals)
-    return sizes[min(len(sizes), math.ceil(NOMINAL * (len(sizes) + 1))) - 1]
-
-
-def spreads(found: Sequence[Residual]) -> list[Spread]:
+def spreads(rows: Sequence[StepResidual]) -> list[Spread]:
     """Half-widths by kind, precision and stack."""
-    groups: dict[tuple[str, str], list[Residual]] = {}
-    for residual in found:
-        groups.setdefault((residual.step.kind, precision_group(residual.step)), []).append(residual)
+    groups: dict[tuple[str, str], list[StepResidual]] = {}
+    for row in rows:
+        groups.setdefault(row.group, []).append(row)
+    stacks: tuple[Stack, ...] = ("known", "unseen")
     return [
         Spread(
             kind=kind,
             precision=precision,
             stack=stack,
-            log_half_width=conformal_half_width([r.of(stack) for r in members]),
+            log_half_width=conformal_half_width([r.log_error(stack) for r in members]),
             rows=len(members),
         )
         for (kind, precision), members in sorted(groups.items())
-        for stack in (KNOWN, UNSEEN)
+        for stack in stacks
     ]
-
-
-def covered(found: Sequence[Residual], stack: str) -> Mapping[str, bool]:
-    """By row's id: does the interval hold it, with the half-width of the group's other models (or sources) alone."""
-    held: dict[str, bool] = {}
-    for residual in found:
-        step = residual.step
-        alike = [
-            other.of(stack)
-            for other in found
-            if other.step.kind == step.kind
-            and precision_group(other.step) == precision_group(step)
-            and (other.step.model != step.model if stack == KNOWN else other.step.source != step.source)
-        ]
-        if alike:
-            held[step.id] = abs(residual.of(stack)) <= conformal_half_width(alike)
-    return held

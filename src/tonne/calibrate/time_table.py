@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tonne.calibrate.measured_steps import measured_steps
-from tonne.calibrate.time_model import Residual, cross_validated, refitted, spreads
+from tonne.calibrate.time_model import cross_validated, refitted, spreads
+from tonne.reference.step_residuals import TABLE as RESIDUALS
+from tonne.reference.step_residuals import StepResidual
 from tonne.reference.table import table
 from tonne.reference.time_model import SPREADS, TABLE, Fitted, Spread, fitted_coefficients
 
-COEFFICIENT_COLUMNS = ("name", "value", "log_spread", "prior", "prior_log_spread", "least", "most", "meaning")
-SPREAD_COLUMNS = ("kind", "precision", "stack", "log_half_width", "rows")
 DIGITS = 5
 
 
-def fitted_time_model() -> tuple[tuple[Fitted, ...], list[Residual]]:
+def fitted_time_model() -> tuple[tuple[Fitted, ...], list[StepResidual]]:
     """Coefficients and cross-validated residuals from the table of the package."""
     steps, priors = measured_steps(table("throughput")), fitted_coefficients()
     return refitted(steps, priors), cross_validated(steps, priors)
 
 
-def write_time_model(coefficients: Sequence[Fitted], found: Sequence[Spread], folder: Path) -> None:
-    """Write both tables into a folder."""
-    _write(folder / TABLE, COEFFICIENT_COLUMNS, coefficients)
-    _write(folder / SPREADS, SPREAD_COLUMNS, found)
+def write_time_model(folder: Path) -> int:
+    """Fit anew and write the tables into a folder; how many rows were fitted."""
+    coefficients, rows = fitted_time_model()
+    _write(folder / TABLE, _columns(Fitted), coefficients)
+    _write(folder / SPREADS, _columns(Spread), spreads(rows))
+    _write(folder / RESIDUALS, _columns(StepResidual), rows)
+    return len(rows)
 
 
-def write_own(folder: Path) -> int:
-    """Fit anew and write the tables; how many rows were fitted."""
-    coefficients, residuals = fitted_time_model()
-    write_time_model(coefficients, spreads(residuals), folder)
-    return len(residuals)
+def _columns(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _write(path: Path, columns: Sequence[str], rows: Sequence[Any]) -> None:
