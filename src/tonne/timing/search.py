@@ -1,0 +1,312 @@
+"""The fastest layout that fits, among all that a framework could run; only the search loads NumPy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from tonne.count.layers import stacks
+from tonne.count.memory import memory_per_accelerator
+from tonne.count.step import Layout
+from tonne.timing.situation import NEWEST_RELEASE, situation
+from tonne.timing.step_time import step_time_s
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tonne.count.sequence import Sequence
+    from tonne.describe.adapters import Lora
+    from tonne.describe.architecture import Architecture
+    from tonne.estimate import Number
+    from tonne.timing.machine import Machine
+
+    Array = NDArray[np.float64]
+
+USABLE_SHARE = 0.92  # of the accelerator's memory: contexts, buffers of messages and fragments take the rest
+SHARDED_FRAMEWORKS = {"fsdp", "fms-fsdp", "llm-foundry", "torchtitan", "pytorch", "transformers"}
+SPLIT_FRAMEWORKS = {"megatron-lm", "megatron-bridge", "megatron-deepspeed", "nemo", "transformer-engine"}
+MOST_TENSOR, MOST_PIPELINE, MOST_VIRTUAL, MOST_EXPERT, MOST_CONTEXT = 16, 64, 8, 64, 64
+MOST_UNEVEN = 1.06  # stages whose fullest has more layers than this multiple of the mean are not tried
+MOST_MICRO_TOKENS = 2**18
+LONG_SEQUENCE = 16_384  # below, a sequence is not split
+RUNNERS_UP = 3
+# Tokens of a batch where a plan names none: between the batches of GPT-2 (0.5 million), GPT-3 6.7B (2 million),
+# LLaMA (4 million) and Llama 3 405B (16 million), growing with the model.
+BATCH_TOKENS, BATCH_PARAMETERS, BATCH_EXPONENT = 2**22, 30e9, 0.4
+
+Splits = tuple[
+    int, int, int, int, int, int, int, int
+]  # tensor, pipeline, virtual, context, expert, data, micro, rounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a layout is searched for. ``recomputation`` and ``micro_batch_sequences``: held where given."""
+
+    architecture: Architecture
+    sequence: Sequence
+    machine: Machine
+    capacity_bytes: float
+    accelerators: int
+    batch_sequences: int
+    precision: str
+    framework: str = "unknown"
+    flash_attention: bool = True
+    release_year: float = NEWEST_RELEASE
+    recomputation: str | None = None
+    micro_batch_sequences: int | None = None
+    lora: Lora | None = None
+    frozen_layers: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutChoice:
+    """One layout of a step, its time and what it holds on the fullest accelerator."""
+
+    tensor: int
+    pipeline: int
+    data: int
+    context: int
+    expert: int
+    virtual_pipeline_stages: int
+    micro_batch_sequences: float
+    micro_batches: int
+    recomputation: str
+    sharding: str
+    step_time_s: float
+    memory_bytes: float
+
+    @property
+    def accelerators(self) -> int:
+        """Accelerators that it keeps busy."""
+        return self.tensor * self.pipeline * self.data * self.context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutFound:
+    """The fastest layout, those that come next and split the model otherwise, and how many were tried and fit."""
+
+    chosen: LayoutChoice
+    runners_up: tuple[LayoutChoice, ...]
+    tried: int
+    fitting: int
+
+
+def fits(memory_bytes: Number, capacity_bytes: Number) -> Number:
+    """Whether what a layout holds fits into an accelerator's memory beside what frameworks take for themselves."""
+    return memory_bytes <= USABLE_SHARE * capacity_bytes
+
+
+def assumed_batch_sequences(parameters: float, sequence_length: float, accelerators: int) -> int:
+    """Sequences of a batch where a plan does not say them: whole multiples, or whole parts, of the accelerators.
+
+    Equation: B = b (N / N_0)^0.4 tokens, with b = 2^22 tokens, N = parameters, N_0 = 30 billion.
+
+    Args:
+        parameters: Active in one token.
+        sequence_length: Tokens of a sequence [token].
+        accelerators: That run.
+
+    Returns:
+        Sequences, at least one.
+
+    Source: brown2020gpt3, table 2.1; touvron2023llama, table 2; dubey2024llama3, table 4.
+    """
+    tokens = BATCH_TOKENS * math.pow(parameters / BATCH_PARAMETERS, BATCH_EXPONENT)
+    wanted = max(1, round(tokens / sequence_length))
+    if wanted >= accelerators:
+        return accelerators * max(1, round(wanted / accelerators))
+    parts = 1
+    while accelerators % (2 * parts) == 0 and accelerators / parts > 2 * wanted:
+        parts *= 2
+    return accelerators // parts
+
+
+def fastest_layout(wanted: Wanted, coefficients: Mapping[str, float]) -> LayoutFound | None:
+    """The fastest layout that fits, by the time model.
+
+    Args:
+        wanted: Model, batch and machine.
+        coefficients: Of the time model, by role, for the machine, precision and framework.
+
+    Returns:
+        The layout with its runners-up; None where none fits.
+    """
+    import numpy as np  # noqa: PLC0415 - only the search pays for NumPy
+
+    groups: list[tuple[str, str, Array, Array]] = []
+    tried = 0
+    splits = {sharding: list(_splits(wanted, sharding)) for sharding in shardings(wanted.framework)}
+    for (sharding, found), recomputation in product(splits.items(), _recomputations(wanted)):
+        tried += len(found)
+        if found:
+            columns = np.array(found, dtype=float).T
+            held = np.broadcast_to(_memory_bytes(wanted, columns, sharding, recomputation), len(found))
+            inside = fits(held, wanted.capacity_bytes)
+            groups.append((sharding, recomputation, columns[:, inside], held[inside]))
+    named = [(s, r) for s, r, _, held in groups for _ in held]
+    if not named:
+        return None
+    columns = np.concatenate([c for _, _, c, _ in groups], axis=1)
+    held = np.concatenate([h for _, _, _, h in groups])
+    seconds = np.broadcast_to(_seconds(wanted, columns, named, coefficients), len(named))
+    choices = _best(columns, named, seconds, held)
+    return LayoutFound(chosen=choices[0], runners_up=tuple(choices[1:]), tried=tried, fitting=len(named))
+
+
+def shardings(framework: str) -> tuple[str, ...]:
+    """How a framework shards over the copies: FSDP and its like all of it, Megatron's the optimizer alone."""
+    name = framework.lower()
+    return ("zero-3",) if name in SHARDED_FRAMEWORKS else ("zero-1",) if name in SPLIT_FRAMEWORKS else (
+        "zero-1", "zero-3")  # fmt: skip
+
+
+def _recomputations(wanted: Wanted) -> tuple[str, ...]:
+    if wanted.recomputation is not None:
+        return (wanted.recomputation,)
+    return ("none", "full") if wanted.flash_attention else ("none", "selective", "full")
+
+
+def _splits(w: Wanted, sharding: str) -> Iterator[Splits]:
+    """Every way to split the step that the model, the batch and the accelerators allow."""
+    sharded_only = w.framework.lower() in SHARDED_FRAMEWORKS
+    a = w.architecture
+    layers = sum(count for count, _ in stacks(a))
+    tensors = [1] if sharded_only else [t for t in _doubled(MOST_TENSOR) if _splits_heads(a, t, w.machine.domain)]
+    whole = sharded_only or sharding == "zero-3" or a.kind == "encoder-decoder"
+    pipelines = [1] if whole else [p for p in range(1, MOST_PIPELINE + 1) if even(layers, p)]
+    longest = max(w.sequence.decoder_length, w.sequence.encoder_length)
+    contexts = [c for c in _doubled(MOST_CONTEXT) if c == 1 or longest >= LONG_SEQUENCE / 2 * c]
+    for t, p, c in product(tensors, pipelines, contexts):
+        most = w.accelerators // (t * p * c)
+        for d in sorted({min(most, w.batch_sequences), _divisor(w.batch_sequences, most)} - {0}):
+            for e in _experts(a, d * c):
+                for m, rounds in _micro_batches(w, d):
+                    for v in _virtual(layers, p, rounds):
+                        yield t, p, v, c, e, d, m, rounds
+
+
+def _splits_heads(a: Architecture, t: int, domain: float) -> bool:
+    """Whether tensor ranks share the heads evenly, inside one domain of fast links."""
+    return t <= domain and a.heads % t == 0 and (a.kv_heads % t == 0 or t % a.kv_heads == 0)
+
+
+def even(layers: int, stages: int) -> bool:
+    """Whether the fullest of some stages has hardly more layers than the mean."""
+    fullest = -(-layers // stages)
+    return fullest * stages <= MOST_UNEVEN * layers
+
+
+def _virtual(layers: int, p: int, rounds: int) -> Iterator[int]:
+    """Virtual stages: of a pipeline whose micro-batches come in whole rounds through it."""
+    yield 1
+    if p > 1 and rounds % p == 0:
+        yield from (v for v in _doubled(MOST_VIRTUAL) if v > 1 and p * v <= layers and even(layers, p * v))
+
+
+def _experts(a: Architecture, copies: int) -> list[int]:
+    """Accelerators that may share the experts, inside the copies."""
+    if a.experts is None:
+        return [1]
+    return [e for e in _doubled(MOST_EXPERT) if a.experts.count % e == 0 and copies % e == 0]
+
+
+def _micro_batches(w: Wanted, d: int) -> list[tuple[int, int]]:
+    """(sequences of a micro-batch, micro-batches): the last one of a step may be padded."""
+    own = -(-w.batch_sequences // d)
+    given = w.micro_batch_sequences
+    sizes = [m for m in _doubled(max(1, MOST_MICRO_TOKENS // w.sequence.tokens)) if m <= own and own % m == 0]
+    sizes = sizes if given is None else [min(given, own)]
+    return [(m, -(-own // m)) for m in sizes]
+
+
+def _doubled(most: float) -> list[int]:
+    """1, 2, 4 and so on."""
+    return [1 << i for i in range(int(most).bit_length()) if 1 << i <= most]
+
+
+def _divisor(number: int, most: int) -> int:
+    """The largest divisor of a number that is at most so large; 0 where there is none."""
+    return next((d for d in range(min(number, most), 0, -1) if number % d == 0), 0)
+
+
+def _memory_bytes(w: Wanted, columns: Array, sharding: str, recomputation: str) -> Number:
+    t, p, _, c, e, d, m, _ = columns
+    return memory_per_accelerator(
+        w.architecture,
+        sequence_length=w.sequence.tokens,
+        micro_batch_sequences=m,
+        precision=w.precision,
+        recomputation=recomputation,
+        tensor=t,
+        pipeline=p,
+        data=d,
+        context=c,
+        expert=e,
+        sharding=sharding,
+        flash_attention=w.flash_attention,
+        lora=w.lora,
+        frozen_layers=w.frozen_layers,
+    ).total_bytes
+
+
+def _seconds(w: Wanted, columns: Array, named: list[tuple[str, str]], coefficients: Mapping[str, float]) -> Number:
+    import numpy as np  # noqa: PLC0415
+
+    t, p, v, c, e, d, m, rounds = columns
+    layout = Layout(
+        tensor=t,
+        pipeline=p,
+        data=d,
+        context=c,
+        expert=e,
+        virtual_pipeline_stages=v,
+        micro_batch_sequences=m,
+        micro_batches=rounds,
+        zero_3=np.array([sharding == "zero-3" for sharding, _ in named], dtype=float),
+        recompute_all=np.array([recomputation == "full" for _, recomputation in named], dtype=float),
+        recompute_scores=np.array([recomputation == "selective" for _, recomputation in named], dtype=float),
+        weight_gradients=float(w.lora is None),
+    )
+    figures = situation(
+        w.architecture,
+        w.sequence,
+        layout,
+        w.machine,
+        precision=w.precision,
+        flash_attention=w.flash_attention,
+        release_year=w.release_year,
+    )
+    return step_time_s(figures, coefficients)
+
+
+def _best(columns: Array, named: list[tuple[str, str]], seconds: Array, held: Array) -> list[LayoutChoice]:
+    """The fastest, and the fastest of those that split the model otherwise."""
+    import numpy as np  # noqa: PLC0415
+
+    found: dict[tuple[object, ...], LayoutChoice] = {}
+    for i in np.argsort(seconds, kind="stable").tolist():
+        t, p, v, c, e, d, m, rounds = (int(x) for x in columns[:, i])
+        key = (t, p, c, e, named[i][0])
+        if key not in found:
+            found[key] = LayoutChoice(
+                tensor=t,
+                pipeline=p,
+                data=d,
+                context=c,
+                expert=e,
+                virtual_pipeline_stages=v,
+                micro_batch_sequences=m,
+                micro_batches=rounds,
+                recomputation=named[i][1],
+                sharding=named[i][0],
+                step_time_s=float(seconds[i]),
+                memory_bytes=float(held[i]),
+            )
+        if len(found) > RUNNERS_UP:
+            break
+    return list(found.values())
