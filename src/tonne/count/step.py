@@ -32,6 +32,7 @@ FORWARD_AND_INPUTS = 2  # products of the same size: forward, and for the inputs
 FORWARD_AND_BACKWARD = 3
 FLASH_SCORES = 3.5  # forward one, backward two and a half: the scores once more (Dao 2023, section 3.1)
 PLAIN_SCORES = 3
+KERNEL_WIDTH = 32
 SCORE_PASSES_OVER_MEMORY = 18  # of the materialised square of scores, forward and backward
 # Numbers read and written by what is no matrix product, forward and backward, per token (by hand, from the operations):
 NORM_AND_RESIDUAL = 22  # of the width: two norms 2 x (2 + 4), two residual additions 2 x (3 + 2)
@@ -134,6 +135,11 @@ def step_work(
     return StepWork(**found)
 
 
+def kernel_width(width: int) -> int:
+    """Width of a head as attention kernels compute it: filled up to a multiple of 32 (Dao 2023, section 3.3)."""
+    return -(-width // KERNEL_WIDTH) * KERNEL_WIDTH
+
+
 def _sides(a: Architecture) -> tuple[tuple[int, bool], ...]:
     if a.kind == "decoder":
         return tuple((layers, True) for layers, _ in stacks(a))
@@ -166,7 +172,8 @@ def _stack(  # noqa: PLR0913, PLR0917
     square = not flash
     pairs = attended_positions(a, s, layers, decoder=decoder, square=square)
     pairs = pairs + layers * full_positions(s.decoder_length, s.encoder_length) * crossed
-    scores = FLOP_PER_MULTIPLY_ADD * pairs * a.heads * (score_width(a) + value_width(a))
+    widths = kernel_width(score_width(a)) + kernel_width(value_width(a))
+    scores = FLOP_PER_MULTIPLY_ADD * pairs * a.heads * widths
     scores = p.micro_batch_sequences * scores / p.context / p.tensor
     score_passes = (FLASH_SCORES if flash else PLAIN_SCORES + p.recompute_scores) + p.recompute_all
     elements = NORM_AND_RESIDUAL * layers * a.width + ROTARY * attentions * (queries + keys_values)

@@ -11,6 +11,7 @@ BYTES_PER_GB = 1e9
 BITS_PER_BYTE = 8
 FLOP_PER_TFLOP = 1e12
 PCIE_NETWORK_GBIT_PER_S = 100.0  # of one accelerator of a server that the tables do not show
+GRACE = ("nvidia-gh", "nvidia-gb")
 LOW_PRECISIONS = {"fp8": 1.0, "fp4": 0.5}
 SPARE_PEAKS = {
     "fp32": ("fp32",),
@@ -24,7 +25,11 @@ SPARE_PEAKS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One accelerator: nominal rates, one direction where there are two; ``domain``: joined by fast links."""
+    """One accelerator: nominal rates, one direction where there are two.
+
+    ``domain``: accelerators joined by fast links. ``host_beside``: 1 where the processor sits behind PCIe, 0 where it
+    shares the accelerator's module (Grace).
+    """
 
     peak_flop_per_s: float
     peak_16_bit_flop_per_s: float
@@ -33,6 +38,7 @@ class Machine:
     network_bytes_per_s: float
     domain: float
     matrix_width_bytes: float
+    host_beside: float
 
 
 def machine_of(cluster: Cluster, precision: str) -> Machine | None:
@@ -55,6 +61,7 @@ def machine_of(cluster: Cluster, precision: str) -> Machine | None:
         network_bytes_per_s=_network_gbit_per_s(cluster, node) / BITS_PER_BYTE * BYTES_PER_GB,
         domain=_domain(cluster, node),
         matrix_width_bytes=4.0 if precision in {"fp32", "tf32"} else LOW_PRECISIONS.get(precision, 2.0),
+        host_beside=float(not record.id.startswith(GRACE)),
     )
 
 

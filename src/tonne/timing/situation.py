@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from tonne.estimate import Number
     from tonne.timing.machine import Machine
 
-OLDEST_RELEASE, NEWEST_RELEASE = 2025.7, 2026.65  # years of the releases that the coefficients were fitted on
-REFERENCE_YEAR = 2026.0
+OLDEST_RELEASE, NEWEST_RELEASE = 2025.6, 2026.65  # years of the releases that the coefficients were fitted on
 
 
 def layout_of(plan: TrainingPlan, p: Parallelism, *, micro_batch_sequences: Number | None = None) -> Layout:
@@ -60,13 +59,12 @@ def situation(  # noqa: PLR0913 - what a step rests on, by name
         machine: Nominal rates.
         precision: As in a plan.
         flash_attention: Kernels that store no scores.
-        release_year: Of the software, e.g. 2026.5; held inside what the coefficients were fitted on.
+        release_year: Of the software, e.g. 2026.5.
         sharded: 1 where the optimizer's state is split over the copies.
     """
     low = precision in LOW_PRECISIONS
     work = step_work(architecture, sequence, layout, flash_attention=flash_attention, low_precision=low)
     copies = layout.data * layout.context
-    year = min(max(release_year, OLDEST_RELEASE), NEWEST_RELEASE)
     return {
         **work.as_dict(),
         **{f.name: getattr(layout, f.name) for f in fields(layout)},
@@ -76,7 +74,7 @@ def situation(  # noqa: PLR0913 - what a step rests on, by name
         "copies": copies,
         "sharded_over": 1 + sharded * (copies - 1),
         "mixture": float(architecture.experts is not None),
-        "years_before_2026": REFERENCE_YEAR - year,
+        "years_older": NEWEST_RELEASE - min(max(release_year, OLDEST_RELEASE), NEWEST_RELEASE),
     }
 
 

@@ -39,7 +39,8 @@ def step_parts(x: Values, c: Values) -> dict[str, Number]:
 
     Source: narayanan2021megatron, section 2.2.
     """  # noqa: D205 - the list of parts is the summary
-    parts = {**_computing(x, c), **_messages(x, c)}
+    computing = _computing(x, c)
+    parts = {**computing, **_messages(x, c, computing["attention"])}
     together = x["micro_batches"]
     parts = {name: together * value for name, value in parts.items()}
     steady = sum(parts.values())
@@ -61,7 +62,7 @@ def _computing(x: Values, c: Values) -> dict[str, Number]:
         (c["matrix_share"], c["matrix_traffic"]),
     )
     plain = product_s(x["plain_flop"], 0.0, x["peak_16_bit_flop_per_s"], memory, (c["plain_share"], 0.0))
-    older = _older(x, c["mixture_year"])
+    older = _older(x, c["mixture_older"])
     experts = product_s(
         x["expert_flop"],
         x["expert_numbers"] * width,
@@ -83,18 +84,23 @@ def _computing(x: Values, c: Values) -> dict[str, Number]:
             + moving_s(x["permuted_numbers"], SIXTEEN_BIT, memory, c["permute_traffic"])
             + moving_s(x["logit_numbers"], SIXTEEN_BIT, memory, c["logit_traffic"])
         ),
-        "launches": (x["layers"] - x["expert_layers"]) * c["layer_s"]
-        + x["expert_layers"] * c["expert_layer_s"] * _older(x, c["expert_layer_year"])
-        + c["micro_batch_s"],
+        "launches": _launches(x, c),
     }
 
 
+def _launches(x: Values, c: Values) -> Number:
+    """What starting operations costs: of a layer with experts much, for its shapes are known only when it runs."""
+    host = 1 + x["host_beside"] * (c["host_beside"] - 1)
+    experts = x["expert_layers"] * c["expert_layer_s"] * host * _older(x, c["expert_layer_older"])
+    return (x["layers"] - x["expert_layers"]) * c["layer_s"] + experts + c["micro_batch_s"]
+
+
 def _older(x: Values, per_year: Number) -> Number:
-    """How much longer the release takes than one of 2026; only what serves mixtures of experts still changes fast."""
-    return 1 + x["mixture"] * (per_year ** x["years_before_2026"] - 1)
+    """How much longer an older release takes: what serves mixtures of experts still changes fast."""
+    return 1 + x["mixture"] * (per_year ** x["years_older"] - 1)
 
 
-def _messages(x: Values, c: Values) -> dict[str, Number]:
+def _messages(x: Values, c: Values, attention: Number) -> dict[str, Number]:
     link, network = x["link_bytes_per_s"] * c["link_share"], x["network_bytes_per_s"] * c["network_share"]
 
     def rate(members: Number, inner: Number) -> Number:
@@ -104,8 +110,10 @@ def _messages(x: Values, c: Values) -> dict[str, Number]:
     inner = x["tensor"] * x["context"] * x["data"]
     return {
         "tensor": c["tensor_exposed"] * SIXTEEN_BIT * x["tensor_numbers"] / rate(x["tensor"], 1.0),
-        "context": c["context_exposed"] * SIXTEEN_BIT * x["context_numbers"] / rate(x["context"], x["tensor"]),
-        "routing": c["routing_exposed"] * routed * _older(x, c["routing_year"]),
+        "context": exposed_s(
+            SIXTEEN_BIT * x["context_numbers"] / rate(x["context"], x["tensor"]), attention, c["context_exposed"], 1.0
+        ),
+        "routing": c["routing_exposed"] * routed * _older(x, c["routing_older"]),
         "pipeline": c["pipeline_exposed"] * SIXTEEN_BIT * x["pipeline_numbers"] / rate(x["pipeline"], inner),
     }
 
@@ -113,7 +121,7 @@ def _messages(x: Values, c: Values) -> dict[str, Number]:
 def _sharding(x: Values, c: Values, compute_s: Number) -> Number:
     """Weights gathered and gradients reduced over the copies: once a step, or with every micro-batch."""
     link, network = x["link_bytes_per_s"] * c["link_share"], x["network_bytes_per_s"] * c["network_share"]
-    rate = group_bytes_per_s(x["copies"], x["tensor"] * x["context"], x["domain"], link, network)
+    rate = group_bytes_per_s(x["copies"], x["tensor"], x["domain"], link, network)
     once = x["weights"] / rate * (x["copies"] > 1)
     micro = compute_s / x["micro_batches"]
     whole_step = exposed_s(
