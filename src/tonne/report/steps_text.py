@@ -1,0 +1,100 @@
+"""The cross-validation of the step's time as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tonne.reference.step_residuals import StepResidual
+from tonne.report.validation_text import aligned
+from tonne.validation.throughput import Slice, StackError, StepValidation, worst
+
+HEADS = ("", "n", "fitted", "known stack", "in 90 % interval", "unseen stack", "in 90 % interval", "asked", "aim", "")
+WORST = 12
+LEGEND = (
+    "Errors |predicted / measured - 1|, median / 90th percentile. Known stack: fitted without any row of the model.",
+    "Unseen stack: fitted without any row of the source. Interval: half-width from other models (sources) of the kind.",
+)
+
+
+def lines(found: StepValidation, *, with_rows: bool = False) -> list[str]:
+    """Slices, sources, other tools; every row too where asked for, else the worst."""
+    text = [f"Step time, {len(found.rows)} measured steps", *LEGEND, ""]
+    text += aligned([HEADS, *(_slice(s) for s in found.slices)])
+    text += ["", "By source", *aligned([HEADS[:7], *(_slice(s)[:7] for s in found.sources)])]
+    text += ["", "Other tools on such rows (median / 90th percentile, bias)"]
+    text += aligned([(p.tool, str(p.n), _pair(p.median, p.p90), f"{p.bias:+.0%}", p.rows) for p in found.peers])
+    rows = found.rows if with_rows else worst(found.rows, "known", WORST)
+    text += ["", "Rows, predicted over measured" if with_rows else "Worst rows, predicted over measured"]
+    return text + aligned([("", "model", "chip", "source", "fitted", "known", "unseen"), *(_row(r) for r in rows)])
+
+
+def _slice(found: Slice) -> tuple[str, ...]:
+    verdict = {None: "", True: "holds", False: "DOES NOT HOLD"}[found.holds]
+    return (
+        found.name,
+        str(found.n),
+        _pair(found.fitted.median, found.fitted.p90),
+        _pair(found.known.median, found.known.p90),
+        _coverage(found.known),
+        _pair(found.unseen.median, found.unseen.p90),
+        _coverage(found.unseen),
+        _asked(found.reach),
+        _asked(found.aim),
+        verdict,
+    )
+
+
+def _asked(pairs: tuple[tuple[float, float], tuple[float, float]] | None) -> str:
+    return "" if pairs is None else ", ".join(_pair(*pair, digits=0) for pair in pairs)
+
+
+def _pair(median: float, p90: float, digits: int = 1) -> str:
+    return f"{100 * median:.{digits}f} / {100 * p90:.0f} %"
+
+
+def _coverage(error: StackError) -> str:
+    if error.coverage is None or error.coverage_low is None or error.coverage_high is None:
+        return ""
+    return f"{error.coverage:.0%} [{error.coverage_low:.0%}, {error.coverage_high:.0%}]"
+
+
+def _row(row: StepResidual) -> tuple[str, ...]:
+    ratios = (row.fitted_s, row.known_s, row.unseen_s)
+    return (
+        row.id,
+        row.model,
+        f"{row.accelerators} {row.family}",
+        row.source,
+        *(f"{r / row.measured_s:.2f}" for r in ratios),
+    )
+
+
+def markdown(found: StepValidation) -> Iterator[str]:
+    """The tables of the page."""
+    yield from _table(
+        ("slice", "n", "fitted", "known stack", "in 90 % interval", "unseen stack", "in 90 % interval", "asked", "aim"),
+        [_slice(s)[:9] for s in found.slices],
+    )
+    yield ""
+    yield from _table(
+        ("source", "n", "fitted", "known stack", "in 90 % interval", "unseen stack", "in 90 % interval"),
+        [_slice(s)[:7] for s in found.sources],
+    )
+
+
+def peers_markdown(found: StepValidation) -> Iterator[str]:
+    """The table of the other tools, with how each was run."""
+    rows = [(p.tool, p.rows, str(p.n), _pair(p.median, p.p90), f"{p.bias:+.0%}", p.how) for p in found.peers]
+    yield from _table(("tool", "rows", "n", "median / 90th percentile", "bias", "how it was run"), rows)
+
+
+def worst_markdown(found: StepValidation, number: int) -> Iterator[str]:
+    """The table of the rows that are farthest off."""
+    heads = ("row", "model", "chip", "source", "fitted", "known", "unseen")
+    yield from _table(heads, [_row(r) for r in worst(found.rows, "known", number)])
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
+    yield from (f"| {' | '.join(row)} |" for row in rows)

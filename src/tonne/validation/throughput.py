@@ -1,0 +1,156 @@
+"""Step times by cross-validation: how far the time model is off on rows that it did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from tonne.reference.step_residuals import (
+    Stack,
+    StepResidual,
+    conformal_half_width,
+    covered,
+    step_residuals,
+)
+from tonne.reference.throughput_peers import PeerScore, peer_scores
+from tonne.validation.statistics import binomial_interval, quantile
+
+NOMINAL = 0.90
+HOPPER_AND_AMPERE = ("A100", "H100")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackError:
+    """Errors |predicted / measured - 1| of a slice, and what the 90 % interval held of it.
+
+    ``coverage``: share of the rows in the interval whose half-width comes from other models (sources) of their kind
+    and precision; ``half_width``: that half-width over the value.
+    """
+
+    n: int
+    median: float
+    p90: float
+    bias: float
+    coverage: float | None
+    coverage_low: float | None
+    coverage_high: float | None
+    half_width: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Rows of one sort; ``reach``: median and 90th percentile asked of a known and of an unseen stack."""
+
+    name: str
+    n: int
+    fitted: StackError
+    known: StackError
+    unseen: StackError
+    reach: tuple[tuple[float, float], tuple[float, float]] | None = None
+    aim: tuple[tuple[float, float], tuple[float, float]] | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether both stacks reach what is asked; None where nothing is."""
+        if self.reach is None:
+            return None
+        errors = (self.known, self.unseen)
+        return all(e.median <= m and e.p90 <= p for e, (m, p) in zip(errors, self.reach, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepValidation:
+    """Slices by kind and precision, by source, and what other tools score on such rows."""
+
+    slices: tuple[Slice, ...]
+    sources: tuple[Slice, ...]
+    peers: tuple[PeerScore, ...]
+    rows: tuple[StepResidual, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every slice with a figure asked reaches it."""
+        return all(found.holds is not False for found in self.slices)
+
+
+def validate_steps(rows: Sequence[StepResidual] | None = None) -> StepValidation:
+    """The cross-validation of the step's time.
+
+    Args:
+        rows: Predictions and measurements; left out: those that the calibration wrote.
+    """
+    found = tuple(step_residuals() if rows is None else rows)
+    held: dict[Stack, dict[str, bool]] = {"known": covered(found, "known"), "unseen": covered(found, "unseen")}
+
+    def part(name: str, wanted: Callable[[StepResidual], bool], **asked: tuple[tuple[float, float], ...]) -> Slice:
+        members = [row for row in found if wanted(row)]
+        return _slice(name, members, held, asked)
+
+    slices = (
+        part(
+            "dense, 16-bit, A100 and H100",
+            lambda r: r.group == ("dense", "16-bit") and r.family in HOPPER_AND_AMPERE,
+            reach=((0.06, 0.15), (0.12, 0.35)),
+            aim=((0.05, 0.12), (0.10, 0.25)),
+        ),
+        part("dense, 16-bit, Blackwell", lambda r: r.group == ("dense", "16-bit") and r.family == "Blackwell"),
+        part(
+            "dense, fp8 and below",
+            lambda r: r.group == ("dense", "low"),
+            reach=((0.12, 0.28), (0.20, 0.34)),
+            aim=((0.08, 0.18), (0.15, 0.30)),
+        ),
+        part(
+            "mixture of experts",
+            lambda r: r.kind == "moe",
+            reach=((0.15, 0.45), (0.38, 0.57)),
+            aim=((0.10, 0.25), (0.25, 0.50)),
+        ),
+        part("all", lambda r: True),
+    )
+    names = sorted({row.source for row in found})
+    sources = tuple(_slice(name, [row for row in found if row.source == name], held, {}) for name in names)
+    return StepValidation(slices=slices, sources=sources, peers=peer_scores(), rows=found)
+
+
+def _slice(
+    name: str,
+    members: Sequence[StepResidual],
+    held: dict[Stack, dict[str, bool]],
+    asked: dict[str, tuple[tuple[float, float], ...]],
+) -> Slice:
+    return Slice(
+        name=name,
+        n=len(members),
+        fitted=_error(members, "fitted", {}),
+        known=_error(members, "known", held["known"]),
+        unseen=_error(members, "unseen", held["unseen"]),
+        **asked,  # type: ignore[arg-type]  # pairs of pairs, written above
+    )
+
+
+def _error(members: Sequence[StepResidual], stack: Stack, held: dict[str, bool]) -> StackError:
+    ratios = [_ratio(row, stack) for row in members]
+    sizes = [abs(ratio - 1) for ratio in ratios]
+    judged = [held[row.id] for row in members if row.id in held]
+    low, high = binomial_interval(sum(judged), len(judged)) if judged else (None, None)
+    return StackError(
+        n=len(members),
+        median=quantile(sizes, 0.5),
+        p90=quantile(sizes, 0.9),
+        bias=quantile(ratios, 0.5) - 1,
+        coverage=sum(judged) / len(judged) if judged else None,
+        coverage_low=low,
+        coverage_high=high,
+        half_width=conformal_half_width([row.log_error(stack) for row in members]) if judged else None,
+    )
+
+
+def _ratio(row: StepResidual, stack: Stack) -> float:
+    predicted = {"fitted": row.fitted_s, "known": row.known_s, "unseen": row.unseen_s}[stack]
+    return predicted / row.measured_s
+
+
+def worst(rows: Iterable[StepResidual], stack: Stack, number: int) -> list[StepResidual]:
+    """The rows that are farthest off."""
+    return sorted(rows, key=lambda row: -abs(row.log_error(stack)))[:number]
