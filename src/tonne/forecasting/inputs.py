@@ -198,6 +198,11 @@ def _add_tokens(plan: TrainingPlan, tokens: Number, counts: Counts, found: Colle
             "below 1 billion parameters the interval of the time is too narrow: of four published runs checked, "
             "two lie outside it (tonne validate --rows). Give step_utilisation or a measured figure where you can."
         )
+    if plan.training.lora is not None and plan.schedule.step_utilisation is None:
+        found.notes.append(
+            "the share of the peak is that of full training, and published LoRA runs of 7 to 70 billion parameters lie "
+            "in its interval. Smaller models, and stacks without fused kernels, are not among them."
+        )
     batch = plan.training.global_batch_sequences
     if batch is not None:
         steps = tokens / (batch * counts.sequence_length)
