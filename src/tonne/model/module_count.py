@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parameter import is_lazy
+from torch.utils.module_tracker import ModuleTracker
 
 from tonne.count.module import ModuleCounts
 from tonne.errors import DescriptionError
@@ -21,6 +22,7 @@ from tonne.model.dispatch import Counting
 from tonne.model.shadow import hollow, module_copy, solid, values_copy
 
 Loss = Callable[[Any], torch.Tensor]
+UNFOLLOWED = "_will_engine_execute_node"  # torch's tracker of modules fails under autograd.grad, naming this
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
@@ -144,15 +146,34 @@ def _counted(call: _Call, notes: list[str]) -> Counting:
 
 
 def _run(call: _Call, copied: Callable[[torch.Tensor], torch.Tensor], mode: Any, notes: list[str]) -> Counting:  # noqa: ANN401
-    """Copy, call forward, call backward."""
-    counting = Counting()
+    """Copy, call forward, call backward; without following the submodules where torch cannot."""
+    try:
+        return _followed(call, copied, mode, notes, ModuleTracker())
+    except RuntimeError as error:
+        if UNFOLLOWED not in str(error):
+            raise
+    counting = _followed(call, copied, mode, notes, None)
+    notes.append("the module takes gradients itself: its FLOP are not told apart by submodule.")
+    return counting
+
+
+def _followed(
+    call: _Call,
+    copied: Callable[[torch.Tensor], torch.Tensor],
+    mode: Any,  # noqa: ANN401 - a context
+    notes: list[str],
+    tracker: ModuleTracker | None,
+) -> Counting:
+    """One run of a copy."""
+    counting = Counting(tracker)
     with torch.inference_mode(False):
         module, without = module_copy(call.module, copied)
         if isinstance(mode, FakeTensorMode):
             copied = hollow(mode, _only_device(call.module))
         args, kwargs = values_copy((call.args, call.kwargs), copied)
         with ExitStack() as stack:
-            for context in (*_eager(), mode, torch.set_grad_enabled(call.backward), counting.tracker, counting):
+            contexts = (*_eager(), mode, torch.set_grad_enabled(call.backward), tracker or nullcontext(), counting)
+            for context in contexts:
                 stack.enter_context(context)
             output = module(*args, **kwargs)
             if call.backward:

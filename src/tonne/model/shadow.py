@@ -12,6 +12,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
+OWN = ("_parameters", "_buffers", "_modules")  # what holds the tensors and parts of a torch.nn.Module
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -70,14 +71,34 @@ def module_copy(module: nn.Module, copied: Callable[[torch.Tensor], torch.Tensor
     Compiled modules are copied as what was compiled. Hooks that are plain functions of the user's could write to what
     the user keeps (a list of features): they are left out; those of torch itself compute weights and stay.
     """
-    memo: dict[int, Any] = {}
     with Copying(copied):
-        for part in module.modules():
-            inner = getattr(part, "_orig_mod", None)
-            if isinstance(inner, nn.Module):
-                memo[id(part)] = copy.deepcopy(inner, memo)
-        twin: nn.Module = copy.deepcopy(module, memo)
+        try:
+            twin = _twin(module, {})
+        except (TypeError, RuntimeError):  # it keeps something that cannot be copied, such as a lock
+            twin = _twin(module, _shared(module))
     return twin, [name for part in twin.modules() for name in _without_foreign_hooks(part)]
+
+
+def _twin(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """A deep copy in which compiled parts are what was compiled."""
+    for part in module.modules():
+        inner = getattr(part, "_orig_mod", None)
+        if isinstance(inner, nn.Module):
+            memo[id(part)] = copy.deepcopy(inner, memo)
+    return copy.deepcopy(module, memo)
+
+
+def _shared(module: nn.Module) -> dict[int, Any]:
+    """What the copy shares with the module, as `copy.deepcopy` takes it: the attributes that cannot be copied."""
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if name not in OWN and not isinstance(value, nn.Module):
+                try:
+                    copy.deepcopy(value, {})
+                except (TypeError, RuntimeError):
+                    memo[id(value)] = value
+    return memo
 
 
 def values_copy(values: Any, copied: Callable[[torch.Tensor], torch.Tensor]) -> Any:  # noqa: ANN401 - an example

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -382,3 +385,65 @@ def test_wrappers_are_taken_off():
 def test_embedding_bag_multiplies_no_matrices():
     counts = tonne.count_module(nn.EmbeddingBag(10, 4), torch.zeros(3, 5, dtype=torch.long))
     assert (counts.training_flop, counts.uncounted) == (0, {})
+
+
+def test_bilinear_and_distances_by_hand():
+    counts = tonne.count_module(nn.Bilinear(3, 4, 5), (torch.zeros(2, 3), torch.zeros(2, 4)))
+    assert counts.forward_flop == counts.backward_flop == 2 * 2 * 5 * 3 * 4
+
+    class Distances(nn.Module):
+        def forward(self, x):
+            return torch.cdist(x, x)
+
+    assert tonne.count_module(Distances(), torch.zeros(30, 4)).forward_flop == 2 * 30 * 30 * (4 + 2)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_masked_padding_takes_the_fast_path_without_it():
+    encoder = nn.TransformerEncoder(layer(), 2).eval()
+    padded = torch.tensor([[False] * 4, [False] * 2 + [True] * 2])
+    example = {"src": torch.zeros(2, 4, 8), "src_key_padding_mask": padded}
+    counts = tonne.count_module(encoder, example, backward=False)
+    matrices = 4 * 8 * 8 + 2 * 8 * 16
+    assert counts.forward_flop == 2 * 2 * ((4 + 2) * matrices + 2 * (4 * 4 + 2 * 2) * 8)
+    assert counts.uncounted == {}
+
+
+def test_what_cannot_be_copied_is_shared():
+    class Locked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.lock, self.kept = nn.Linear(3, 5), threading.Lock(), []
+
+        def forward(self, x):
+            with self.lock:
+                self.kept.append(x)
+            return self.linear(x)
+
+    module = Locked()
+    assert tonne.count_module(module, torch.zeros(2, 3)).training_flop == 120
+    assert module.kept == []
+    assert not module.lock.locked()
+
+
+def test_a_module_that_takes_gradients_itself():
+    class Gradient(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 5)
+
+        def forward(self, x):
+            x = x.requires_grad_()
+            return torch.autograd.grad(self.linear(x).tanh().sum(), x, create_graph=True)[0]
+
+    counts = tonne.count_module(Gradient(), torch.zeros(2, 3))
+    assert counts.forward_flop == 2 * 2 * (2 * 3 * 5)  # the linear layer and the gradient of its input
+    assert counts.flop_by_module == {"": counts.training_flop}
+    assert counts.notes == ("the module takes gradients itself: its FLOP are not told apart by submodule.",)
+
+
+def test_without_torch_the_error_names_the_extra():
+    code = "import sys; sys.modules['torch'] = None; import tonne\ntry:\n    tonne.count_module\n"
+    code += "except ImportError as error:\n    print(error)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip().endswith("which is not installed. Run: pip install 'tonne[train]'")
