@@ -136,6 +136,8 @@ def _counts(plan: TrainingPlan, found: Collected) -> Counts | WorkCounts | None:
     length, source, target, note = sequence_lengths(plan)
     if note is not None:
         found.notes.append(note)
+    if plan.training.objective == "instruction" and "answer_fraction" not in plan.data.model_fields_set:
+        found.notes.append("answer_fraction is not given: a loss, and logits, on all tokens are assumed.")
     return counts_of(
         plan.architecture,
         tokens=plan.data.tokens,

@@ -177,3 +177,36 @@ def test_many_frozen_layers_and_tokens_equal_one_by_one():
 def test_what_is_wrong_is_said(start, training, text):
     with pytest.raises(TonneError, match=text):
         plan(start, training=training)
+
+
+def test_paths_of_a_start_are_taken_from_beside_the_plan_file(tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text(json.dumps(GPT_2))
+    (tmp_path / "plan.toml").write_text(
+        '[start]\nfrom = "base"\n[data]\ntokens = 1e9\n[cluster]\naccelerator = "H100"\naccelerators = 8\n'
+    )
+    found = tonne.TrainingPlan.from_toml(tmp_path / "plan.toml")
+    assert found.start.origin == str(tmp_path / "base")
+    assert found.architecture.width == 768
+
+
+def test_adapters_from_scratch_are_noted():
+    found = tonne.forecast(plan({}, architecture={"preset": "gpt2-small"}, training={"lora": {"rank": 8}}))
+    assert found.modification is None
+    assert any("[start] from" in note for note in found.notes)
+
+
+def test_share_of_answers_belongs_to_instruction_tuning():
+    data = {"tokens": 1e9, "sequence_length": 1024, "answer_fraction": 0.5}
+    with pytest.raises(DescriptionError, match=r"answer_fraction=0\.5 has no meaning for training\.objective"):
+        plan({"from": "gpt2-small"}, data=data)
+    assert plan({"from": "gpt2-small"}, data=data, training={"objective": "instruction"}).data.answer_fraction == 0.5
+    found = tonne.forecast(plan({"from": "gpt2-small"}, training={"objective": "instruction"}))
+    assert any("answer_fraction is not given" in note for note in found.notes)
+
+
+def test_adapters_of_a_counted_module_are_refused():
+    work = {"parameters": 1000, "training_flop_per_example": 1e6, "examples": 10}
+    fields = {"workload": work, "cluster": {"accelerator": "H100", "accelerators": 8}}
+    with pytest.raises(DescriptionError, match="freeze its parameters before they are counted"):
+        tonne.TrainingPlan.from_fields(fields | {"training": {"frozen_layers": 1}})
