@@ -84,9 +84,9 @@ def adapter_parts(architecture: Architecture, lora: Lora) -> dict[str, int]:
     """Numbers that the adapters learn, by part: attention, cross_attention, feed_forward, experts."""
     a = architecture
     parts = {"attention": 0, "cross_attention": 0, "feed_forward": 0, "experts": 0}
-    held = 0 if a.experts is None else a.experts.count
     for layers, cross in stacks(a):
         shape, stored = stack_shape(a, decoder=cross), stored_layers(a, layers)
+        held = 0 if shape.experts is None else shape.experts.count
         attention, dense, experts = _layer_numbers(shape, lora, routed=held)
         sparse = expert_layers(shape, stored)
         parts["attention"] = parts["attention"] + stored * attention
