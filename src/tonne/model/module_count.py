@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.nn.parameter import is_lazy
 from torch.utils.module_tracker import ModuleTracker
 
@@ -67,6 +67,9 @@ def count_module(
         DescriptionError: The module is none, or cannot be run on the example.
     """
     call = _call_of(module, example, loss, backward=backward)
+    batch = _batch(call) if examples is None else examples
+    if batch < 1:
+        raise DescriptionError(f"the example holds {batch} examples. Give at least one, or say how many: examples=1.")
     notes: list[str] = []
     with _generators_kept(call.module):
         counting = _counted(call, notes)
@@ -79,7 +82,7 @@ def count_module(
         parameters=sum(p.numel() for p in inner.parameters()),
         trainable_parameters=sum(p.numel() for p in inner.parameters() if p.requires_grad),
         buffers=sum(b.numel() for b in inner.buffers()),
-        examples=_batch(call) if examples is None else examples,
+        examples=batch,
         forward_flop=counting.passes["forward"],
         backward_flop=counting.passes["backward"],
         repeated_flop=counting.repeated,
@@ -255,11 +258,13 @@ def _failed(call: _Call, error: Exception) -> DescriptionError:
     if isinstance(error, DescriptionError):
         return error
     given = [*map(_kind, call.args), *(f"{name}={_kind(value)}" for name, value in call.kwargs.items())]
-    cause = str(error).strip().splitlines()
+    cause = (str(error).strip().splitlines() or ["no message"])[0]
+    cause = cause if cause.endswith((".", "!", "?")) else f"{cause}."
+    mend = "Give an example that the module takes: a tensor, a tuple of positional or a dict of keyword arguments."
+    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
+        mend = "It reads numbers, which the meta device does not hold. Give the module in memory."
     return DescriptionError(
-        f"{type(call.module).__name__}({', '.join(given)}) cannot be run: {type(error).__name__}: "
-        f"{cause[0] if cause else 'no message'} Give an example that the module takes: a tensor, a tuple of positional "
-        f"arguments, or a dict of keyword arguments."
+        f"{type(call.module).__name__}({', '.join(given)}) cannot be run: {type(error).__name__}: {cause} {mend}"
     )
 
 

@@ -32,25 +32,26 @@ class Copying(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         """Take the place of the tensors' own deep copy."""
+        if func is torch.Tensor.clone:  # that is how a parameter makes its deep copy
+            return self.copied(args[0])
         if func is not torch.Tensor.__deepcopy__:
             return func(*args, **(kwargs or {}))
         tensor, memo = args
         if id(tensor) not in memo:
-            new = self.copied(tensor)
-            if isinstance(tensor, nn.Parameter):
-                new = nn.Parameter(new, requires_grad=tensor.requires_grad)
-            elif tensor.requires_grad:
-                new.requires_grad_()
-            memo[id(tensor)] = new
+            memo[id(tensor)] = self.copied(tensor).requires_grad_(tensor.requires_grad)
             memo.setdefault(id(memo), []).append(tensor)  # as deepcopy does: an id must not be used again
         return memo[id(tensor)]
 
 
 def hollow(mode: FakeTensorMode, device: torch.device | None = None) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Tensors of the same shape and kind that hold no numbers; on `device` where one is given."""
+    """Tensors of the same shape and kind that hold no numbers; on `device` where one is given.
+
+    Those of the meta device become ones of the CPU, as the tensors are that a module makes on its way.
+    """
 
     def copied(tensor: torch.Tensor) -> torch.Tensor:
         place = tensor.device if device is None else device
+        place = torch.device("cpu") if place.type == "meta" else place
         if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
             return mode.from_tensor(tensor, static_shapes=True)
         with mode:

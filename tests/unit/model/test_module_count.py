@@ -280,7 +280,8 @@ def test_data_decides_only_where_there_is_data():
     counts = tonne.count_module(Looping(), torch.full((2, 8), 3.0))
     assert counts.forward_flop == 2 * 2 * 2 * 8 * 8
     assert counts.notes[0].startswith("run with numbers, in memory: without them it stops at DataDependent")
-    with pytest.raises(DescriptionError, match=r"Looping\(float32 tensor \(2, 8\)\) cannot be run: DataDependent"):
+    said = r"Looping\(float32 tensor \(2, 8\)\) cannot be run: DataDependent.* Give the module in memory\."
+    with pytest.raises(DescriptionError, match=said):
         tonne.count_module(Looping().to("meta"), torch.full((2, 8), 3.0))
 
 
@@ -374,6 +375,8 @@ def test_errors_say_what_was_given():
         tonne.count_module(lambda x: x, torch.zeros(1))
     with pytest.raises(DescriptionError, match=r"weight has no shape yet\. Call the module once"):
         tonne.count_module(nn.LazyLinear(5), torch.zeros(2, 3))
+    with pytest.raises(DescriptionError, match="the example holds 0 examples"):
+        tonne.count_module(nn.Linear(3, 5), torch.zeros(0, 3))
     with pytest.raises(DescriptionError, match="keys of example must be names"):
         tonne.count_module(nn.Linear(3, 5), {1: torch.zeros(2, 3)})
 
@@ -447,3 +450,32 @@ def test_without_torch_the_error_names_the_extra():
     code += "except ImportError as error:\n    print(error)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip().endswith("which is not installed. Run: pip install 'tonne[train]'")
+
+
+def test_a_module_on_the_meta_device_may_make_tensors_on_the_processor():
+    class Positions(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.linear = nn.Embedding(9, 8), nn.Linear(8, 8)
+
+        def forward(self, states):
+            return self.linear(states + self.table(torch.arange(states.shape[1])))
+
+    with torch.device("meta"):
+        module = Positions()
+    assert tonne.count_module(module, torch.zeros(2, 6, 8)).forward_flop == 2 * 2 * 6 * 8 * 8
+
+
+def test_the_copy_without_numbers_takes_no_memory():
+    from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+    from tonne.model.shadow import hollow, module_copy
+
+    module = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
+    module.unregistered = [nn.Parameter(torch.ones(2)), torch.ones(3)]
+    module[0].bias.requires_grad_(False)
+    twin, _ = module_copy(module, hollow(FakeTensorMode()))
+    tensors = [*twin.parameters(), *twin.buffers(), *twin.unregistered]
+    assert all(isinstance(tensor, FakeTensor) for tensor in tensors)
+    assert [p.requires_grad for p in twin.parameters()] == [p.requires_grad for p in module.parameters()]
+    assert isinstance(twin.unregistered[0], nn.Parameter)
