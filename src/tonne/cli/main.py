@@ -66,7 +66,7 @@ def forecast(
     accelerator_hours: Annotated[str | None, typer.Option(help="Chip-hours where known, e.g. 1.08M.")] = None,
     sequence_length: Annotated[int | None, typer.Option(help="Tokens in a sequence.")] = None,
     global_batch: Annotated[int | None, typer.Option(help="Sequences in a step.")] = None,
-    origin: Annotated[str | None, typer.Option("--from", help="What to fine-tune: a model, or its folder.")] = None,
+    origin: Annotated[str | None, typer.Option("--from", help="What to fine-tune: model, folder or plan.")] = None,
     lora_rank: Annotated[int | None, typer.Option(help="Freeze the model, train adapters of this rank.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 tf32 fp16 bf16 fp8 fp4.")] = None,
     goodput: Annotated[float | None, typer.Option(help="Useful share of the time, 0 to 1.")] = None,

@@ -77,7 +77,7 @@ def plan_from(
     for option, value in given.items():
         section, field = FIELD_OF[option]
         number = quantity(value, name=f"--{option.replace('_', '-')}") if option in QUANTITIES else value
-        _section(fields, section)[field] = number
+        _section(fields, section)[field] = _start_of(value) if option == "origin" else number
     if accelerators is not None:
         _section(fields, "cluster").update(cluster_fields(accelerators))
     _put_place(fields, place or Place())
@@ -93,8 +93,14 @@ def _name_the_start(fields: dict[str, Any], name: str | None, given: Mapping[str
     """A plan without a file is named after what it starts from; adapters of a named model start from that model."""
     if "origin" in given:
         fields.setdefault("name", f"{given['origin']}, fine-tuned")
+        _section(fields, "start").clear()  # tokens and compute of the file's original are not those of this one
     elif "lora_rank" in given and name is not None and "preset" in fields.get("architecture", {}):
         _section(fields, "start").setdefault("from", fields["architecture"]["preset"])
+
+
+def _start_of(origin: str) -> str | dict[str, str]:
+    """What [start] from takes: a name or a folder, or the plan file that trains the original."""
+    return {"train": origin} if origin.endswith(".toml") else origin
 
 
 def _replace_requests(fields: dict[str, Any], given: Mapping[str, Any]) -> None:
