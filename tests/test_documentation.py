@@ -34,12 +34,19 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "energy/inference.py",
         "calibrate/inference.py",
     ],
+    "inference-validation.md": ["validation/inference_peers.py"],
     "validation.md": ["validation/peers.py", "validation/statistics.py"],
 }
 STAGES = ("calibrate", "count", "energy", "impact", "reference", "timing", "validation")
 UPDATE = os.environ.get("TONNE_UPDATE_PAGES") == "1"
 FORECAST = "forecast gpt-3-175b --tokens 300B --accelerators 1024xA100-80GB --grid FR --pue 1.2 --precision bf16"
-SAMPLES = {"README.md": FORECAST, "README.zh-CN.md": FORECAST, "docs/method/validation.md": "validate"}
+SAMPLES = {
+    "README.md": FORECAST,
+    "README.zh-CN.md": FORECAST,
+    "docs/method/validation.md": "validate",
+    "docs/method/inference.md": "forecast examples/inference-llama-3.1-70b.toml --inference",
+    "docs/method/inference-validation.md": "validate --inference",
+}
 
 
 def blocks(language: str) -> list[tuple[str, str]]:

@@ -30,6 +30,7 @@ KEYS = {
     "power_family_members": ("accelerator_id",),
     "power_evidence": ("id",),
     "spreads": ("table", "rule"),
+    "thresholds": ("key",),
     "sources": ("key",),
     "aliases": ("table", "alias"),
 }

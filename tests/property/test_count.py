@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tonne.count.flops import executed_flop, model_flop
+from tonne.count.adapters import adapter_multiply_adds
+from tonne.count.finetuning import Kernel, Learning, trainable_parameters, training_flop
+from tonne.count.flops import executed_flop, forward_flop_parts, model_flop
 from tonne.count.memory import memory_per_accelerator
 from tonne.count.parameters import active_parameters, parameter_parts, parameters
 from tonne.count.sequence import sequence_of
 from tonne.count.workload import counts_of
+from tonne.describe.adapters import Lora
 from tonne.describe.architecture import Architecture
 
 
@@ -91,3 +94,48 @@ def test_arrays_give_what_numbers_give(given_fields, length, tokens):
     assert both.training_flop == pytest.approx([one.training_flop] * 2, rel=1e-12, abs=1)
     memory = memory_per_accelerator(architecture, sequence_length=length).total_bytes
     assert memory_per_accelerator(many, sequence_length=length).total_bytes == pytest.approx([memory] * 2)
+
+
+TARGETS = st.sets(st.sampled_from(["query", "key", "value", "output", "feed_forward"]), min_size=1)
+
+
+@given(fields(), LENGTH, st.integers(1, 64), TARGETS)
+def test_adapters_take_between_a_forward_pass_and_all_of_training(given_fields, length, rank, targets):
+    architecture = Architecture.model_validate(given_fields)
+    sequence = sequence_of(architecture, sequence_length=length)
+    lora = Lora(rank=rank, targets=tuple(targets))
+    flop = training_flop(architecture, sequence, Learning(lora=lora))
+    sides = {"encoder": (False,), "decoder": (True,), "encoder-decoder": (False, True)}[architecture.kind]
+    adapters = sum(2 * adapter_multiply_adds(architecture, sequence, lora, decoder=side) for side in sides)
+    forward = sum(forward_flop_parts(architecture, sequence).values()) + adapters
+    assert forward < flop <= model_flop(architecture, sequence) + 3 * adapters
+
+
+@given(fields(), LENGTH, st.integers(1, 64), TARGETS)
+def test_a_target_or_a_rank_more_never_lowers_what_learns_or_flop(given_fields, length, rank, targets):
+    architecture = Architecture.model_validate(given_fields)
+    sequence = sequence_of(architecture, sequence_length=length)
+    small = Learning(lora=Lora(rank=rank, targets=tuple(targets)))
+    others = (Lora(rank=rank + 1, targets=tuple(targets)), Lora(rank=rank, targets=tuple(targets | {"output", "key"})))
+    for large in (Learning(lora=lora) for lora in others):
+        assert trainable_parameters(architecture, small) <= trainable_parameters(architecture, large)
+        assert training_flop(architecture, sequence, small) <= training_flop(architecture, sequence, large)
+
+
+@given(fields(), LENGTH, st.sampled_from(["none", "selective", "full"]), st.booleans())
+def test_freezing_a_layer_more_never_takes_more(given_fields, length, recomputation, flash):
+    architecture = Architecture.model_validate(given_fields | {"norm_position": "pre"})
+    sequence = sequence_of(architecture, sequence_length=length)
+    kernel = Kernel(square=not flash, flash_attention=flash, recomputation=recomputation)
+    last = executed_flop(architecture, sequence, recomputation=recomputation, flash_attention=flash)
+    numbers = parameters(architecture)
+    whole = sum(given_fields.get(name) or 0 for name in ("layers", "encoder_layers", "decoder_layers"))
+    for layers in range(1, whole + 1):
+        learning = Learning(frozen_layers=layers)
+        flop, learned = (
+            training_flop(architecture, sequence, learning, kernel),
+            trainable_parameters(architecture, learning),
+        )
+        assert flop <= last
+        assert learned < numbers
+        last, numbers = flop, learned

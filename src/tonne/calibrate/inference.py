@@ -7,6 +7,7 @@ otherwise is the spread. Every source weighs by the root of its rows, so that a 
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tonne.errors import TonneError
-from tonne.forecasting.served_runs import ServedRun, forecast_s, forecast_w, measured_w, served_run
+from tonne.forecasting.served_runs import ServedRun, forecast_s, forecast_w, measured_w, prefill_share, served_run
 from tonne.reference.inference_runs import InferenceRun, inference_runs
 from tonne.reference.table import DATA_VERSION
 
@@ -43,7 +44,7 @@ POWER_PRIORS = {
     "memory_activity": Prior(value=0.6, spread=0.3, least=0.2, most=1.0),
     "resting_activity": Prior(value=0.3, spread=0.5, least=0.02, most=1.0),
 }
-FACTORS = {"prefill_time_factor": ("prefill",), "decode_time_factor": ("decode", "request", "mixed")}
+FACTORS = ("prefill_time_factor", "decode_time_factor")  # by what takes most of a row's time
 NEUTRAL = {"prefill_time_factor": 1.0, "decode_time_factor": 1.0}
 NOISE = 0.35  # log-error of a row that says little about the coefficients
 HUBER = 0.4  # log-error beyond which a row pulls with constant force
@@ -51,6 +52,8 @@ ROUNDS, STEPS = 6, (1.3, 1.1, 1.03, 1.01)
 TAIL = 0.05
 COLUMNS = ("quantity", "left_out", "value", "low", "high", "n", "n_sources", "basis", "version", "source")
 EXACT = 4  # significant digits
+# 95th percentile of Student's t over that of the normal distribution, by sources less one
+STUDENT = (3.84, 1.78, 1.43, 1.30, 1.23, 1.18, 1.15)
 
 
 def gate_runs(runs: Iterable[InferenceRun] | None = None) -> list[ServedRun]:
@@ -115,25 +118,26 @@ def quantiles(errors: Sequence[tuple[float, float]]) -> tuple[float, float, floa
 
 
 def table_rows() -> list[dict[str, str]]:
-    """The whole table: all rows fitted, and for each source the fit without it."""
+    """The whole table: all rows fitted, and for each source the fit without it.
+
+    The spread of a fit comes from rows whose source was left out as well, so that no row judges itself: for the fit
+    without one source, from fits without two.
+    """
     rows = gate_runs()
     sources = sorted({row.run.source for row in rows})
-    power_rows = [row for row in rows if measured_w(row) is not None]
-    metered = len(power_rows)
-    without: dict[str, Values] = {}
-    for source in sources:
-        kept = [row for row in rows if row.run.source != source]
-        times = fitted_times(kept)
-        without[source] = times | fitted_power(kept, times)
-    whole_times = fitted_times(rows)
-    whole = whole_times | fitted_power(rows, whole_times)
-    spreads = {name: _spread(rows, without, phases) for name, phases in FACTORS.items()}
-    lines = _lines(whole, spreads, "", rows, metered)
-    for source in sources:
-        kept = [row for row in rows if row.run.source != source]
-        others = {name: _spread(kept, without, phases) for name, phases in FACTORS.items()}
-        metered_kept = sum(row.run.source != source for row in power_rows)
-        lines += _lines(without[source], others, source, kept, metered_kept)
+    times: dict[frozenset[str], Values] = {}
+    for number in range(3):
+        for some in itertools.combinations(sources, number):
+            times[frozenset(some)] = fitted_times([row for row in rows if row.run.source not in some])
+    lines = []
+    for left_out in ("", *sources):
+        gone = frozenset({left_out} - {""})
+        kept = [row for row in rows if row.run.source not in gone]
+        without = {source: times[gone | {source}] for source in sources if source not in gone}
+        spreads = {name: _spread(kept, without, name) for name in FACTORS}
+        values = times[gone] | fitted_power(kept, times[gone])
+        metered = sum(measured_w(row) is not None for row in kept)
+        lines += _lines(values, spreads, left_out, kept, metered)
     return lines
 
 
@@ -147,11 +151,20 @@ def write_inference_table(path: Path) -> int:
     return len(lines)
 
 
+def widening(sources: int) -> float:
+    """How much wider in logs the interval of a new source is than the scatter of a few known ones.
+
+    Equation: z = t_95(k - 1) / 1.645 sqrt(1 + 1 / k), with k = sources.
+    """
+    degrees = min(max(sources - 1, 1), len(STUDENT))
+    return STUDENT[degrees - 1] * math.sqrt(1.0 + 1.0 / sources)
+
+
 def _spread(
-    rows: Sequence[ServedRun], without: Mapping[str, Values], phases: tuple[str, ...]
+    rows: Sequence[ServedRun], without: Mapping[str, Values], factor: str
 ) -> tuple[tuple[float, float, float], int, int]:
-    """Measured over forecast time where the row's source was left out: quantiles, rows, sources."""
-    chosen = [row for row in rows if row.phase in phases]
+    """Measured over forecast time where the row's source was left out: median and 90 % interval, rows, sources."""
+    chosen = [row for row in rows if _factor_of(row, without[row.run.source]) == factor]
     counts = Counter(row.run.source for row in chosen)
     ratios = [
         (
@@ -160,7 +173,14 @@ def _spread(
         )
         for row in chosen
     ]
-    return quantiles(ratios), len(chosen), len(counts)
+    value, low, high = quantiles(ratios)
+    wider = widening(len(counts))
+    return (value, value * (low / value) ** wider, value * (high / value) ** wider), len(chosen), len(counts)
+
+
+def _factor_of(row: ServedRun, values: Values) -> str:
+    prompts = prefill_share(row, NEUTRAL | values) >= 0.5
+    return FACTORS[0] if prompts else FACTORS[1]
 
 
 def _lines(

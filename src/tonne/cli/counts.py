@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tonne.cli.options import is_config
 from tonne.count.memory import inference_memory_bytes, memory_per_accelerator
 from tonne.count.workload import Counts, counts_of
 from tonne.describe.architecture import Architecture
@@ -51,9 +52,7 @@ def architecture_of(model: str) -> Architecture:
         if found is None:
             raise DescriptionError(f"{path} has no [architecture]. Add one, e.g. preset = 'gpt-3-175b'.")
         return found
-    if model.lower() in Architecture.preset_ids() or (path.suffix != ".json" and not path.exists()):
-        return Architecture.preset(model)
-    return Architecture.from_huggingface(path)
+    return Architecture.from_huggingface(path) if is_config(model) else Architecture.preset(model)
 
 
 def default_length(a: Architecture) -> int:

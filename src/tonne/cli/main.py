@@ -66,6 +66,8 @@ def forecast(
     accelerator_hours: Annotated[str | None, typer.Option(help="Chip-hours where known, e.g. 1.08M.")] = None,
     sequence_length: Annotated[int | None, typer.Option(help="Tokens in a sequence.")] = None,
     global_batch: Annotated[int | None, typer.Option(help="Sequences in a step.")] = None,
+    origin: Annotated[str | None, typer.Option("--from", help="What to fine-tune: model, folder or plan.")] = None,
+    lora_rank: Annotated[int | None, typer.Option(help="Freeze the model, train adapters of this rank.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 tf32 fp16 bf16 fp8 fp4.")] = None,
     goodput: Annotated[float | None, typer.Option(help="Useful share of the time, 0 to 1.")] = None,
     utilisation: Annotated[float | None, typer.Option(help="Share of the peak reached while stepping, 0 to 1.")] = None,
@@ -129,12 +131,13 @@ def reference(
 @app.command()
 def validate(
     rows: Annotated[bool, typer.Option("--rows", help="Each published run too.")] = False,
+    inference: Annotated[bool, typer.Option("--inference", help="Of using models, not of training them.")] = False,
     json: Json = False,
 ) -> None:
     """Forecasts beside what was published about real runs."""
     from tonne.cli import validations  # noqa: PLC0415 - see the module's docstring
 
-    validations.run(with_rows=rows, as_json=json)
+    validations.run(with_rows=rows, as_json=json, of_inference=inference)
 
 
 def run() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tonne.describe.plan import TrainingPlan, paths_from
+from tonne.describe.presets import preset_ids
 from tonne.errors import DescriptionError, PlanFileError
 from tonne.units import quantity
 
@@ -72,10 +73,11 @@ def plan_from(
     _replace_requests(fields, given)
     if with_inference:
         _section(fields, "inference")
+    _name_the_start(fields, name, given)
     for option, value in given.items():
         section, field = FIELD_OF[option]
         number = quantity(value, name=f"--{option.replace('_', '-')}") if option in QUANTITIES else value
-        _section(fields, section)[field] = number
+        _section(fields, section)[field] = _start_of(value) if option == "origin" else number
     if accelerators is not None:
         _section(fields, "cluster").update(cluster_fields(accelerators))
     _put_place(fields, place or Place())
@@ -85,6 +87,20 @@ def plan_from(
             "or write [cluster] in a plan file."
         )
     return TrainingPlan.from_fields(fields, origin=name or "the options")
+
+
+def _name_the_start(fields: dict[str, Any], name: str | None, given: Mapping[str, Any]) -> None:
+    """A plan without a file is named after what it starts from; adapters of a named model start from that model."""
+    if "origin" in given:
+        fields.setdefault("name", f"{given['origin']}, fine-tuned")
+        _section(fields, "start").clear()  # tokens and compute of the file's original are not those of this one
+    elif "lora_rank" in given and name is not None and "preset" in fields.get("architecture", {}):
+        _section(fields, "start").setdefault("from", fields["architecture"]["preset"])
+
+
+def _start_of(origin: str) -> str | dict[str, str]:
+    """What [start] from takes: a name or a folder, or the plan file that trains the original."""
+    return {"train": origin} if origin.endswith(".toml") else origin
 
 
 def _replace_requests(fields: dict[str, Any], given: Mapping[str, Any]) -> None:
@@ -122,14 +138,20 @@ def _base_fields(name: str | None) -> dict[str, Any]:
     if name is None:
         return {}
     path = Path(name)
-    if path.suffix == ".json" or (path / "config.json").is_file():
-        return {
-            "name": path.stem if path.suffix != ".json" else path.resolve().parent.name,
-            "architecture": {"huggingface": name},
-        }
+    if is_config(name):
+        folder = path.resolve().parent if path.suffix == ".json" else path.resolve()
+        return {"name": folder.name, "architecture": {"huggingface": name}}
     if path.suffix == ".toml" or path.is_file():
         return paths_from(_file_fields(path), path.parent)
     return {"name": name, "architecture": {"preset": name}}
+
+
+def is_config(name: str) -> bool:
+    """Whether this is a config.json or its folder; a folder without one may share its name with a preset."""
+    path = Path(name)
+    if path.suffix == ".json" or (path / "config.json").is_file():
+        return True
+    return path.is_dir() and name.lower() not in preset_ids()
 
 
 def _file_fields(path: Path) -> dict[str, Any]:

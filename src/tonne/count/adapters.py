@@ -84,11 +84,11 @@ def adapter_parts(architecture: Architecture, lora: Lora) -> dict[str, int]:
     """Numbers that the adapters learn, by part: attention, cross_attention, feed_forward, experts."""
     a = architecture
     parts = {"attention": 0, "cross_attention": 0, "feed_forward": 0, "experts": 0}
-    held = 0 if a.experts is None else a.experts.count
     for layers, cross in stacks(a):
-        attention, dense, experts = _layer_numbers(stack_shape(a, decoder=cross), lora, routed=held)
-        stored = stored_layers(a, layers)
-        sparse = expert_layers(a, stored)
+        shape, stored = stack_shape(a, decoder=cross), stored_layers(a, layers)
+        held = 0 if shape.experts is None else shape.experts.count
+        attention, dense, experts = _layer_numbers(shape, lora, routed=held)
+        sparse = expert_layers(shape, stored)
         parts["attention"] = parts["attention"] + stored * attention
         parts["cross_attention"] = parts["cross_attention"] + cross * stored * attention
         parts["feed_forward"] = parts["feed_forward"] + (stored - sparse) * dense

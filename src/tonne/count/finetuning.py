@@ -172,7 +172,7 @@ def learning_stacks(architecture: Architecture, learning: Learning) -> tuple[Sta
 
 
 def _require_dense_layers(a: Architecture) -> None:
-    if sum(layers - expert_layers(a, layers) for layers, _ in stacks(a)) == 0:
+    if sum(layers - expert_layers(stack_shape(a, decoder=cross), layers) for layers, cross in stacks(a)) == 0:
         raise DescriptionError(
             "every feed-forward block here is made of experts, so targets = ['feed_forward'] has no linear to stand "
             "beside. Give lora.experts = true, or further targets such as 'query' and 'value'."

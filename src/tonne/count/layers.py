@@ -22,7 +22,7 @@ def stacks(architecture: Architecture) -> tuple[tuple[int, bool], ...]:
 
 
 def stack_shape(architecture: Architecture, *, decoder: bool) -> Architecture:
-    """The architecture as one stack sees it: an encoder-decoder's decoder may have its own heads and inner width."""
+    """The architecture as one stack sees it: an encoder-decoder's decoder may have heads and widths of its own."""
     a = architecture
     if not decoder or not unequal_stacks(a):
         return a
@@ -33,6 +33,8 @@ def stack_shape(architecture: Architecture, *, decoder: bool) -> Architecture:
         "kv_heads": a.kv_heads * heads // a.heads,
         "head_width": a.heads * a.head_width // heads,
         "feed_forward_width": inner,
+        "experts": a.experts if a.decoder_experts is None else a.decoder_experts,
+        "decoder_experts": None,
         "decoder_heads": None,
         "decoder_feed_forward_width": None,
     }
@@ -42,7 +44,8 @@ def stack_shape(architecture: Architecture, *, decoder: bool) -> Architecture:
 def unequal_stacks(architecture: Architecture) -> bool:
     """Whether the layers of the decoder differ from those of the encoder."""
     a = architecture
-    return has_cross_attention(a) and not (a.decoder_heads is None and a.decoder_feed_forward_width is None)
+    own = (a.decoder_heads, a.decoder_feed_forward_width, a.decoder_experts)
+    return has_cross_attention(a) and any(value is not None for value in own)
 
 
 def mean_over_layers(architecture: Architecture, number: Callable[[Architecture], float]) -> float:

@@ -14,6 +14,7 @@ from tonne.count.layers import (
     key_width,
     mean_over_layers,
     shared_expert_width,
+    stack_shape,
     stacks,
     value_width,
 )
@@ -244,7 +245,7 @@ def feed_forward_states(architecture: Architecture) -> float:
     if experts is None:
         return mean_over_layers(a, lambda shape: shape.feed_forward_width)
     layers = sum(count for count, _ in stacks(a))
-    sparse = sum(expert_layers(a, count) for count, _ in stacks(a)) / layers
+    sparse = sum(expert_layers(stack_shape(a, decoder=cross), count) for count, cross in stacks(a)) / layers
     met = experts.per_token * experts.width + experts.shared * shared_expert_width(experts)
     return (1 - sparse) * mean_over_layers(a, lambda shape: shape.feed_forward_width) + sparse * met
 

@@ -123,6 +123,7 @@ class Architecture(Section):
     # an encoder-decoder's decoder, where it differs from the encoder: its attention is as wide in all
     decoder_heads: int | None = Field(default=None, gt=0, description="left out: heads")
     decoder_feed_forward_width: int | None = Field(default=None, gt=0, description="left out: feed_forward_width")
+    decoder_experts: Experts | None = Field(default=None, description="left out: experts")
     decoder_vocabulary: int | None = Field(default=None, gt=0, description="rows of its own token table, and logits")
     token_tables: int = Field(default=1, ge=1, description="token tables that are stored; the last is the decoder's")
 

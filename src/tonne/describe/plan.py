@@ -16,7 +16,7 @@ from tonne.describe.inference import Inference
 from tonne.describe.quantity import Multiplier, Positive, Share
 from tonne.describe.section import Section
 from tonne.describe.site import Site
-from tonne.describe.start import Start, Trained, original_fields
+from tonne.describe.start import Start, Trained, origin_from, original_fields
 from tonne.describe.workload import ModuleWork
 from tonne.errors import DescriptionError, PlanFileError
 
@@ -210,6 +210,11 @@ class TrainingPlan(Section):
 
     def _with_workload(self) -> TrainingPlan:
         """Checked: the work of a module stands alone."""
+        if self.training.lora is not None or self.training.frozen_layers:
+            raise DescriptionError(
+                "[workload] holds FLOP that were counted of a module: freeze its parameters before they are counted, "
+                "and leave lora and frozen_layers out."
+            )
         both = " and ".join(f"[{n}]" for n in ("architecture", "data", "inference") if getattr(self, n) is not None)
         if both:
             raise DescriptionError(
@@ -222,6 +227,15 @@ class TrainingPlan(Section):
         """Checked: a run that the model of time has to time says on how many accelerators."""
         if self.schedule.accelerator_hours is None and self.cluster.accelerators is None:
             raise DescriptionError("[cluster] accelerators is missing. Say how many accelerators run, e.g. 1024.")
+        return self
+
+    @model_validator(mode="after")
+    def _answers(self) -> TrainingPlan:
+        if self.data is not None and self.data.answer_fraction < 1 and self.training.objective != "instruction":
+            raise DescriptionError(
+                f"data.answer_fraction={self.data.answer_fraction} has no meaning for training.objective="
+                f"{self.training.objective!r}. Use objective = 'instruction', or leave answer_fraction out."
+            )
         return self
 
     @model_validator(mode="after")
@@ -238,6 +252,9 @@ class TrainingPlan(Section):
 
 def paths_from(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The fields of a plan file with the paths in them taken from the folder that the file lies in."""
+    start = fields.get("start")
+    if isinstance(start, dict) and "from" in start:
+        fields = {**fields, "start": {**start, "from": origin_from(start["from"], folder)}}
     section = fields.get("architecture")
     if not isinstance(section, dict) or not isinstance(section.get("huggingface"), str):
         return fields

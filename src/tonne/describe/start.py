@@ -58,6 +58,16 @@ class Start(Section):
         return self
 
 
+def origin_from(origin: Any, folder: Path) -> Any:  # noqa: ANN401 - whatever the file held
+    """What ``from`` names, a path that exists beside the plan file taken from there."""
+    if isinstance(origin, dict) and isinstance(origin.get("train"), str):
+        return {**origin, "train": origin_from(origin["train"], folder)}
+    if not isinstance(origin, str) or origin == SCRATCH or origin.strip().lower() in preset_ids():
+        return origin
+    beside = folder / origin
+    return str(beside) if beside.exists() else origin
+
+
 def original_fields(name: str) -> dict[str, Any]:
     """What ``[architecture]`` takes for a preset, or for a folder (or file) with a config.json.
 

@@ -136,6 +136,8 @@ def _counts(plan: TrainingPlan, found: Collected) -> Counts | WorkCounts | None:
     length, source, target, note = sequence_lengths(plan)
     if note is not None:
         found.notes.append(note)
+    if plan.training.objective == "instruction" and "answer_fraction" not in plan.data.model_fields_set:
+        found.notes.append("answer_fraction is not given: a loss, and logits, on all tokens are assumed.")
     return counts_of(
         plan.architecture,
         tokens=plan.data.tokens,
@@ -197,6 +199,11 @@ def _add_tokens(plan: TrainingPlan, tokens: Number, counts: Counts, found: Colle
         found.notes.append(
             "below 1 billion parameters the interval of the time is too narrow: of four published runs checked, "
             "two lie outside it (tonne validate --rows). Give step_utilisation or a measured figure where you can."
+        )
+    if plan.training.lora is not None and plan.schedule.step_utilisation is None:
+        found.notes.append(
+            "the share of the peak is that of full training, and published LoRA runs of 7 to 70 billion parameters lie "
+            "in its interval. Smaller models, and stacks without fused kernels, are not among them."
         )
     batch = plan.training.global_batch_sequences
     if batch is not None:

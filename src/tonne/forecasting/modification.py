@@ -49,6 +49,8 @@ def modification_of(plan: TrainingPlan, counts: Counts | WorkCounts | None, note
         notes: Takes what was assumed about the original.
     """
     if plan.start.from_scratch or counts is None:
+        if plan.training.lora is not None or plan.training.frozen_layers:
+            notes.append("a part of the model is frozen: name the model it starts from in [start] from, or by --from.")
         return None
     own = Estimate.exact(counts.training_flop, Basis.MODELLED, "count")
     original = original_training_flop(plan.start, notes)

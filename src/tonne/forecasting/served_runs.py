@@ -70,6 +70,15 @@ def forecast_s(served: ServedRun, coefficients: Mapping[str, float]) -> float:
     return float(times["replica_s"])
 
 
+def prefill_share(served: ServedRun, coefficients: Mapping[str, float]) -> float:
+    """Share of the forecast time that goes into prompts."""
+    times = times_of({**served.work, **coefficients})
+    if served.phase == "decode":
+        return 0.0
+    part = times["prefill_share_s"] if served.phase == "mixed" else times["prefill_s"]
+    return float(part) / forecast_s(served, coefficients)
+
+
 def measured_w(served: ServedRun) -> float | None:
     """Mean watts of one accelerator that a row tells: energy a token times tokens a second [W]."""
     run = served.run

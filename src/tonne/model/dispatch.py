@@ -20,8 +20,8 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     supports_higher_order_operators = True
 
-    def __init__(self) -> None:
-        """Start from nothing, in the forward pass."""
+    def __init__(self, tracker: ModuleTracker | None) -> None:
+        """Start from nothing, in the forward pass; `tracker` knows which submodules are running."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.now: Pass = "forward"
         self.passes: Counter[Pass] = Counter()
@@ -29,7 +29,7 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.modules: Counter[str] = Counter()
         self.uncounted: Counter[str] = Counter()
         self.repeated = 0
-        self.tracker = ModuleTracker()
+        self.tracker = tracker
 
     def __torch_dispatch__(  # torch's protocol
         self,
@@ -63,7 +63,12 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _count(self, name: str, func: Any, args: tuple[Any, ...], given: dict[str, Any], out: Any) -> None:  # noqa: ANN401
         formula = FORMULAS.get(name)
         if formula is not None:
-            self._add(name, formula({**_named(func, args, given), "out": out}))
+            try:
+                work = formula({**_named(func, args, given), "out": out})
+            except (RuntimeError, LookupError, ValueError):  # a kind of tensor without plain shapes
+                self.uncounted[name] += 1
+            else:
+                self._add(name, work)
         elif may_multiply(name):
             self.uncounted[name] += 1
 
@@ -73,7 +78,8 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.passes["backward"] += work.gradients
         self.operations[name] += whole
         self.repeated += work.repeated
-        for path in {_path(parent) for parent in self.tracker.parents}:
+        parents = set() if self.tracker is None else self.tracker.parents
+        for path in {"", *map(_path, parents)}:
             self.modules[path] += whole
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.nn.parameter import is_lazy
+from torch.utils.module_tracker import ModuleTracker
 
 from tonne.count.module import ModuleCounts
 from tonne.errors import DescriptionError
@@ -21,6 +22,7 @@ from tonne.model.dispatch import Counting
 from tonne.model.shadow import hollow, module_copy, solid, values_copy
 
 Loss = Callable[[Any], torch.Tensor]
+UNFOLLOWED = "_will_engine_execute_node"  # torch's tracker of modules fails under autograd.grad, naming this
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
@@ -65,6 +67,9 @@ def count_module(
         DescriptionError: The module is none, or cannot be run on the example.
     """
     call = _call_of(module, example, loss, backward=backward)
+    batch = _batch(call) if examples is None else examples
+    if batch < 1:
+        raise DescriptionError(f"the example holds {batch} examples. Give at least one, or say how many: examples=1.")
     notes: list[str] = []
     with _generators_kept(call.module):
         counting = _counted(call, notes)
@@ -77,7 +82,7 @@ def count_module(
         parameters=sum(p.numel() for p in inner.parameters()),
         trainable_parameters=sum(p.numel() for p in inner.parameters() if p.requires_grad),
         buffers=sum(b.numel() for b in inner.buffers()),
-        examples=_batch(call) if examples is None else examples,
+        examples=batch,
         forward_flop=counting.passes["forward"],
         backward_flop=counting.passes["backward"],
         repeated_flop=counting.repeated,
@@ -144,15 +149,34 @@ def _counted(call: _Call, notes: list[str]) -> Counting:
 
 
 def _run(call: _Call, copied: Callable[[torch.Tensor], torch.Tensor], mode: Any, notes: list[str]) -> Counting:  # noqa: ANN401
-    """Copy, call forward, call backward."""
-    counting = Counting()
+    """Copy, call forward, call backward; without following the submodules where torch cannot."""
+    try:
+        return _followed(call, copied, mode, notes, ModuleTracker())
+    except RuntimeError as error:
+        if UNFOLLOWED not in str(error):
+            raise
+    counting = _followed(call, copied, mode, notes, None)
+    notes.append("the module takes gradients itself: its FLOP are not told apart by submodule.")
+    return counting
+
+
+def _followed(
+    call: _Call,
+    copied: Callable[[torch.Tensor], torch.Tensor],
+    mode: Any,  # noqa: ANN401 - a context
+    notes: list[str],
+    tracker: ModuleTracker | None,
+) -> Counting:
+    """One run of a copy."""
+    counting = Counting(tracker)
     with torch.inference_mode(False):
         module, without = module_copy(call.module, copied)
         if isinstance(mode, FakeTensorMode):
             copied = hollow(mode, _only_device(call.module))
         args, kwargs = values_copy((call.args, call.kwargs), copied)
         with ExitStack() as stack:
-            for context in (*_eager(), mode, torch.set_grad_enabled(call.backward), counting.tracker, counting):
+            contexts = (*_eager(), mode, torch.set_grad_enabled(call.backward), tracker or nullcontext(), counting)
+            for context in contexts:
                 stack.enter_context(context)
             output = module(*args, **kwargs)
             if call.backward:
@@ -234,11 +258,13 @@ def _failed(call: _Call, error: Exception) -> DescriptionError:
     if isinstance(error, DescriptionError):
         return error
     given = [*map(_kind, call.args), *(f"{name}={_kind(value)}" for name, value in call.kwargs.items())]
-    cause = str(error).strip().splitlines()
+    cause = (str(error).strip().splitlines() or ["no message"])[0]
+    cause = cause if cause.endswith((".", "!", "?")) else f"{cause}."
+    mend = "Give an example that the module takes: a tensor, a tuple of positional or a dict of keyword arguments."
+    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
+        mend = "It reads numbers, which the meta device does not hold. Give the module in memory."
     return DescriptionError(
-        f"{type(call.module).__name__}({', '.join(given)}) cannot be run: {type(error).__name__}: "
-        f"{cause[0] if cause else 'no message'} Give an example that the module takes: a tensor, a tuple of positional "
-        f"arguments, or a dict of keyword arguments."
+        f"{type(call.module).__name__}({', '.join(given)}) cannot be run: {type(error).__name__}: {cause} {mend}"
     )
 
 

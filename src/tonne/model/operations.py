@@ -30,12 +30,12 @@ Formula = Callable[[Arguments], Work]
 
 def product(inner: str) -> Formula:
     """Any product of matrices: each element of the result sums over the last dimension of the argument `inner`."""
-    return lambda a: Work(flop=FLOP_PER_MULTIPLY_ADD * size(a["out"]) * int(a[inner].shape[-1]))
+    return lambda a: Work(flop=FLOP_PER_MULTIPLY_ADD * size(a["out"]) * int(a[inner].size(-1)))
 
 
 def size(tensor: Any) -> int:  # noqa: ANN401 - a tensor, or the tuple of results
     """Elements of a tensor, or of the first of several results."""
-    return math.prod(int(n) for n in (tensor[0] if isinstance(tensor, tuple | list) else tensor).shape)
+    return int((tensor[0] if isinstance(tensor, tuple | list) else tensor).numel())
 
 
 def summed_product(a: Arguments) -> Work:
@@ -184,9 +184,33 @@ def multi_head_attention(a: Arguments) -> Work:
 
 def transformer_layer(a: Arguments) -> Work:
     """The fused inference path of nn.TransformerEncoderLayer."""
-    batch, length, width = (int(n) for n in a["src"].shape)
+    width = int(a["embed_dim"])
     matrices = sum(size(a[name]) for name in ("qkv_weight", "proj_weight", "ffn_weight_1", "ffn_weight_2"))
-    return Work(flop=FLOP_PER_MULTIPLY_ADD * batch * length * (matrices + 2 * length * width))
+    per_sequence = (length * (matrices + 2 * length * width) for length in _sequences(a["src"]))
+    return Work(flop=FLOP_PER_MULTIPLY_ADD * sum(per_sequence))
+
+
+def _sequences(states: Any) -> list[int]:  # noqa: ANN401 - a tensor
+    """Length of each sequence of a batch; where padding is masked, torch nests the true lengths."""
+    if states.is_nested:
+        return [int(length) for length, _ in states._nested_tensor_size().tolist()]
+    return [int(states.shape[1])] * int(states.shape[0])
+
+
+def bilinear(a: Arguments) -> Work:
+    """Two vectors through a weight of three dimensions: each weight meets each pair of the batch once."""
+    shapes = []
+    for name, expanded in (("i1", "expand1"), ("i2", "expand2"), ("i3", "expand3")):
+        shape = [int(n) for n in a[name].shape]
+        for dimension in sorted(a[expanded]):
+            shape.insert(dimension, 1)
+        shapes.append(shape)
+    return Work(flop=FLOP_PER_MULTIPLY_ADD * math.prod(max(sizes) for sizes in zip(*shapes, strict=True)))
+
+
+def distances(a: Arguments) -> Work:
+    """Euclidean distances of all pairs, as one product with two columns more."""
+    return Work(flop=FLOP_PER_MULTIPLY_ADD * size(a["out"]) * (int(a["x1"].shape[-1]) + 2))
 
 
 def head_and_loss(a: Arguments) -> Work:
@@ -211,6 +235,8 @@ _BY_FORMULA: tuple[tuple[Formula, str], ...] = (
     (summed_product, "addbmm"),
     (inner_product, "dot vdot"),
     (listed_products, "_foreach_mm"),
+    (bilinear, "_trilinear"),
+    (distances, "_euclidean_dist"),
     (grouped_product, "_grouped_mm _scaled_grouped_mm _scaled_grouped_mm_v2"),
     (linear_backward, "linear_backward mkldnn_linear_backward matmul_backward"),
     (convolution, "convolution _convolution convolution_overrideable cudnn_convolution cudnn_convolution_relu"),

@@ -12,6 +12,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
+OWN = ("_parameters", "_buffers", "_modules")  # what holds the tensors and parts of a torch.nn.Module
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -31,25 +32,26 @@ class Copying(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         """Take the place of the tensors' own deep copy."""
+        if func is torch.Tensor.clone:  # that is how a parameter makes its deep copy
+            return self.copied(args[0])
         if func is not torch.Tensor.__deepcopy__:
             return func(*args, **(kwargs or {}))
         tensor, memo = args
         if id(tensor) not in memo:
-            new = self.copied(tensor)
-            if isinstance(tensor, nn.Parameter):
-                new = nn.Parameter(new, requires_grad=tensor.requires_grad)
-            elif tensor.requires_grad:
-                new.requires_grad_()
-            memo[id(tensor)] = new
+            memo[id(tensor)] = self.copied(tensor).requires_grad_(tensor.requires_grad)
             memo.setdefault(id(memo), []).append(tensor)  # as deepcopy does: an id must not be used again
         return memo[id(tensor)]
 
 
 def hollow(mode: FakeTensorMode, device: torch.device | None = None) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Tensors of the same shape and kind that hold no numbers; on `device` where one is given."""
+    """Tensors of the same shape and kind that hold no numbers; on `device` where one is given.
+
+    Those of the meta device become ones of the CPU, as the tensors are that a module makes on its way.
+    """
 
     def copied(tensor: torch.Tensor) -> torch.Tensor:
         place = tensor.device if device is None else device
+        place = torch.device("cpu") if place.type == "meta" else place
         if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
             return mode.from_tensor(tensor, static_shapes=True)
         with mode:
@@ -70,14 +72,34 @@ def module_copy(module: nn.Module, copied: Callable[[torch.Tensor], torch.Tensor
     Compiled modules are copied as what was compiled. Hooks that are plain functions of the user's could write to what
     the user keeps (a list of features): they are left out; those of torch itself compute weights and stay.
     """
-    memo: dict[int, Any] = {}
     with Copying(copied):
-        for part in module.modules():
-            inner = getattr(part, "_orig_mod", None)
-            if isinstance(inner, nn.Module):
-                memo[id(part)] = copy.deepcopy(inner, memo)
-        twin: nn.Module = copy.deepcopy(module, memo)
+        try:
+            twin = _twin(module, {})
+        except (TypeError, RuntimeError):  # it keeps something that cannot be copied, such as a lock
+            twin = _twin(module, _shared(module))
     return twin, [name for part in twin.modules() for name in _without_foreign_hooks(part)]
+
+
+def _twin(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """A deep copy in which compiled parts are what was compiled."""
+    for part in module.modules():
+        inner = getattr(part, "_orig_mod", None)
+        if isinstance(inner, nn.Module):
+            memo[id(part)] = copy.deepcopy(inner, memo)
+    return copy.deepcopy(module, memo)
+
+
+def _shared(module: nn.Module) -> dict[int, Any]:
+    """What the copy shares with the module, as `copy.deepcopy` takes it: the attributes that cannot be copied."""
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if name not in OWN and not isinstance(value, nn.Module):
+                try:
+                    copy.deepcopy(value, {})
+                except (TypeError, RuntimeError):
+                    memo[id(value)] = value
+    return memo
 
 
 def values_copy(values: Any, copied: Callable[[torch.Tensor], torch.Tensor]) -> Any:  # noqa: ANN401 - an example

@@ -19,6 +19,7 @@ TABLES_OF = {
     "pue": ("pue_wue",),
     "power": ("power_families", "power_evidence"),
     "inference-runs": ("inference_runs",),
+    "thresholds": ("thresholds",),
     "sources": ("sources",),
 }
 NAME_COLUMNS = (

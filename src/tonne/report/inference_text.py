@@ -10,7 +10,7 @@ from tonne.forecasting import InferenceForecast
 from tonne.forecasting.inference import Overtakes
 from tonne.report import numbers
 from tonne.report.numbers import count_text, rounded, short, value_and_interval
-from tonne.report.text import INPUT_WORDS, LABEL, VALUE, listed
+from tonne.report.text import INPUT_WORDS, LABEL, VALUE, WHY_UNKNOWN, listed
 
 ENERGY_KWH = (*numbers.ENERGY_KWH, (1e-3, "Wh"), (1e-6, "mWh"))
 LEAST_WH_KWH = 5e-5  # people say 0.24 Wh, but 3 mWh
@@ -96,7 +96,8 @@ def _amounts(forecast: InferenceForecast) -> Iterator[str]:
         one = getattr(forecast.per_request, name)
         if one is None:
             if "market" not in name:
-                yield f"  {label:<{LABEL}}unknown"
+                why = WHY_UNKNOWN.get(path)
+                yield f"  {label:<{LABEL}}unknown" + (f": {why}" if why else "")
             continue
         value, interval = value_and_interval(one, _units_of(one, units))
         million, _ = value_and_interval(getattr(forecast.per_million_tokens, name), units)

@@ -102,7 +102,7 @@ def _modification_rows(found: Modification) -> Iterator[str]:
     words = {"below": "below it", "above": "above it", "straddles": "the interval straddles it"}
     limit, basis = found.threshold_flop.value, "one third of the original's compute"
     if found.share is None:
-        basis = "one third of what a model of its class is presumed to take"
+        basis = f"one third of {3 * limit:.0e} FLOP, as the original's is unknown".replace("e+", "e")
     yield _row("EU threshold", f"{rounded(limit, 2)} FLOP", words[standing(found)], f"{basis} (guidelines of 2025)")
 
 

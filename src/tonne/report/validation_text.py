@@ -17,9 +17,14 @@ def lines(validation: Validation, *, with_rows: bool = False) -> list[str]:
     """All gates; each published run too, and what was left out, where asked for."""
     text: list[str] = []
     for gate in validation.gates:
-        text += [*_gate(gate), *(_rows(gate) if with_rows else _left_out_number(gate)), ""]
+        text += [*gate_lines(gate, with_rows=with_rows), ""]
     text.append("median and 90th pct are of |forecast / published - 1|; factor is the 90th percentile of the ratio.")
     return text
+
+
+def gate_lines(gate: Gate, *, with_rows: bool) -> list[str]:
+    """One gate; its rows too, where asked for."""
+    return [*_gate(gate), *(_rows(gate) if with_rows else _left_out_number(gate))]
 
 
 def _gate(gate: Gate) -> Iterator[str]:
@@ -28,12 +33,12 @@ def _gate(gate: Gate) -> Iterator[str]:
     ours = (
         "forecast",
         str(gate.n),
-        _percent(gate.median),
-        _percent(gate.p90),
+        rounded_percent(gate.median),
+        rounded_percent(gate.p90),
         f"x{gate.p90_factor:.2f}",
-        _percent(gate.bias, sign=True),
+        rounded_percent(gate.bias, sign=True),
         _coverage(gate),
-        "" if gate.half_width is None else _percent(gate.half_width),
+        "" if gate.half_width is None else rounded_percent(gate.half_width),
     )
     peers = [_peer(name, summary) for name, summary in gate.peers.items()]
     yield from (INDENT + line for line in aligned([HEADS, ours, *peers]))
@@ -42,8 +47,8 @@ def _gate(gate: Gate) -> Iterator[str]:
 
 
 def _peer(name: str, summary: Summary) -> tuple[str, ...]:
-    figures = (_percent(summary.median), _percent(summary.p90), f"x{summary.p90_factor:.2f}")
-    return (name, str(summary.n), *figures, _percent(summary.bias, sign=True), "", "")
+    figures = (rounded_percent(summary.median), rounded_percent(summary.p90), f"x{summary.p90_factor:.2f}")
+    return (name, str(summary.n), *figures, rounded_percent(summary.bias, sign=True), "", "")
 
 
 def _coverage(gate: Gate) -> str:
@@ -71,12 +76,13 @@ def _rows(gate: Gate) -> Iterator[str]:
 def _row(row: Comparison, interval: bool) -> tuple[str, ...]:
     start = (row.id, row.quantity, rounded(row.published), rounded(row.forecast))
     if not interval:
-        return (*start, _percent(row.error, sign=True))
+        return (*start, rounded_percent(row.error, sign=True))
     inside = f"{rounded(row.low)} - {rounded(row.high)}"
-    return (*start, inside, _percent(row.error, sign=True), "yes" if row.covered else "NO")
+    return (*start, inside, rounded_percent(row.error, sign=True), "yes" if row.covered else "NO")
 
 
-def _percent(share: float, *, sign: bool = False) -> str:
+def rounded_percent(share: float, *, sign: bool = False) -> str:
+    """A share in percent, with a digit more below ten."""
     digits = 1 if abs(share) < 0.1 else 0
     return f"{share:+.{digits}%}" if sign else f"{share:.{digits}%}"
 

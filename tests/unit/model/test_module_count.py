@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -277,7 +280,8 @@ def test_data_decides_only_where_there_is_data():
     counts = tonne.count_module(Looping(), torch.full((2, 8), 3.0))
     assert counts.forward_flop == 2 * 2 * 2 * 8 * 8
     assert counts.notes[0].startswith("run with numbers, in memory: without them it stops at DataDependent")
-    with pytest.raises(DescriptionError, match=r"Looping\(float32 tensor \(2, 8\)\) cannot be run: DataDependent"):
+    said = r"Looping\(float32 tensor \(2, 8\)\) cannot be run: DataDependent.* Give the module in memory\."
+    with pytest.raises(DescriptionError, match=said):
         tonne.count_module(Looping().to("meta"), torch.full((2, 8), 3.0))
 
 
@@ -371,6 +375,8 @@ def test_errors_say_what_was_given():
         tonne.count_module(lambda x: x, torch.zeros(1))
     with pytest.raises(DescriptionError, match=r"weight has no shape yet\. Call the module once"):
         tonne.count_module(nn.LazyLinear(5), torch.zeros(2, 3))
+    with pytest.raises(DescriptionError, match="the example holds 0 examples"):
+        tonne.count_module(nn.Linear(3, 5), torch.zeros(0, 3))
     with pytest.raises(DescriptionError, match="keys of example must be names"):
         tonne.count_module(nn.Linear(3, 5), {1: torch.zeros(2, 3)})
 
@@ -382,3 +388,94 @@ def test_wrappers_are_taken_off():
 def test_embedding_bag_multiplies_no_matrices():
     counts = tonne.count_module(nn.EmbeddingBag(10, 4), torch.zeros(3, 5, dtype=torch.long))
     assert (counts.training_flop, counts.uncounted) == (0, {})
+
+
+def test_bilinear_and_distances_by_hand():
+    counts = tonne.count_module(nn.Bilinear(3, 4, 5), (torch.zeros(2, 3), torch.zeros(2, 4)))
+    assert counts.forward_flop == counts.backward_flop == 2 * 2 * 5 * 3 * 4
+
+    class Distances(nn.Module):
+        def forward(self, x):
+            return torch.cdist(x, x)
+
+    assert tonne.count_module(Distances(), torch.zeros(30, 4)).forward_flop == 2 * 30 * 30 * (4 + 2)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_masked_padding_takes_the_fast_path_without_it():
+    encoder = nn.TransformerEncoder(layer(), 2).eval()
+    padded = torch.tensor([[False] * 4, [False] * 2 + [True] * 2])
+    example = {"src": torch.zeros(2, 4, 8), "src_key_padding_mask": padded}
+    counts = tonne.count_module(encoder, example, backward=False)
+    matrices = 4 * 8 * 8 + 2 * 8 * 16
+    assert counts.forward_flop == 2 * 2 * ((4 + 2) * matrices + 2 * (4 * 4 + 2 * 2) * 8)
+    assert counts.uncounted == {}
+
+
+def test_what_cannot_be_copied_is_shared():
+    class Locked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.lock, self.kept = nn.Linear(3, 5), threading.Lock(), []
+
+        def forward(self, x):
+            with self.lock:
+                self.kept.append(x)
+            return self.linear(x)
+
+    module = Locked()
+    assert tonne.count_module(module, torch.zeros(2, 3)).training_flop == 120
+    assert module.kept == []
+    assert not module.lock.locked()
+
+
+def test_a_module_that_takes_gradients_itself():
+    class Gradient(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 5)
+
+        def forward(self, x):
+            x = x.requires_grad_()
+            return torch.autograd.grad(self.linear(x).tanh().sum(), x, create_graph=True)[0]
+
+    counts = tonne.count_module(Gradient(), torch.zeros(2, 3))
+    assert counts.forward_flop == 2 * 2 * (2 * 3 * 5)  # the linear layer and the gradient of its input
+    assert counts.flop_by_module == {"": counts.training_flop}
+    assert counts.notes == ("the module takes gradients itself: its FLOP are not told apart by submodule.",)
+
+
+def test_without_torch_the_error_names_the_extra():
+    code = "import sys; sys.modules['torch'] = None; import tonne\ntry:\n    tonne.count_module\n"
+    code += "except ImportError as error:\n    print(error)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip().endswith("which is not installed. Run: pip install 'tonne[train]'")
+
+
+def test_a_module_on_the_meta_device_may_make_tensors_on_the_processor():
+    class Positions(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.linear = nn.Embedding(9, 8), nn.Linear(8, 8)
+
+        def forward(self, states):
+            return self.linear(states + self.table(torch.arange(states.shape[1])))
+
+    with torch.device("meta"):
+        module = Positions()
+    assert tonne.count_module(module, torch.zeros(2, 6, 8)).forward_flop == 2 * 2 * 6 * 8 * 8
+
+
+def test_the_copy_without_numbers_takes_no_memory():
+    from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+    from tonne.model.shadow import hollow, module_copy
+
+    module = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
+    module.unregistered = [nn.Parameter(torch.ones(2)), torch.ones(3)]
+    module[0].bias.requires_grad_(False)
+    twin, _ = module_copy(module, hollow(FakeTensorMode()))
+    tensors = [*twin.parameters(), *twin.buffers(), *twin.unregistered]
+    assert all(isinstance(tensor, FakeTensor) for tensor in tensors)
+    assert [p.requires_grad for p in twin.parameters()] == [p.requires_grad for p in module.parameters()]
+    assert isinstance(twin.unregistered[0], nn.Parameter)

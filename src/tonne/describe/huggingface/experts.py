@@ -13,6 +13,7 @@ from tonne.describe.huggingface.experts_parts import (
     shared,
     window_everywhere,
 )
+from tonne.describe.huggingface.experts_switch import switch_transformers
 from tonne.describe.huggingface.parts import biases, windows
 from tonne.errors import DescriptionError
 
@@ -190,4 +191,5 @@ READERS: dict[str, Callable[[Config], dict[str, Any]]] = {
     "phimoe": phimoe,
     "glm4_moe": glm4_moe,
     "ernie4_5_moe": ernie4_5_moe,
+    "switch_transformers": switch_transformers,
 }

@@ -1,0 +1,64 @@
+"""Forecasts of inference against published measurements."""
+
+from __future__ import annotations
+
+import pytest
+
+from tonne.forecasting.served_runs import served_run
+from tonne.reference.inference_runs import inference_runs
+from tonne.validation import validate_inference
+from tonne.validation.inference_peers import bandwidth_s, ecologits_j_per_token, two_n_s
+from tonne.validation.result import Gate
+
+FOUND = validate_inference()
+
+
+def row(start):
+    return served_run(next(run for run in inference_runs() if run.id == start))
+
+
+@pytest.mark.parametrize("gate", FOUND.gates, ids=lambda gate: gate.name)
+def test_gate_holds(gate: Gate):
+    assert gate.passed, (gate.name, gate.median, gate.coverage)
+
+
+def test_time_is_forecast_within_a_third_for_half_of_all_rows():
+    errors = sorted(abs(row.error) for gate in FOUND.gates[:4] for row in gate.rows)
+    assert len(errors) > 400
+    assert errors[len(errors) // 2] < 0.20
+
+
+@pytest.mark.parametrize("gate", FOUND.gates, ids=lambda gate: gate.name)
+def test_simpler_formulas_do_worse(gate: Gate):
+    for name, peer in gate.peers.items():
+        assert gate.median < peer.median, name
+
+
+def test_every_row_is_judged_or_has_a_reason():
+    judged = {row.id for gate in FOUND.gates for row in gate.rows}
+    left_out = {row.id: row.reason for row in FOUND.left_out}
+    assert judged | set(left_out) == {run.id for run in inference_runs()}
+    assert all(left_out.values())
+
+
+def test_sources_hold_the_same_rows_as_the_gates():
+    assert sum(gate.n for gate in FOUND.sources) == sum(gate.n for gate in FOUND.gates)
+
+
+def test_gpt_fast_row_by_the_simpler_formulas():
+    # I0001: Llama-2-7B in bf16 on one A100 80GB, one sequence: 6.74e9 parameters
+    served = row("I0001")
+    assert two_n_s(served) == pytest.approx(2 * 6.738e9 / (312e12 * 0.4), rel=1e-3)
+    read = 2 * (6.738e9 - 32000 * 4096) + 524288 * 6.5  # all but the input table, and a short cache
+    assert bandwidth_s(served) == pytest.approx(read / 2039e9, rel=2e-3)
+
+
+def test_ecologits_of_llama_2_7b():
+    # ceil(1.2 x 6.74 x 2 / 80) = 1 card of 8.91e-5 x 6.74 + 1.43e-3 Wh
+    assert ecologits_j_per_token(row("I0001")) == pytest.approx(3600 * (8.91e-5 * 6.738 + 1.43e-3), rel=1e-3)
+
+
+def test_dictionary_has_rows_and_sources():
+    found = FOUND.to_dict()
+    assert {"gates", "sources", "left_out", "passed"} <= set(found)
+    assert found["gates"][0]["rows"][0]["covered"] in {True, False}
