@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tonne.calibrate.measured_steps import measured_steps
+from tonne.calibrate.scales import measured_stacks, scale_spreads
 from tonne.calibrate.time_model import cross_validated, refitted, spreads
 from tonne.reference.step_residuals import TABLE as RESIDUALS
 from tonne.reference.step_residuals import StepResidual
 from tonne.reference.table import table
 from tonne.reference.time_model import SPREADS, TABLE, Fitted, Spread, fitted_coefficients
+from tonne.reference.time_stacks import SCALES, STACKS, MeasuredStack, ScaleSpread
 
 DIGITS = 5
 
@@ -27,10 +29,19 @@ def fitted_time_model() -> tuple[tuple[Fitted, ...], list[StepResidual]]:
 def write_time_model(folder: Path) -> int:
     """Fit anew and write the tables into a folder; how many rows were fitted."""
     coefficients, rows = fitted_time_model()
+    write_stacks(folder, rows)
     _write(folder / TABLE, _columns(Fitted), coefficients)
     _write(folder / SPREADS, _columns(Spread), spreads(rows))
     _write(folder / RESIDUALS, _columns(StepResidual), rows)
     return len(rows)
+
+
+def write_stacks(folder: Path, residuals: Sequence[StepResidual]) -> None:
+    """Write which stacks were measured, and what one measured step tells of other scales."""
+    measured = table("throughput")
+    steps = measured_steps(measured)
+    _write(folder / STACKS, _columns(MeasuredStack), measured_stacks(steps))
+    _write(folder / SCALES, _columns(ScaleSpread), scale_spreads(steps, residuals, measured))
 
 
 def _columns(kind: type) -> tuple[str, ...]:
