@@ -71,6 +71,7 @@ def forecast(
     precision: Annotated[str | None, typer.Option(help="fp32 tf32 fp16 bf16 fp8 fp4.")] = None,
     goodput: Annotated[float | None, typer.Option(help="Useful share of the time, 0 to 1.")] = None,
     utilisation: Annotated[float | None, typer.Option(help="Share of the peak reached while stepping, 0 to 1.")] = None,
+    measured_step_s: Annotated[float | None, typer.Option(help="Time of one step of this plan, measured [s].")] = None,
     power_cap_w: Annotated[float | None, typer.Option(help="Power limit of an accelerator [W].")] = None,
     grid: Annotated[str | None, typer.Option(help="Grid zone, e.g. FR.")] = None,
     region: Annotated[str | None, typer.Option(help="Cloud region, e.g. aws:eu-central-1.")] = None,
@@ -132,12 +133,17 @@ def reference(
 def validate(
     rows: Annotated[bool, typer.Option("--rows", help="Each published run too.")] = False,
     inference: Annotated[bool, typer.Option("--inference", help="Of using models, not of training them.")] = False,
+    throughput: Annotated[bool, typer.Option("--throughput", help="Of step times, cross-validated.")] = False,
+    refit: Annotated[bool, typer.Option("--refit", help="With --throughput: fit anew, here and now.")] = False,
     json: Json = False,
 ) -> None:
     """Forecasts beside what was published about real runs."""
     from tonne.cli import validations  # noqa: PLC0415 - see the module's docstring
 
-    validations.run(with_rows=rows, as_json=json, of_inference=inference)
+    if throughput:
+        validations.run_steps(with_rows=rows, as_json=json, refit=refit)
+    else:
+        validations.run(with_rows=rows, as_json=json, of_inference=inference)
 
 
 def run() -> None:

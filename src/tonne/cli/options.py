@@ -24,6 +24,7 @@ FIELD_OF = {
     "accelerator_hours": ("schedule", "accelerator_hours"),
     "goodput": ("schedule", "goodput"),
     "utilisation": ("schedule", "step_utilisation"),
+    "measured_step_s": ("schedule", "measured_step_s"),
     "start": ("schedule", "start"),
     "overhead": ("schedule", "development_multiplier"),
     "power_cap_w": ("cluster", "power_cap_w"),

@@ -102,6 +102,15 @@ class Software(Section):
     flash_attention: bool = True
 
 
+class MeasuredStep(Parallelism):
+    """One step that was measured with the plan's model, chip and software, on another layout or scale."""
+
+    seconds: float = Field(gt=0, description="time of one step, nothing lost between steps [s]")
+    global_batch_sequences: int = Field(ge=1)
+    micro_batch_sequences: int = Field(default=1, ge=1)
+    recomputation: Literal["none", "selective", "full"] = "none"
+
+
 class Schedule(Section):
     """When, and what share of the time is useful."""
 
@@ -109,6 +118,8 @@ class Schedule(Section):
     goodput: Share | None = None
     step_utilisation: Share | None = None
     accelerator_hours: Positive | None = None
+    measured_step_s: float | None = Field(default=None, gt=0, description="of this very plan, measured [s]")
+    measured_step: MeasuredStep | None = None
     development_multiplier: Multiplier | None = None
 
     @field_validator("start")
@@ -119,6 +130,14 @@ class Schedule(Section):
                 f"start={start.isoformat()} is out of range. Give a date between {EARLIEST_START} and {LATEST_START}."
             )
         return start
+
+    @model_validator(mode="after")
+    def _one_speed(self) -> Schedule:
+        speeds = ("step_utilisation", "accelerator_hours", "measured_step_s", "measured_step")
+        given = [name for name in speeds if getattr(self, name) is not None]
+        if len(given) > 1 and {"measured_step_s", "measured_step"} & set(given):
+            raise DescriptionError(f"{' and '.join(given)} each say how fast it runs. Give one of them.")
+        return self
 
 
 class TrainingPlan(Section):

@@ -10,11 +10,14 @@ from tonne.count.workload import Counts, counts_of
 from tonne.describe.plan import TrainingPlan
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate, Number
+from tonne.forecasting.layouts import timed
+from tonne.forecasting.measured import fraction_of_measured, require_batch
 from tonne.forecasting.modification import Modification, modification_of
 from tonne.forecasting.module import add_examples, counts_of_work, fraction_of_module
 from tonne.forecasting.place import add_place
 from tonne.forecasting.watts import add_hardware
 from tonne.reference.calibration import Calibration
+from tonne.timing.search import LayoutFound
 
 TERA = 1e12
 DEFAULT_SEQUENCE_LENGTH = 2048
@@ -37,6 +40,7 @@ class Collected:
     factors: dict[str, Estimate] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    layout: LayoutFound | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,7 @@ class Inputs:
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
     modification: Modification | None = None
+    layout: LayoutFound | None = None
 
 
 def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
@@ -88,10 +93,11 @@ def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
     return Inputs(
         factors=found.factors,
         counts=counts,
-        memory=_memory(plan, counts),
+        memory=_memory(plan, counts, found.layout),
         notes=tuple(dict.fromkeys(found.notes)),
         left_out=tuple(found.left_out),
         modification=modification,
+        layout=found.layout,
     )
 
 
@@ -173,7 +179,7 @@ def _add_time(
     found.factors["achieved_peak_fraction"] = (
         schedule.step_utilisation.estimate()
         if schedule.step_utilisation is not None
-        else _achieved(plan, calibration, known[0], found)
+        else _achieved(plan, counts, calibration, known[0], found)
     )
     found.factors["goodput"] = (
         schedule.goodput.estimate()
@@ -186,10 +192,28 @@ def _add_time(
         _add_tokens(plan, plan.data.tokens, counts, found)
 
 
-def _achieved(plan: TrainingPlan, calibration: Calibration, precision: str, found: Collected) -> Estimate:
-    """The share of the peak that steps of this kind of model reach."""
+def _achieved(
+    plan: TrainingPlan, counts: Counts | WorkCounts, calibration: Calibration, precision: str, found: Collected
+) -> Estimate:
+    """The share of the peak that steps reach: by the time model, or where it was not fitted, by kind of model alone."""
+    measured = plan.schedule.measured_step_s is not None or plan.schedule.measured_step is not None
+    if measured:
+        require_batch(plan)
+    step = timed(plan, counts, sequence_lengths(plan)[:3], precision) if isinstance(counts, Counts) else None
+    if step is not None:
+        found.layout = step.layout
+        found.notes += step.notes
+        return step.fraction
+    if measured:
+        return fraction_of_measured(plan, counts, precision)
     fraction = calibration.achieved_peak_fraction(plan.cluster.record.id, precision, kind_of(plan))
-    return fraction if plan.workload is None else fraction_of_module(fraction, found)
+    if plan.workload is not None:
+        return fraction_of_module(fraction, found)
+    found.notes.append(
+        f"the time model was not fitted for {precision} on {plan.cluster.record.id}, or no layout of the model fits "
+        "there: the share of the peak is that of its kind of model."
+    )
+    return fraction
 
 
 def _add_tokens(plan: TrainingPlan, tokens: Number, counts: Counts, found: Collected) -> None:
@@ -213,23 +237,28 @@ def _add_tokens(plan: TrainingPlan, tokens: Number, counts: Counts, found: Colle
         found.notes.append("global_batch_sequences is not given: the step time is unknown, the duration is not.")
 
 
-def _memory(plan: TrainingPlan, counts: Counts | WorkCounts | None) -> Memory | None:
-    p = plan.parallelism
-    if plan.architecture is None or not isinstance(counts, Counts) or p is None:
+def _memory(plan: TrainingPlan, counts: Counts | WorkCounts | None, layout: LayoutFound | None) -> Memory | None:
+    p, training = plan.parallelism, plan.training
+    best = None if layout is None else layout.chosen
+    if plan.architecture is None or not isinstance(counts, Counts) or (p is None and best is None):
         return None
+    split = best if best is not None else p
+    assert split is not None
+    if not all(isinstance(size, int) for size in (split.tensor, split.pipeline, split.data, split.context)):
+        return None  # of many layouts at once
     return memory_per_accelerator(
         plan.architecture,
         sequence_length=counts.sequence_length,
-        micro_batch_sequences=plan.training.micro_batch_sequences,
-        precision=plan.training.precision,
-        recomputation=plan.training.recomputation,
-        tensor=p.tensor,
-        pipeline=p.pipeline,
-        data=p.data,
-        context=p.context,
-        expert=p.expert,
-        sharding=p.sharding,
+        micro_batch_sequences=training.micro_batch_sequences if best is None else int(best.micro_batch_sequences),
+        precision=training.precision,
+        recomputation=training.recomputation if best is None else best.recomputation,
+        tensor=split.tensor,
+        pipeline=split.pipeline,
+        data=split.data,
+        context=split.context,
+        expert=split.expert,
+        sharding=split.sharding,
         flash_attention=plan.software.flash_attention,
-        lora=plan.training.lora,
-        frozen_layers=plan.training.frozen_layers,
+        lora=training.lora,
+        frozen_layers=training.frozen_layers,
     )

@@ -18,6 +18,7 @@ from tonne.forecasting.modification import Modification
 from tonne.forecasting.outcome import outcome
 from tonne.reference import DATA_VERSION
 from tonne.reference.calibration import Calibration, shipped
+from tonne.timing.search import LayoutFound
 
 NUDGE = 1.01  # an input on which an output rests moves it
 
@@ -33,6 +34,7 @@ class Forecast:
     notes: tuple[str, ...]
     inputs: dict[str, Estimate]
     modification: Modification | None = None
+    layout: LayoutFound | None = None  # None where the plan gives its own, or no search was needed
 
 
 def forecast(plan: TrainingPlan, calibration: Calibration | None = None) -> Forecast:
@@ -65,6 +67,7 @@ def forecast(plan: TrainingPlan, calibration: Calibration | None = None) -> Fore
         notes=given.notes,
         inputs=given.factors,
         modification=given.modification,
+        layout=given.layout,
     )
 
 

@@ -24,13 +24,14 @@ def document(forecast: Forecast) -> dict[str, Any]:
     """The forecast as built-in types, ready for `json.dumps`.
 
     Returns:
-        schema_version, plan, counts, memory, account, inputs, modification, notes and data_version.
+        schema_version, plan, counts, memory, layout, account, inputs, modification, notes and data_version.
     """
     return {
         "schema_version": SCHEMA_VERSION,
         "plan": plain(forecast.plan),
         "counts": plain(forecast.counts),
         "memory": plain(forecast.memory),
+        "layout": plain(forecast.layout),
         "account": plain(forecast.account),
         "inputs": plain(forecast.inputs),
         "modification": _modification(forecast),

@@ -34,6 +34,7 @@ MOST_UNEVEN = 1.06  # stages whose fullest has more layers than this multiple of
 MOST_MICRO_TOKENS = 2**18
 LONG_SEQUENCE = 16_384  # below, a sequence is not split
 RUNNERS_UP = 3
+RECOMPUTED_PARTS = 8  # layers are recomputed by eighths, as many as the memory asks for
 # Tokens of a batch where a plan names none: between the batches of GPT-2 (0.5 million), GPT-3 6.7B (2 million),
 # LLaMA (4 million) and Llama 3 405B (16 million), growing with the model.
 BATCH_TOKENS, BATCH_PARAMETERS, BATCH_EXPONENT = 2**22, 30e9, 0.4
@@ -76,6 +77,7 @@ class LayoutChoice:
     micro_batch_sequences: float
     micro_batches: int
     recomputation: str
+    recomputed_share: float  # of the layers, where recomputation is full
     sharding: str
     step_time_s: float
     memory_bytes: float
@@ -94,6 +96,16 @@ class LayoutFound:
     runners_up: tuple[LayoutChoice, ...]
     tried: int
     fitting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Layouts that fit: splits by column, bytes held, share of layers recomputed, and whether zero-3 shards them."""
+
+    columns: Array
+    held: Array
+    share: Array
+    sharded: Array
 
 
 def fits(memory_bytes: Number, capacity_bytes: Number) -> Number:
@@ -138,24 +150,43 @@ def fastest_layout(wanted: Wanted, coefficients: Mapping[str, float]) -> LayoutF
     """
     import numpy as np  # noqa: PLC0415 - only the search pays for NumPy
 
-    groups: list[tuple[str, str, Array, Array]] = []
-    tried = 0
-    splits = {sharding: list(_splits(wanted, sharding)) for sharding in shardings(wanted.framework)}
-    for (sharding, found), recomputation in product(splits.items(), _recomputations(wanted)):
-        tried += len(found)
-        if found:
-            columns = np.array(found, dtype=float).T
-            held = np.broadcast_to(_memory_bytes(wanted, columns, sharding, recomputation), len(found))
-            inside = fits(held, wanted.capacity_bytes)
-            groups.append((sharding, recomputation, columns[:, inside], held[inside]))
-    named = [(s, r) for s, r, _, held in groups for _ in held]
-    if not named:
+    parts = [_fitting(wanted, sharding) for sharding in shardings(wanted.framework)]
+    tried = sum(number for number, _ in parts)
+    kept = [found for _, found in parts if found is not None]
+    if not any(found.held.size for found in kept):
         return None
-    columns = np.concatenate([c for _, _, c, _ in groups], axis=1)
-    held = np.concatenate([h for _, _, _, h in groups])
-    seconds = np.broadcast_to(_seconds(wanted, columns, named, coefficients), len(named))
-    choices = _best(columns, named, seconds, held)
-    return LayoutFound(chosen=choices[0], runners_up=tuple(choices[1:]), tried=tried, fitting=len(named))
+    candidates = Candidates(
+        columns=np.concatenate([k.columns for k in kept], axis=1),
+        held=np.concatenate([k.held for k in kept]),
+        share=np.concatenate([k.share for k in kept]),
+        sharded=np.concatenate([k.sharded for k in kept]),
+    )
+    seconds = np.broadcast_to(_seconds(wanted, candidates, coefficients), candidates.held.shape)
+    choices = _best(wanted, candidates, seconds)
+    return LayoutFound(chosen=choices[0], runners_up=tuple(choices[1:]), tried=tried, fitting=candidates.held.size)
+
+
+def _fitting(w: Wanted, sharding: str) -> tuple[int, Candidates | None]:
+    """How many ways to split the step there are, and those that fit, with as little recomputed as they need."""
+    import numpy as np  # noqa: PLC0415
+
+    found = list(_splits(w, sharding))
+    if not found:
+        return 0, None
+    columns = np.array(found, dtype=float).T
+    plain = "none" if w.recomputation is None else w.recomputation
+    held = np.broadcast_to(_memory_bytes(w, columns, sharding, plain), len(found))
+    share = np.full(len(found), float(plain == "full"))
+    if w.recomputation is None:
+        least = np.broadcast_to(_memory_bytes(w, columns, sharding, "full"), len(found))
+        over = np.maximum(held - USABLE_SHARE * w.capacity_bytes, 0.0)
+        share = np.ceil(over / np.maximum(held - least, 1.0) * RECOMPUTED_PARTS) / RECOMPUTED_PARTS
+        share = np.minimum(share, 1.0)
+        held = held - share * (held - least)
+    inside = fits(held, w.capacity_bytes)
+    sharded = np.full(int(inside.sum()), float(sharding == "zero-3"))
+    kept = Candidates(columns=columns[:, inside], held=held[inside], share=share[inside], sharded=sharded)
+    return len(found), kept
 
 
 def shardings(framework: str) -> tuple[str, ...]:
@@ -163,12 +194,6 @@ def shardings(framework: str) -> tuple[str, ...]:
     name = framework.lower()
     return ("zero-3",) if name in SHARDED_FRAMEWORKS else ("zero-1",) if name in SPLIT_FRAMEWORKS else (
         "zero-1", "zero-3")  # fmt: skip
-
-
-def _recomputations(wanted: Wanted) -> tuple[str, ...]:
-    if wanted.recomputation is not None:
-        return (wanted.recomputation,)
-    return ("none", "full") if wanted.flash_attention else ("none", "selective", "full")
 
 
 def _splits(w: Wanted, sharding: str) -> Iterator[Splits]:
@@ -254,10 +279,8 @@ def _memory_bytes(w: Wanted, columns: Array, sharding: str, recomputation: str) 
     ).total_bytes
 
 
-def _seconds(w: Wanted, columns: Array, named: list[tuple[str, str]], coefficients: Mapping[str, float]) -> Number:
-    import numpy as np  # noqa: PLC0415
-
-    t, p, v, c, e, d, m, rounds = columns
+def _seconds(w: Wanted, candidates: Candidates, coefficients: Mapping[str, float]) -> Number:
+    t, p, v, c, e, d, m, rounds = candidates.columns
     layout = Layout(
         tensor=t,
         pipeline=p,
@@ -267,9 +290,9 @@ def _seconds(w: Wanted, columns: Array, named: list[tuple[str, str]], coefficien
         virtual_pipeline_stages=v,
         micro_batch_sequences=m,
         micro_batches=rounds,
-        zero_3=np.array([sharding == "zero-3" for sharding, _ in named], dtype=float),
-        recompute_all=np.array([recomputation == "full" for _, recomputation in named], dtype=float),
-        recompute_scores=np.array([recomputation == "selective" for _, recomputation in named], dtype=float),
+        zero_3=candidates.sharded,
+        recompute_all=candidates.share,
+        recompute_scores=float(w.recomputation == "selective"),
         weight_gradients=float(w.lora is None),
     )
     figures = situation(
@@ -284,14 +307,16 @@ def _seconds(w: Wanted, columns: Array, named: list[tuple[str, str]], coefficien
     return step_time_s(figures, coefficients)
 
 
-def _best(columns: Array, named: list[tuple[str, str]], seconds: Array, held: Array) -> list[LayoutChoice]:
+def _best(w: Wanted, candidates: Candidates, seconds: Array) -> list[LayoutChoice]:
     """The fastest, and the fastest of those that split the model otherwise."""
     import numpy as np  # noqa: PLC0415
 
     found: dict[tuple[object, ...], LayoutChoice] = {}
     for i in np.argsort(seconds, kind="stable").tolist():
-        t, p, v, c, e, d, m, rounds = (int(x) for x in columns[:, i])
-        key = (t, p, c, e, named[i][0])
+        t, p, v, c, e, d, m, rounds = (int(x) for x in candidates.columns[:, i])
+        share = float(candidates.share[i])
+        sharding = "zero-3" if candidates.sharded[i] else "zero-1"
+        key = (t, p, c, e, sharding)
         if key not in found:
             found[key] = LayoutChoice(
                 tensor=t,
@@ -302,10 +327,11 @@ def _best(columns: Array, named: list[tuple[str, str]], seconds: Array, held: Ar
                 virtual_pipeline_stages=v,
                 micro_batch_sequences=m,
                 micro_batches=rounds,
-                recomputation=named[i][1],
-                sharding=named[i][0],
+                recomputation=w.recomputation or ("full" if share else "none"),
+                recomputed_share=share,
+                sharding=sharding,
                 step_time_s=float(seconds[i]),
-                memory_bytes=float(held[i]),
+                memory_bytes=float(candidates.held[i]),
             )
         if len(found) > RUNNERS_UP:
             break

@@ -1,0 +1,214 @@
+"""The share of the peak that a plan's steps reach, from the time of its layout: the given one, or the fastest found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tonne.count.flops import model_flop
+from tonne.count.masks import minimum, whole
+from tonne.count.sequence import sequence_of
+from tonne.count.step import Layout
+from tonne.estimate import Basis, Estimate, Number
+from tonne.forecasting.measured import GIVEN, Rescaled, rescaled
+from tonne.forecasting.searches import MOST_SEARCHES, found_layout, layout_notes, searched_many
+from tonne.reference.time_model import shipped_time_model
+from tonne.reference.time_stacks import KNOWN, UNSEEN, log_half_width, stack_of
+from tonne.timing.collectives import maximum
+from tonne.timing.machine import machine_of
+from tonne.timing.search import LayoutFound, Wanted, assumed_batch_sequences
+from tonne.timing.situation import release_year, situation
+from tonne.timing.step_time import step_time_s
+
+if TYPE_CHECKING:
+    from tonne.count.workload import Counts
+    from tonne.describe.plan import Parallelism, TrainingPlan
+
+Lengths = tuple[Number, Number | None, Number | None]  # of a sequence, its source and its target [token]
+SOURCE = "tonne.calibrate: time model fitted on throughput.csv"
+BYTES_PER_GB = 1e9
+TWO_STACKS_LOG_HALF_WIDTH = 0.29  # no encoder was measured: the spread of an effect that no row has shown
+MOST_FRACTION = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """The share of the peak, the layout that was searched for (None where given), and what to say of it."""
+
+    fraction: Estimate
+    layout: LayoutFound | None
+    notes: tuple[str, ...]
+
+
+def timed(plan: TrainingPlan, counts: Counts, lengths: Lengths, precision: str) -> Timed | None:
+    """The share of the peak that a plan's steps reach, by the time model.
+
+    Equation: f = C_b / (n P t), with C_b = model FLOP of a batch, n = accelerators, P = peak, t = time of a step.
+
+    Args:
+        plan: Its numbers may be arrays.
+        counts: Of the plan.
+        lengths: Of a sequence, its source and its target, as counted [token].
+        precision: Of which the accelerator has a peak.
+
+    Returns:
+        None where no such accelerator was measured, or no layout of the model fits on so many.
+    """
+    wanted = _wanted(plan, counts, lengths, precision)
+    if wanted is None:
+        return None
+    layout, seconds, notes = _layout_and_time(plan, wanted)
+    if seconds is None:
+        return None
+    if plan.training.global_batch_sequences is None and isinstance(wanted.batch_sequences, int):
+        text = "global_batch_sequences is not given: %s sequences are assumed to lay out the step."
+        notes += (text % f"{wanted.batch_sequences:,}",)
+    flop = counts.training_flop_per_token * counts.sequence_length
+    if plan.training.frozen_layers:  # the time model trains every layer: so does the FLOP that goes with it
+        flop = model_flop(wanted.architecture, wanted.sequence)
+    kind = "dense" if wanted.architecture.experts is None else "moe"
+    known = rescaled(plan, kind, seconds, lambda other: _of_other(other, counts, lengths, precision))
+    if known is not None:
+        seconds = seconds * known.factor
+    fraction = flop * wanted.batch_sequences / (wanted.accelerators * wanted.machine.peak_flop_per_s * seconds)
+    return Timed(fraction=_estimate(plan, fraction, precision, known), layout=layout, notes=notes)
+
+
+def _layout_and_time(plan: TrainingPlan, wanted: Wanted) -> tuple[LayoutFound | None, Number | None, tuple[str, ...]]:
+    """The layout where it was searched for, the step's time [s], and notes."""
+    chip = plan.cluster.record.id
+    if plan.parallelism is not None:
+        return None, step_s(wanted, plan.parallelism, chip), ()
+    if isinstance(wanted.accelerators, int) and isinstance(wanted.batch_sequences, int) and _one_size(wanted):
+        found = found_layout(wanted, chip)
+        return (None, None, ()) if found is None else (found, found.chosen.step_time_s, layout_notes(found, wanted))
+    note = f"each size has its own layout; above {MOST_SEARCHES} sizes, found at powers of two and interpolated."
+    return None, searched_many(wanted, chip), (note,)
+
+
+def _one_size(w: Wanted) -> bool:
+    """Whether nothing else is an array."""
+    sizes = (w.sequence.tokens, w.micro_batch_sequences or 1, w.machine.network_bytes_per_s)
+    return all(isinstance(size, int | float) for size in sizes)
+
+
+def _of_other(plan: TrainingPlan, counts: Counts, lengths: Lengths, precision: str) -> Number:
+    """The model's step time of the plan at the scale that was measured [s]."""
+    wanted = _wanted(plan, counts, lengths, precision)
+    assert wanted is not None  # the same chip and model as the plan's
+    assert plan.parallelism is not None
+    return step_s(wanted, plan.parallelism, plan.cluster.record.id)
+
+
+def _wanted(plan: TrainingPlan, counts: Counts, lengths: Lengths, precision: str) -> Wanted | None:
+    """What is asked of the time model; None where it does not know the machine."""
+    a, cluster, training = plan.architecture, plan.cluster, plan.training
+    machine = machine_of(cluster, precision)
+    fitted = shipped_time_model().for_machine(cluster.record.id, precision, plan.software.framework)
+    if a is None or plan.data is None or machine is None or fitted is None or cluster.record.memory_gb is None:
+        return None
+    sequence = sequence_of(
+        a,
+        sequence_length=lengths[0],
+        source_length=lengths[1],
+        target_length=lengths[2],
+        objective=training.objective,
+        masked_fraction=training.masked_fraction,
+        answer_fraction=plan.data.answer_fraction,
+    )
+    given = training.model_fields_set
+    batch = training.global_batch_sequences
+    return Wanted(
+        architecture=a,
+        sequence=sequence,
+        machine=machine,
+        capacity_bytes=cluster.record.memory_gb * BYTES_PER_GB,
+        accelerators=cluster.accelerators,  # type: ignore[arg-type] # a plan that trains says how many
+        batch_sequences=_assumed_batch(plan, counts) if batch is None else batch,
+        precision=precision,
+        framework=plan.software.framework,
+        flash_attention=plan.software.flash_attention,
+        release_year=release_year(plan.software.released),
+        recomputation=training.recomputation if "recomputation" in given else None,
+        micro_batch_sequences=training.micro_batch_sequences if "micro_batch_sequences" in given else None,
+        lora=training.lora,
+        frozen_layers=training.frozen_layers,
+    )
+
+
+def _assumed_batch(plan: TrainingPlan, counts: Counts) -> Number:
+    """A batch for a plan that names none: of a given layout, whole rounds of its copies."""
+    n, p, length = plan.cluster.accelerators, plan.parallelism, counts.sequence_length
+    if p is not None:
+        round_of = p.data * plan.training.micro_batch_sequences
+        tokens = assumed_batch_sequences(counts.active_parameters, 1, 1)
+        return round_of * maximum(1, whole(tokens / length / round_of))
+    if isinstance(n, int) and isinstance(length, int):
+        return assumed_batch_sequences(counts.active_parameters, length, n)
+    import numpy as np  # noqa: PLC0415 - arrays are NumPy's already
+
+    return np.vectorize(lambda x, s: assumed_batch_sequences(counts.active_parameters, s, int(x)))(n, length)
+
+
+def _estimate(plan: TrainingPlan, fraction: Number, precision: str, known: Rescaled | None) -> Estimate:
+    """The fraction with its interval: that of its kind, precision and stack, or what a measured step leaves of it."""
+    a = plan.architecture
+    assert a is not None
+    kind = "dense" if a.experts is None else "moe"
+    stack = stack_of(plan.software.framework, plan.cluster.record.id)
+    partial = plan.training.lora is not None or bool(plan.training.frozen_layers)
+    stack = UNSEEN if partial else stack
+    width: Number = log_half_width(kind, precision, stack)
+    if a.kind != "decoder":
+        width = math.hypot(width, TWO_STACKS_LOG_HALF_WIDTH)
+    words = "of a stack that was measured" if stack == KNOWN else "of a stack that was not measured"
+    sources: tuple[str, ...] = (f"{SOURCE}; {words}",)
+    if known is not None:
+        width, sources = known.log_half_width, (GIVEN, SOURCE)
+    spread = math.e**width
+    return Estimate(
+        value=fraction,
+        low=fraction / spread,
+        high=maximum(fraction, minimum(fraction * spread, MOST_FRACTION)),
+        basis=Basis.MODELLED,
+        sources=sources,
+    )
+
+
+def step_s(wanted: Wanted, p: Parallelism, accelerator_id: str) -> Number:
+    """Time of a step under a given layout [s]; its fields may be arrays."""
+    micro = 1 if wanted.micro_batch_sequences is None else wanted.micro_batch_sequences
+    rounds = maximum(1, whole(wanted.batch_sequences / (p.data * micro)))
+    layout = Layout(
+        tensor=p.tensor,
+        pipeline=p.pipeline,
+        data=p.data,
+        context=p.context,
+        expert=p.expert,
+        virtual_pipeline_stages=p.virtual_pipeline_stages,
+        micro_batch_sequences=wanted.batch_sequences / p.data / rounds,
+        micro_batches=rounds,
+        zero_2=float(p.sharding == "zero-2"),
+        zero_3=float(p.sharding == "zero-3"),
+        recompute_all=float(wanted.recomputation == "full"),
+        recompute_scores=float(wanted.recomputation == "selective"),
+        weight_gradients=float(wanted.lora is None),
+    )
+    figures = situation(
+        wanted.architecture,
+        wanted.sequence,
+        layout,
+        wanted.machine,
+        precision=wanted.precision,
+        flash_attention=wanted.flash_attention,
+        release_year=wanted.release_year,
+        sharded=float(p.sharding != "none"),
+    )
+    return step_time_s(figures, _coefficients(wanted, accelerator_id))
+
+
+def _coefficients(wanted: Wanted, accelerator_id: str) -> dict[str, float]:
+    found = shipped_time_model().for_machine(accelerator_id, wanted.precision, wanted.framework)
+    assert found is not None  # asked before
+    return found
