@@ -12,6 +12,11 @@ def minimum(first: Number, second: Number) -> Number:
     return first * (first <= second) + second * (first > second)
 
 
+def maximum(first: Number, second: Number) -> Number:
+    """The larger one, element by element for arrays."""
+    return first * (first >= second) + second * (first < second)
+
+
 def whole(number: float) -> int:
     """The nearest whole number, halves up: an int for a number, floats for an array."""
     rounded = (number + 0.5) // 1

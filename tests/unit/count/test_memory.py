@@ -54,6 +54,7 @@ def test_total_is_the_sum():
         memory.optimizer_bytes,
         memory.activations_bytes,
         memory.logits_bytes,
+        memory.working_bytes,
     )
     assert memory.total_bytes == sum(parts)
 

@@ -1,0 +1,52 @@
+"""What a training framework holds in memory beyond what the mathematics needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SIXTEEN_BIT, THIRTY_TWO_BIT = 2, 4
+FULL_PRECISION = ("fp32", "tf32")
+SPLIT_SEQUENCE = {"megatron-lm", "megatron-bridge", "nemo", "transformer-engine"}  # and sum gradients in 32 bits
+FUSED_LOSS = {"megatron-bridge", "nemo"}  # by default
+SUMMED_IN_32_BITS = {"megatron-deepspeed"}  # in bf16: BLOOM's optimizer
+SIDE_BY_SIDE = 3  # 32-bit copy of the logits, softmax, gradient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """How a framework keeps what it needs.
+
+    ``gradient_bytes`` of each number until the optimizer's step [bytes]; ``sums_apart``: a layer's gradient is made
+    beside the sum that it is added to; ``sequence_parallel``: tensor ranks share the sequence between the matrices;
+    ``logit_bytes`` of each logit at the peak [bytes].
+    """
+
+    gradient_bytes: int = SIXTEEN_BIT
+    sums_apart: bool = False
+    sequence_parallel: bool = True
+    logit_bytes: int = SIDE_BY_SIDE * THIRTY_TWO_BIT
+
+
+def habits_of(framework: str, precision: str, *, fused_loss: bool | None = None) -> Habits:
+    """Habits of a framework: those of Megatron-LM and its kin are known, the others are PyTorch's own.
+
+    Args:
+        framework: As in a plan.
+        precision: As in a plan.
+        fused_loss: The loss is computed with its gradient in the logits' place; left out: as the framework does.
+
+    Source: korthikanti2022recomputation, section 4.
+    """
+    name = framework.lower()
+    width = THIRTY_TWO_BIT if precision in FULL_PRECISION else SIXTEEN_BIT
+    megatron, deepspeed = name in SPLIT_SEQUENCE, name in SUMMED_IN_32_BITS
+    fused = name in FUSED_LOSS if fused_loss is None else fused_loss
+    plain = width + THIRTY_TWO_BIT if megatron or deepspeed else SIDE_BY_SIDE * THIRTY_TWO_BIT
+    summed = deepspeed and precision == "bf16"
+    gradient = THIRTY_TWO_BIT if megatron else width + THIRTY_TWO_BIT * summed
+    return Habits(
+        gradient_bytes=gradient,
+        sums_apart=megatron and width < THIRTY_TWO_BIT,
+        sequence_parallel=not deepspeed,
+        logit_bytes=width if fused else plain,
+    )
