@@ -155,3 +155,15 @@ def test_page_of_presets_is_what_the_table_and_the_counts_say():
     if UPDATE:
         path.write_text(expected, encoding="utf-8")
     assert UPDATE or text == expected, "the page of presets is out of date: TONNE_UPDATE_PAGES=1 rewrites it"
+
+
+def test_page_of_the_time_model_is_what_the_calibration_wrote():
+    from tonne.report.steps_page import CHARTS, page, write_charts
+
+    path = ROOT / "docs" / "validation.md"
+    text, expected = path.read_text(encoding="utf-8") if path.exists() else "", page()
+    if UPDATE:
+        path.write_text(expected, encoding="utf-8")
+        write_charts(ROOT / "docs" / "images")
+    assert UPDATE or text == expected, "the page of step times is out of date: TONNE_UPDATE_PAGES=1 rewrites it"
+    assert all((ROOT / "docs" / "images" / f"{name}.svg").is_file() for name in CHARTS)

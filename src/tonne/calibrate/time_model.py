@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tonne.calibrate.measured_steps import MeasuredStep
 from tonne.errors import MissingPackageError
-from tonne.reference.step_residuals import Stack, StepResidual, conformal_half_width
+from tonne.reference.step_residuals import Stack, StepResidual, half_width
 from tonne.reference.time_model import Fitted, Spread
 from tonne.timing.step_time import step_time_s
 
@@ -161,7 +161,7 @@ def spreads(rows: Sequence[StepResidual]) -> list[Spread]:
             kind=kind,
             precision=precision,
             stack=stack,
-            log_half_width=conformal_half_width([r.log_error(stack) for r in members]),
+            log_half_width=half_width(rows, (kind, precision), stack),
             rows=len(members),
         )
         for (kind, precision), members in sorted(groups.items())

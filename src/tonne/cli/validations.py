@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from tonne.reference import DATA_VERSION
-from tonne.report.document import SCHEMA_VERSION
+from tonne.reference.step_residuals import StepResidual
+from tonne.report.document import SCHEMA_VERSION, plain
 from tonne.report.inference_validation_text import inference_validation_lines
 from tonne.report.validation_text import lines
 from tonne.validation import InferenceValidation, Validation, validate, validate_inference
@@ -21,3 +22,22 @@ def run(*, with_rows: bool = False, as_json: bool = False, of_inference: bool = 
         print("\n".join(inference_validation_lines(found, with_rows=with_rows)))
     else:
         print("\n".join(lines(found, with_rows=with_rows)))
+
+
+def run_steps(*, with_rows: bool = False, as_json: bool = False, refit: bool = False) -> None:
+    """Print the cross-validation of the step's time: as the calibration left it, or run again."""
+    from tonne.report import steps_text  # noqa: PLC0415 - the other validation does not need it
+    from tonne.validation.throughput import validate_steps  # noqa: PLC0415
+
+    found = validate_steps(_refitted() if refit else None)
+    if as_json:
+        whole = {"schema_version": SCHEMA_VERSION, **plain(found), "passed": found.passed, "data_version": DATA_VERSION}
+        print(json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        print("\n".join(steps_text.lines(found, with_rows=with_rows)))
+
+
+def _refitted() -> list[StepResidual]:
+    from tonne.calibrate.time_table import fitted_time_model  # noqa: PLC0415 - needs SciPy
+
+    return fitted_time_model()[1]

@@ -15,6 +15,8 @@ from typing import Literal
 
 TABLE = "step_residuals.csv"
 NOMINAL = 0.90
+STUDENT_95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782)  # 1, 2, ... degrees
+SHARED_COUNTS_AS = 2  # sources; with none, mixtures (two sources) have no interval, with many they have the dense one
 Stack = Literal["fitted", "known", "unseen"]
 
 
@@ -89,24 +91,59 @@ def conformal_half_width(log_errors: Sequence[float]) -> float:
     return sizes[min(len(sizes), math.ceil(NOMINAL * (len(sizes) + 1))) - 1]
 
 
+def unseen_half_width(rows: Sequence[StepResidual], group: tuple[str, str]) -> float:
+    """The size that 90 % of the errors on a source not seen before stay below.
+
+    Equation: q = t_(K + 2) sqrt((sum V_s + 2 V_0) / (K + 2)), with V_s the mean squared error of a source s of the
+    group, K their number, V_0 the mean of V_s over all sources and groups, which counts as two sources, and t_n the
+    95th percentile of Student's distribution with n degrees of freedom.
+
+    Args:
+        rows: Errors that may be used.
+        group: Kind of model and precision.
+
+    Returns:
+        Half-width, in logarithms. Rows of one source share what is wrong for it, so sources are counted, not rows.
+
+    Source: tonne
+    """
+    squares: dict[tuple[str, tuple[str, str]], list[float]] = {}
+    for row in rows:
+        squares.setdefault((row.source, row.group), []).append(row.log_error("unseen") ** 2)
+    means = {key: sum(found) / len(found) for key, found in squares.items()}
+    own = [mean for (_, of), mean in means.items() if of == group]
+    shared = sum(means.values()) / len(means)
+    freedom = len(own) + SHARED_COUNTS_AS
+    variance = (sum(own) + SHARED_COUNTS_AS * shared) / freedom
+    return STUDENT_95[min(freedom, len(STUDENT_95)) - 1] * math.sqrt(variance)
+
+
+def half_width(rows: Sequence[StepResidual], group: tuple[str, str], stack: Stack) -> float:
+    """Half-width of the 90 % interval for a group and a stack, in logarithms."""
+    alike = [row.log_error("known" if stack == "unseen" else stack) for row in rows if row.group == group]
+    known = conformal_half_width(alike) if alike else 0.0
+    return max(known, unseen_half_width(rows, group)) if stack == "unseen" else known
+
+
 def covered(rows: Sequence[StepResidual], stack: Stack) -> dict[str, bool]:
-    """Whether its interval holds each row, with the half-width of the others of its group alone.
+    """Whether its interval holds each row, with the half-width that the others alone would give.
 
     Args:
         rows: All rows.
-        stack: ``known``: the others are other models; ``unseen``: other sources.
+        stack: ``known``: the others are rows of other models; ``unseen``: of other sources.
 
     Returns:
         By id; rows whose group has no others are left out.
     """
     held: dict[str, bool] = {}
+    widths: dict[tuple[str, tuple[str, str]], float | None] = {}
     for row in rows:
-        alike = [
-            other.log_error(stack)
-            for other in rows
-            if other.group == row.group
-            and (other.model != row.model if stack == "known" else other.source != row.source)
-        ]
-        if alike:
-            held[row.id] = abs(row.log_error(stack)) <= conformal_half_width(alike)
+        own = row.model if stack == "known" else row.source
+        if (own, row.group) not in widths:
+            others = [o for o in rows if (o.model if stack == "known" else o.source) != own]
+            alike = stack == "unseen" or any(o.group == row.group for o in others)
+            widths[own, row.group] = half_width(others, row.group, stack) if others and alike else None
+        width = widths[own, row.group]
+        if width is not None:
+            held[row.id] = abs(row.log_error(stack)) <= width
     return held

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tonne.errors import TonneError
+from tonne.errors import MissingPackageError
 from tonne.estimate import Estimate
 
 INK, FORECAST, PUBLISHED = "#1f2933", "#3b7ea1", "#c8553d"  # apart for the colour-blind, and in grey
@@ -24,10 +24,6 @@ class Comparison:
     published: float | None
 
 
-class MissingExtraError(TonneError, ImportError):
-    """A chart was asked for, but what draws it is not installed."""
-
-
 def comparison_chart(panels: Sequence[tuple[str, Sequence[Comparison]]], title: str) -> Any:  # noqa: ANN401
     """Interval bars with the published points, one panel per quantity, logarithmic.
 
@@ -39,9 +35,9 @@ def comparison_chart(panels: Sequence[tuple[str, Sequence[Comparison]]], title: 
         An Altair chart.
 
     Raises:
-        MissingExtraError: Altair is not installed.
+        MissingPackageError: Altair is not installed.
     """
-    alt = _altair()
+    alt = altair()
     charts = [_panel(alt, axis, comparisons) for axis, comparisons in panels]
     heading = alt.TitleParams(
         title, subtitle="bar: 90 % interval; circle: forecast; diamond: published", anchor="start", offset=14
@@ -106,12 +102,17 @@ def _decades(values: Sequence[Any]) -> list[float]:
     return [float(f"1e{exponent}") for exponent in range(first, last + 1)]
 
 
-def _altair() -> Any:  # noqa: ANN401 - a module
+def altair() -> Any:  # noqa: ANN401 - a module
+    """The module that draws.
+
+    Raises:
+        MissingPackageError: It is not installed.
+    """
     try:
         import altair as alt  # noqa: PLC0415 - an extra; only charts pay for it
         import vl_convert  # noqa: F401, PLC0415
     except ImportError:
-        raise MissingExtraError(
+        raise MissingPackageError(
             "Charts need Altair and vl-convert, which are not installed. Run: pip install 'tonne[report]'"
         ) from None
     return alt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tonne.reference.step_residuals import StepResidual
 from tonne.report.validation_text import aligned
@@ -12,7 +12,8 @@ HEADS = ("", "n", "fitted", "known stack", "in 90 % interval", "unseen stack", "
 WORST = 12
 LEGEND = (
     "Errors |predicted / measured - 1|, median / 90th percentile. Known stack: fitted without any row of the model.",
-    "Unseen stack: fitted without any row of the source. Interval: half-width from other models (sources) of the kind.",
+    "Unseen stack: fitted without any row of the source. Whether the 90 % interval holds a row is judged with the",
+    "half-width that other models (sources) alone give; behind it stands the half-width that a forecast prints.",
 )
 
 
@@ -55,7 +56,8 @@ def _pair(median: float, p90: float, digits: int = 1) -> str:
 def _coverage(error: StackError) -> str:
     if error.coverage is None or error.coverage_low is None or error.coverage_high is None:
         return ""
-    return f"{error.coverage:.0%} [{error.coverage_low:.0%}, {error.coverage_high:.0%}]"
+    width = "" if error.half_width is None else f" +-{error.half_width:.0%}"
+    return f"{error.coverage:.0%} [{error.coverage_low:.0%}, {error.coverage_high:.0%}]{width}"
 
 
 def _row(row: StepResidual) -> tuple[str, ...]:
@@ -94,7 +96,7 @@ def worst_markdown(found: StepValidation, number: int) -> Iterator[str]:
     yield from _table(heads, [_row(r) for r in worst(found.rows, "known", number)])
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
     yield from (f"| {' | '.join(row)} |" for row in rows)

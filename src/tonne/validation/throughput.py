@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tonne.reference.step_residuals import (
     Stack,
     StepResidual,
-    conformal_half_width,
     covered,
+    half_width,
     step_residuals,
 )
 from tonne.reference.throughput_peers import PeerScore, peer_scores
 from tonne.validation.statistics import binomial_interval, quantile
 
-NOMINAL = 0.90
+STACKS: tuple[Stack, ...] = ("known", "unseen")
 HOPPER_AND_AMPERE = ("A100", "H100")
 
 
@@ -80,11 +81,11 @@ def validate_steps(rows: Sequence[StepResidual] | None = None) -> StepValidation
         rows: Predictions and measurements; left out: those that the calibration wrote.
     """
     found = tuple(step_residuals() if rows is None else rows)
-    held: dict[Stack, dict[str, bool]] = {"known": covered(found, "known"), "unseen": covered(found, "unseen")}
+    judged = {stack: _Judged.of(found, stack) for stack in STACKS}
 
     def part(name: str, wanted: Callable[[StepResidual], bool], **asked: tuple[tuple[float, float], ...]) -> Slice:
         members = [row for row in found if wanted(row)]
-        return _slice(name, members, held, asked)
+        return _slice(name, members, judged, asked)
 
     slices = (
         part(
@@ -109,40 +110,56 @@ def validate_steps(rows: Sequence[StepResidual] | None = None) -> StepValidation
         part("all", lambda r: True),
     )
     names = sorted({row.source for row in found})
-    sources = tuple(_slice(name, [row for row in found if row.source == name], held, {}) for name in names)
+    sources = tuple(_slice(name, [row for row in found if row.source == name], judged, {}) for name in names)
     return StepValidation(slices=slices, sources=sources, peers=peer_scores(), rows=found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """For one stack: which rows their intervals hold, and the half-width of every group [share]."""
+
+    held: dict[str, bool]
+    widths: dict[tuple[str, str], float]
+
+    @classmethod
+    def of(cls, rows: Sequence[StepResidual], stack: Stack) -> _Judged:
+        groups = {row.group for row in rows}
+        return cls(
+            held=covered(rows, stack),
+            widths={group: math.expm1(half_width(rows, group, stack)) for group in groups},
+        )
 
 
 def _slice(
     name: str,
     members: Sequence[StepResidual],
-    held: dict[Stack, dict[str, bool]],
+    judged: dict[Stack, _Judged],
     asked: dict[str, tuple[tuple[float, float], ...]],
 ) -> Slice:
     return Slice(
         name=name,
         n=len(members),
-        fitted=_error(members, "fitted", {}),
-        known=_error(members, "known", held["known"]),
-        unseen=_error(members, "unseen", held["unseen"]),
+        fitted=_error(members, "fitted", None),
+        known=_error(members, "known", judged["known"]),
+        unseen=_error(members, "unseen", judged["unseen"]),
         **asked,  # type: ignore[arg-type]  # pairs of pairs, written above
     )
 
 
-def _error(members: Sequence[StepResidual], stack: Stack, held: dict[str, bool]) -> StackError:
+def _error(members: Sequence[StepResidual], stack: Stack, judged: _Judged | None) -> StackError:
     ratios = [_ratio(row, stack) for row in members]
     sizes = [abs(ratio - 1) for ratio in ratios]
-    judged = [held[row.id] for row in members if row.id in held]
-    low, high = binomial_interval(sum(judged), len(judged)) if judged else (None, None)
+    held = [judged.held[row.id] for row in members if row.id in judged.held] if judged else []
+    low, high = binomial_interval(sum(held), len(held)) if held else (None, None)
     return StackError(
         n=len(members),
         median=quantile(sizes, 0.5),
         p90=quantile(sizes, 0.9),
         bias=quantile(ratios, 0.5) - 1,
-        coverage=sum(judged) / len(judged) if judged else None,
+        coverage=sum(held) / len(held) if held else None,
         coverage_low=low,
         coverage_high=high,
-        half_width=conformal_half_width([row.log_error(stack) for row in members]) if judged else None,
+        half_width=quantile([judged.widths[row.group] for row in members], 0.5) if judged else None,
     )
 
 
