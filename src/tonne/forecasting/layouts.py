@@ -89,7 +89,9 @@ def _layout_and_time(plan: TrainingPlan, wanted: Wanted) -> tuple[LayoutFound | 
 
 def _one_size(w: Wanted) -> bool:
     """Whether nothing else is an array."""
-    sizes = (w.sequence.tokens, w.micro_batch_sequences or 1, w.machine.network_bytes_per_s)
+    rank = 0 if w.lora is None else w.lora.rank
+    micro = 1 if w.micro_batch_sequences is None else w.micro_batch_sequences
+    sizes = (w.sequence.tokens, micro, w.machine.network_bytes_per_s, rank)
     return all(isinstance(size, int | float) for size in sizes)
 
 

@@ -70,11 +70,12 @@ def searched_many(wanted: Wanted, accelerator_id: str) -> NDArray[Any] | None:
 
 
 def _sizes(w: Wanted) -> tuple[Number, ...]:
-    """What a sweep may change: accelerators, batch, micro-batch (0 where free), and both lengths."""
+    """What a sweep may change: accelerators, batch, micro-batch (0 where free), lengths, network, adapters' rank."""
     s = w.sequence
     micro = 0 if w.micro_batch_sequences is None else w.micro_batch_sequences
-    network = w.machine.network_bytes_per_s
-    return w.accelerators, w.batch_sequences, micro, s.encoder_length, s.decoder_length, s.predicted, network
+    rank = 0 if w.lora is None else w.lora.rank
+    lengths = (s.encoder_length, s.decoder_length, s.predicted)
+    return w.accelerators, w.batch_sequences, micro, *lengths, w.machine.network_bytes_per_s, rank
 
 
 def _time_s(wanted: Wanted, sizes: tuple[float, ...], accelerator_id: str) -> float | None:
@@ -88,6 +89,7 @@ def _time_s(wanted: Wanted, sizes: tuple[float, ...], accelerator_id: str) -> fl
         accelerators=n,
         batch_sequences=batch,
         micro_batch_sequences=micro or None,
+        lora=None if wanted.lora is None else wanted.lora.model_copy(update={"rank": int(sizes[7])}),
     )
     found = found_layout(one, accelerator_id)
     return None if found is None else found.chosen.step_time_s
@@ -104,7 +106,7 @@ def _interpolated(wanted: Wanted, sizes: NDArray[Any], accelerator_id: str) -> N
     ends = []
     for near in (lower, 2 * lower):
         nearby = np.exp2(np.round(np.log2(np.maximum(share * near, 1))))
-        points, which = np.unique(np.stack([near, nearby, *others, sizes[6]]), axis=1, return_inverse=True)
+        points, which = np.unique(np.stack([near, nearby, *others, *sizes[6:]]), axis=1, return_inverse=True)
         times = [_time_s(wanted, tuple(p), accelerator_id) for p in points.T.tolist()]
         each = [math.nan if t is None else t / p[1] * p[0] for t, p in zip(times, points.T.tolist(), strict=True)]
         ends.append(np.log(np.array(each))[which.reshape(-1)])

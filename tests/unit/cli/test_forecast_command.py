@@ -182,15 +182,16 @@ def test_unknown_model_names_close_ones():
     is_one_clear_error(called("forecast", "gpt3-175b", *GPT_3[2:]), "gpt-3-175b")
 
 
-def test_forecast_loads_no_numpy_rich_or_torch():
+@pytest.mark.parametrize(("options", "loaded"), [(["--utilisation", "0.4"], "[]"), ([], "['numpy']")])
+def test_forecast_loads_no_rich_or_torch_and_numpy_for_the_search_alone(options, loaded):
     code = (
         "import sys; sys.argv = ['tonne', *sys.argv[1:]]\n"
         "from tonne.cli.main import app\n"
         "app(standalone_mode=False)\n"
         "print([n for n in ('numpy', 'rich', 'torch', 'altair') if n in sys.modules], file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *GPT_3], capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code, *GPT_3, *options], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == loaded
 
 
 def test_version():

@@ -124,7 +124,8 @@ def test_lora_takes_its_count_and_says_what_its_time_rests_on():
     assert found.counts.trainable_parameters == 32 * 16 * ((4096 + 4096) + (4096 + 1024))
     full = tonne.forecast(plan({"from": "llama-3.1-8b"}))
     ratio = found.account.energy.facility_kwh.value / full.account.energy.facility_kwh.value
-    assert ratio == pytest.approx(counts.training_flop / full.counts.training_flop)
+    work = counts.training_flop / full.counts.training_flop
+    assert work < ratio < 1.1 * work  # what only moves numbers takes as long as before
     assert any("published LoRA runs" in note for note in found.notes)
 
 
