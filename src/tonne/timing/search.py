@@ -260,7 +260,7 @@ def _divisor(number: int, most: int) -> int:
 
 
 def _memory_bytes(w: Wanted, columns: Array, sharding: str, recomputation: str) -> Number:
-    t, p, _, c, e, d, m, _ = columns
+    t, p, v, c, e, d, m, rounds = columns
     return memory_per_accelerator(
         w.architecture,
         sequence_length=w.sequence.tokens,
@@ -276,6 +276,9 @@ def _memory_bytes(w: Wanted, columns: Array, sharding: str, recomputation: str) 
         flash_attention=w.flash_attention,
         lora=w.lora,
         frozen_layers=w.frozen_layers,
+        virtual_pipeline_stages=v,
+        micro_batches=rounds,
+        framework=w.framework,
     ).total_bytes
 
 
