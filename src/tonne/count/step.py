@@ -8,20 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from tonne.count.flops import FLOP_PER_MULTIPLY_ADD, attended_positions
+from tonne.count.flops import FLOP_PER_MULTIPLY_ADD, OUTSIDE_LAYERS, attended_positions, forward_flop_parts
 from tonne.count.layers import (
     attention_matrices,
+    convolution_matrix,
     expert_layers,
     expert_matrices,
     feed_forward_matrices,
     has_cross_attention,
+    key_value_matrices,
     key_width,
+    router_matrices,
     score_width,
+    shared_expert_matrices,
+    shared_expert_width,
+    stack_shape,
     stacks,
+    stored_layers,
     value_width,
 )
-from tonne.count.masks import full_positions
-from tonne.count.parameters import output_width, parameter_parts
+from tonne.count.masks import full_positions, minimum
+from tonne.count.parameters import output_rows, parameter_parts
 from tonne.count.sequence import Sequence
 
 if TYPE_CHECKING:
@@ -43,7 +50,10 @@ CASTS = 4  # read once and written in low precision, once as it is and once turn
 LOGITS = 9  # of the vocabulary: written, softmax, loss, gradient
 OPTIMIZER_BYTES = 30  # per number: gradient, two moments, master read and written, weight written
 GRADIENT_AND_WEIGHT_BYTES = 6  # per number and step: a 32-bit gradient reduced, a 16-bit weight gathered
-COLLECTIVES_OF_A_LAYER = 4  # all-reduces of one tensor-parallel layer, two forward and two backward
+EXCHANGES = 4  # of a layer's experts: tokens sent and brought back, forward and backward
+COLLECTIVES_OF_A_LAYER = (
+    4  # all-reduces of one tensor-parallel layer, two forward and two backward; half in routed ones
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +82,8 @@ class StepWork:
     ``matrix_``: linear layers, in the plan's precision. ``plain_flop``: routers and output table, in 16 bits.
     ``expert_``: routed experts. ``score_``: attention. ``*_numbers`` are read or written. ``tensor_numbers``,
     ``context_numbers``, ``pipeline_numbers``: sent by one accelerator. ``routed_numbers``: a token's state once, as
-    often as the layers with experts send it. ``weights``: on one accelerator, for the step.
+    often as the layers with experts send it. ``weights``: on one accelerator, for the step; ``expert_weights``
+    of them in routed experts.
     """
 
     matrix_flop: Number
@@ -93,7 +104,7 @@ class StepWork:
     routed_numbers: Number
     pipeline_numbers: Number
     weights: Number
-    layer_weights: Number
+    expert_weights: Number
 
     def as_dict(self) -> dict[str, Number]:
         """The figures by name."""
@@ -124,10 +135,12 @@ def step_work(
     for layers, decoder in _sides(a):
         for name, value in _stack(a, sequence, layers, decoder, p, flash_attention, low_precision).items():
             found[name] = found[name] + value
-    predicted = p.micro_batch_sequences * sequence.predicted / p.context / p.tensor
-    table = a.vocabulary * output_width(a)
-    found["plain_flop"] = found["plain_flop"] + FORWARD_AND_BACKWARD * FLOP_PER_MULTIPLY_ADD * predicted * table
-    found["logit_numbers"] = LOGITS * predicted * a.vocabulary
+    share = p.micro_batch_sequences / p.context / p.tensor
+    outer = forward_flop_parts(a, sequence)
+    outer_flop = sum(outer[part] for part in OUTSIDE_LAYERS) + a.multi_token_layers * outer["head"]
+    found["plain_flop"] = found["plain_flop"] + (FORWARD_AND_INPUTS + p.weight_gradients) * share * outer_flop
+    logits = sequence.predicted * output_rows(a) * (1 + a.multi_token_layers)
+    found["logit_numbers"] = LOGITS * share * logits
     found = {name: value / p.pipeline for name, value in found.items()}
     tokens = p.micro_batch_sequences * sequence.tokens / p.context
     found["pipeline_numbers"] = (p.pipeline > 1) * 2 * tokens * a.width * p.virtual_pipeline_stages / p.tensor
@@ -150,51 +163,65 @@ def _stack(  # noqa: PLR0913, PLR0917
     a: Architecture, s: Sequence, layers: int, decoder: bool, p: Layout, flash: bool, low: bool
 ) -> dict[str, Number]:
     """Sums over all layers of one stack."""
+    further = a.multi_token_layers * decoder  # each is one more layer, like the last
+    pairs = attended_positions(a, s, layers, decoder=decoder, square=not flash)
+    pairs = pairs + further * attended_positions(a, s, 1, decoder=decoder, square=not flash)
+    a = stack_shape(a, decoder=decoder)
+    sparse = expert_layers(a, layers) + further * (a.experts is not None)
+    layers, dense = layers + further, layers + further - sparse
     passes = FORWARD_AND_INPUTS + p.weight_gradients + p.recompute_all
+    forward_and_backward = FORWARD_AND_BACKWARD + p.recompute_all
     length = s.stack_length(decoder=decoder)
-    tokens = p.micro_batch_sequences * length / p.context
-    crossed = has_cross_attention(a) and decoder
-    sparse = expert_layers(a, layers)
-    dense = layers - sparse
-    attentions = layers * (1 + crossed)
-    queries, keys_values = a.heads * key_width(a), a.kv_heads * key_width(a) + a.kv_heads * value_width(a)
-    mixed = a.heads * value_width(a)
-    shared = 0 if a.experts is None else a.experts.shared * a.experts.width
-    met = 0 if a.experts is None else (a.experts.per_token + a.experts.shared) * a.experts.width
+    sequences = p.micro_batch_sequences / p.context
+    tokens = sequences * length
+    crossed = layers * (has_cross_attention(a) and decoder)
+    source = s.encoder_length / length if crossed else 0.0  # keys and values of cross-attention run over the source
+    w = _widths(a)
     gated = a.feed_forward == "gated"
-    inner = dense * a.feed_forward_width + sparse * met
-    shared_matrices = 0 if a.experts is None else a.experts.shared * expert_matrices(a, a.experts)
-    numbers = attentions * attention_matrices(a) + dense * feed_forward_matrices(a) + sparse * shared_matrices
-    linear_widths = attentions * (2 * a.width + queries + keys_values + mixed) + (gated + 2) * (
-        dense * a.feed_forward_width + sparse * shared
-    )
-    linear_widths = linear_widths + 2 * a.width * (dense + sparse * (shared > 0))
-    square = not flash
-    pairs = attended_positions(a, s, layers, decoder=decoder, square=square)
-    pairs = pairs + layers * full_positions(s.decoder_length, s.encoder_length) * crossed
-    widths = kernel_width(score_width(a)) + kernel_width(value_width(a))
-    scores = FLOP_PER_MULTIPLY_ADD * pairs * a.heads * widths
-    scores = p.micro_batch_sequences * scores / p.context / p.tensor
+    shared = 0 if a.experts is None else shared_expert_matrices(a, a.experts)
+    cross = attention_matrices(a) + (source - 1) * key_value_matrices(a)
+    numbers: Number = layers * attention_matrices(a) + dense * feed_forward_matrices(a) + sparse * shared
+    numbers = numbers + crossed * cross + further * 2 * a.width * a.width + minimum(layers, 1) * convolution_matrix(a)
+    inner = dense * a.feed_forward_width + sparse * w["shared"]
+    split = (layers + crossed) * (w["queries"] + w["mixed"]) + (layers + source * crossed) * w["keys_values"]
+    split = split + (gated + 2) * inner
+    whole = a.width * (2 * (layers + dense + sparse * (shared > 0)) + (2 + source) * crossed)
+    scores = FLOP_PER_MULTIPLY_ADD * (kernel_width(score_width(a)) + kernel_width(value_width(a)))
+    pairs = sequences * a.heads / p.tensor * (pairs + crossed * full_positions(s.decoder_length, s.encoder_length))
     score_passes = (FLASH_SCORES if flash else PLAIN_SCORES + p.recompute_scores) + p.recompute_all
-    elements = NORM_AND_RESIDUAL * layers * a.width + ROTARY * attentions * (queries + keys_values)
-    elements = elements + (GATED_ACTIVATION if gated else PLAIN_ACTIVATION) * inner
-    casts = CASTS * (attentions * (2 * a.width + 2 * mixed + queries + keys_values) + layers * a.width + 2 * inner)
+    met = inner + sparse * w["visited"]
+    attentions = layers + crossed
+    elements = NORM_AND_RESIDUAL * layers * a.width + ROTARY * attentions * (w["queries"] + w["keys_values"])
+    elements = elements + (GATED_ACTIVATION if gated else PLAIN_ACTIVATION) * met
+    casts = attentions * (2 * a.width + 2 * w["mixed"] + w["queries"] + w["keys_values"]) + layers * a.width + 2 * met
     work: dict[str, Number] = {
         "matrix_flop": passes * FLOP_PER_MULTIPLY_ADD * tokens * numbers / p.tensor,
-        "matrix_numbers": passes * (tokens * linear_widths + numbers) / p.tensor,
-        "score_flop": score_passes * scores,
-        "score_numbers": square * SCORE_PASSES_OVER_MEMORY * p.micro_batch_sequences * pairs * a.heads
-        / p.context / p.tensor,
-        "element_numbers": passes / FORWARD_AND_BACKWARD * tokens * elements / p.tensor,
-        "cast_numbers": low * passes / FORWARD_AND_BACKWARD * tokens * casts / p.tensor,
+        "matrix_numbers": passes * (tokens * (whole + split / p.tensor) + numbers / p.tensor),
+        "score_flop": score_passes * scores * pairs,
+        "score_numbers": (not flash) * SCORE_PASSES_OVER_MEMORY * pairs,
+        "element_numbers": forward_and_backward / FORWARD_AND_BACKWARD * tokens * elements / p.tensor,
+        "cast_numbers": low * passes / FORWARD_AND_BACKWARD * tokens * CASTS * casts / p.tensor,
         "layers": layers + 0.0,
         "tensor_numbers": (COLLECTIVES_OF_A_LAYER + 2 * p.recompute_all)
-        * 2 * (p.tensor - 1) / p.tensor * tokens * a.width * (layers + crossed * layers / 2),
-        "context_numbers": 3 * (p.context - 1) * tokens * attentions * keys_values / p.tensor,
+        * 2 * (p.tensor - 1) / p.tensor * tokens * a.width * (layers + crossed / 2 - sparse * (shared == 0) / 2),
+        "context_numbers": forward_and_backward * (p.context - 1) * tokens
+        * attentions * w["keys_values"] / p.tensor,
     }  # fmt: skip
     if a.experts is not None:
         work |= _experts(a, sparse, tokens, passes, p)
     return work
+
+
+def _widths(a: Architecture) -> dict[str, int]:
+    """Numbers of one token between the products of a layer: of all its heads, and inside its experts."""
+    e = a.experts
+    return {
+        "queries": a.heads * key_width(a),
+        "keys_values": a.kv_heads * (key_width(a) + value_width(a)),
+        "mixed": a.heads * value_width(a),
+        "shared": 0 if e is None else e.shared * shared_expert_width(e),
+        "visited": 0 if e is None else e.per_token * e.width,
+    }
 
 
 def _experts(a: Architecture, sparse: int, tokens: Number, passes: Number, p: Layout) -> dict[str, Number]:
@@ -205,20 +232,37 @@ def _experts(a: Architecture, sparse: int, tokens: Number, passes: Number, p: La
     visits, held = own * e.per_token, e.count / p.expert
     matrices = expert_matrices(a, e)
     inner = matrices / a.width / e.width  # 3 where gated, else 2
+    exchanges = EXCHANGES + 2 * p.recompute_all
     return {
-        "plain_flop": FORWARD_AND_BACKWARD * FLOP_PER_MULTIPLY_ADD * own * sparse * e.count * a.width,
+        "plain_flop": (FORWARD_AND_INPUTS + p.weight_gradients)
+        * FLOP_PER_MULTIPLY_ADD
+        * own
+        * sparse
+        * router_matrices(a, e),
         "expert_flop": passes * FLOP_PER_MULTIPLY_ADD * visits * sparse * matrices,
         "expert_numbers": passes * sparse * (visits * (2 * a.width + inner * e.width) + held * matrices),
         "permuted_numbers": ROUTED * sparse * visits * a.width,
         "expert_layers": sparse + 0.0,
-        "routed_numbers": 4 * sparse * own * a.width,
+        "routed_numbers": exchanges * sparse * own * a.width,
     }
 
 
 def _weights(a: Architecture, p: Layout) -> dict[str, Number]:
-    """Numbers that one accelerator of the mean stage holds."""
+    """Numbers that one accelerator of the mean stage holds: all of them, and of these its routed experts."""
     parts = parameter_parts(a)
     outer = parts["embedding"] + parts["positions"] + parts["head"]
-    layers = sum(parts.values()) - outer - parts["experts"]
-    own = layers / p.pipeline / p.tensor + parts["experts"] / p.pipeline / p.expert
-    return {"weights": own + outer / p.tensor, "layer_weights": own}
+    experts = routed_experts(a)
+    layers = sum(parts.values()) - outer - experts
+    held = experts / p.pipeline / p.expert
+    return {"weights": layers / p.pipeline / p.tensor + held + outer / p.tensor, "expert_weights": held}
+
+
+def routed_experts(a: Architecture) -> int:
+    """Numbers in the routed experts of all layers."""
+    found = 0
+    for layers, decoder in _sides(a):
+        shape, further = stack_shape(a, decoder=decoder), a.multi_token_layers * decoder
+        if shape.experts is not None:
+            sparse = expert_layers(shape, stored_layers(a, layers)) + further
+            found = found + sparse * shape.experts.count * expert_matrices(shape, shape.experts)
+    return found

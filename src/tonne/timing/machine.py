@@ -11,6 +11,7 @@ BYTES_PER_GB = 1e9
 BITS_PER_BYTE = 8
 FLOP_PER_TFLOP = 1e12
 PCIE_NETWORK_GBIT_PER_S = 100.0  # of one accelerator of a server that the tables do not show
+BRIDGE, BRIDGED = "NVLink bridge", 2  # joins two cards
 GRACE = ("nvidia-gh", "nvidia-gb")
 LOW_PRECISIONS = {"fp8": 1.0, "fp4": 0.5}
 SPARE_PEAKS = {
@@ -82,6 +83,8 @@ def _network_gbit_per_s(cluster: Cluster, node: NodeRecord | None) -> float:
 
 def _domain(cluster: Cluster, node: NodeRecord | None) -> float:
     """Accelerators joined by fast links: a server, or the rack where the links leave the server."""
+    if BRIDGE in cluster.record.interconnect:
+        return float(BRIDGED)
     given = "accelerators_per_node" in cluster.model_fields_set
     if node is not None and node.accelerators and (not given or node.accelerators > 16):  # a rack
         return float(node.accelerators)

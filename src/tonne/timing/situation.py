@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tonne.count.sequence import Sequence, sequence_of
 from tonne.count.step import Layout, step_work
+from tonne.timing.collectives import maximum
 from tonne.timing.machine import LOW_PRECISIONS, machine_of
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def situation(  # noqa: PLR0913 - what a step rests on, by name
     low = precision in LOW_PRECISIONS
     work = step_work(architecture, sequence, layout, flash_attention=flash_attention, low_precision=low)
     copies = layout.data * layout.context
+    expert_copies = maximum(copies * layout.tensor / layout.expert, 1.0 + 0.0 * copies)
     return {
         **work.as_dict(),
         **{f.name: getattr(layout, f.name) for f in fields(layout)},
@@ -72,6 +74,8 @@ def situation(  # noqa: PLR0913 - what a step rests on, by name
         "length": float(max(sequence.decoder_length, sequence.encoder_length)),
         "per_token": float(architecture.experts.per_token) if architecture.experts is not None else 1.0,
         "copies": copies,
+        "expert_copies": expert_copies,
+        "experts_sharded_over": 1 + sharded * (expert_copies - 1),
         "sharded_over": 1 + sharded * (copies - 1),
         "mixture": float(architecture.experts is not None),
         "years_older": NEWEST_RELEASE - min(max(release_year, OLDEST_RELEASE), NEWEST_RELEASE),

@@ -47,7 +47,9 @@ def step_parts(x: Values, c: Values) -> dict[str, Number]:
     filled = 1 + c["bubble"] * (x["pipeline"] - 1) / (together * x["virtual_pipeline_stages"])
     parts["bubble"] = (filled - 1) * steady
     parts["sharding"] = _sharding(x, c, steady * filled)
-    optimizer = x["weights"] / x["sharded_over"] * OPTIMIZER_BYTES / x["memory_bytes_per_s"]
+    shared = x["weights"] - x["expert_weights"]
+    own = shared / x["sharded_over"] + x["expert_weights"] / x["experts_sharded_over"]
+    optimizer = own * OPTIMIZER_BYTES / x["memory_bytes_per_s"]
     parts["optimizer"] = optimizer * x["weight_gradients"] + c["step_s"]
     return parts
 
@@ -119,16 +121,28 @@ def _messages(x: Values, c: Values, attention: Number) -> dict[str, Number]:
 
 
 def _sharding(x: Values, c: Values, compute_s: Number) -> Number:
-    """Weights gathered and gradients reduced over the copies: once a step, or with every micro-batch."""
+    """Weights gathered and gradients reduced over the copies: once a step, or with every micro-batch.
+
+    Routed experts have fewer copies: an accelerator of each tensor rank holds others.
+    """
     link, network = x["link_bytes_per_s"] * c["link_share"], x["network_bytes_per_s"] * c["network_share"]
-    rate = group_bytes_per_s(x["copies"], x["tensor"], x["domain"], link, network)
-    once = x["weights"] / rate * (x["copies"] > 1)
+    shared = x["weights"] - x["expert_weights"]
+    once = _over_copies(shared, x["copies"], group_bytes_per_s(x["copies"], x["tensor"], x["domain"], link, network))
+    rate = group_bytes_per_s(x["expert_copies"], x["expert"], x["domain"], link, network)
+    once = once + _over_copies(x["expert_weights"], x["expert_copies"], rate)
     micro = compute_s / x["micro_batches"]
     whole_step = exposed_s(
         GRADIENT_AND_WEIGHT_BYTES * once, micro * x["pipeline"], c["data_exposed"], c["shard_overlap"]
     )
     m = x["micro_batches"]
     gradients_often = exposed_s((2 + 2 * m) * once, compute_s, c["shard_exposed"], c["shard_overlap"])
-    all_often = exposed_s(GRADIENT_AND_WEIGHT_BYTES * m * once, compute_s, c["shard_exposed"], c["shard_overlap"])
+    gathered_and_reduced = 4 + 2 * x["weight_gradients"]  # 16-bit weights twice, 16-bit gradients
+    all_often = exposed_s(gathered_and_reduced * m * once, compute_s, c["shard_exposed"], c["shard_overlap"])
     plain = 1 - x["zero_2"] - x["zero_3"]
-    return x["weight_gradients"] * (plain * whole_step + x["zero_2"] * gradients_often + x["zero_3"] * all_often)
+    learning = plain * whole_step + x["zero_2"] * gradients_often
+    return x["weight_gradients"] * learning + x["zero_3"] * all_often
+
+
+def _over_copies(numbers: Number, copies: Number, bytes_per_s: Number) -> Number:
+    """Time to pass one byte of every number round a ring of copies; none where there is one copy."""
+    return numbers * (copies - 1) / copies / bytes_per_s
