@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from tonne.forecasting.runs import goodput_evidence
 from tonne.reference.calibration import POOLED, Calibration, Coefficient, goodput_coefficients
-from tonne.reference.goodput import goodput_evidence, goodput_from
+from tonne.reference.goodput import goodput_from
 
 
 def fitted_goodput(runs: Iterable[Mapping[str, str]], calibration: Calibration) -> list[Coefficient]:

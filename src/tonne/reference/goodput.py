@@ -6,13 +6,12 @@ Here, and not in `calibrate`, because the validation fits it anew with one organ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tonne.estimate import Z_90, Basis, Estimate
-from tonne.reference.accelerators import AcceleratorRecord, accelerator
-from tonne.reference.calibration import KINDS, POOLED, Calibration, family_of
-from tonne.units import SECONDS_PER_HOUR
+from tonne.reference.accelerators import AcceleratorRecord
+from tonne.reference.calibration import KINDS, POOLED
 
 Row = Mapping[str, str]
 KIND_OF_ROW = {"decoder": "dense-decoder", "moe": "moe", "encoder": "encoder", "encdec": "encoder-decoder"}
@@ -22,6 +21,7 @@ MOST_CENTRAL_GOODPUT = 0.97  # restarts, evaluation and checkpoints take some pe
 RUN_LOG_SPREAD = 0.4  # of one run around what it shares with others: software, organisation, bookkeeping
 EFFECT_LOG_SPREAD = 0.5  # of families and kinds, before a run of theirs is seen
 MEAN_LOG_SPREAD = 100.0  # no opinion
+LEAST_ALIKE = 12  # fewer runs do not say their own spread
 LEAST_LOG_SPREAD = 0.05  # no run is planned more exactly than this
 
 
@@ -33,6 +33,7 @@ class GoodputEvidence:
     kind: str
     ratio: float
     step: Estimate
+    timed: bool = False  # whether the step is that of a layout, and not a mean of its kind of model
 
 
 def peak_flop_per_s(chip: AcceleratorRecord, precision: str) -> float | None:
@@ -64,21 +65,6 @@ def run_flop(row: Row) -> float | None:
     return (6 * float(parameters) + attention) * float(tokens)
 
 
-def goodput_evidence(runs: Iterable[Row], calibration: Calibration) -> list[GoodputEvidence]:
-    """What each run says that serves gate 3; its calendar utilisation is of the 16-bit peak."""
-    found = []
-    for run in runs:
-        chip = accelerator(run["chip"]).record if run["gate_hours"] == "3" else None
-        work, peak = run_flop(run), None if chip is None else peak_flop_per_s(chip, "bf16")
-        if chip is None or work is None or peak is None:
-            continue
-        kind = KIND_OF_ROW[run["kind"]]
-        step = calibration.achieved_peak_fraction(chip.id, "bf16", kind)
-        calendar = work / (float(run["chip_hours"]) * SECONDS_PER_HOUR * peak)
-        found.append(GoodputEvidence(family=family_of(chip.id), kind=kind, ratio=calendar / step.value, step=step))
-    return found
-
-
 def goodput_from(evidence: Sequence[GoodputEvidence]) -> dict[tuple[str, str], Estimate]:
     """Goodput by family (and `*`) and kind.
 
@@ -102,9 +88,23 @@ def goodput_from(evidence: Sequence[GoodputEvidence]) -> dict[tuple[str, str], E
     ridge = np.diag([_prior_log_spread(effect) ** -2 for effect in effects])
     covariance = np.linalg.inv(design.T @ design / RUN_LOG_SPREAD**2 + ridge)
     sizes = dict(zip(effects, (covariance @ design.T @ logs / RUN_LOG_SPREAD**2).tolist(), strict=True))
-    spreads = _own_spreads([float(x) for x in logs - design @ np.array(list(sizes.values()))], evidence)
+    residuals = [float(x) for x in logs - design @ np.array(list(sizes.values()))]
+    timed_families = {e.family for e in evidence if e.timed}
+    spreads = {timed: _spreads_of(timed, residuals, evidence) for timed in (True, False)}
     families = [*sorted({e.family for e in evidence} - {POOLED}), POOLED]
-    return {(family, kind): _estimate(sizes, family, kind, spreads) for family in families for kind in KINDS}
+    return {
+        (family, kind): _estimate(sizes, family, kind, spreads[family in timed_families])
+        for family in families
+        for kind in KINDS
+    }
+
+
+def _spreads_of(timed: bool, residuals: Sequence[float], evidence: Sequence[GoodputEvidence]) -> tuple[float, float]:
+    """Own spreads of the runs whose steps are known alike; of all runs, where these are few."""
+    alike = [(r, e) for r, e in zip(residuals, evidence, strict=True) if e.timed == timed]
+    if len(alike) < LEAST_ALIKE:
+        alike = list(zip(residuals, evidence, strict=True))
+    return _own_spreads([r for r, _ in alike], [e for _, e in alike])
 
 
 def _effects(family: str, kind: str) -> tuple[tuple[str, str], ...]:

@@ -35,9 +35,9 @@ MOST_MICRO_TOKENS = 2**18
 LONG_SEQUENCE = 16_384  # below, a sequence is not split
 RUNNERS_UP = 3
 RECOMPUTED_PARTS = 8  # layers are recomputed by eighths, as many as the memory asks for
-# Tokens of a batch where a plan names none: between the batches of GPT-2 (0.5 million), GPT-3 6.7B (2 million),
-# LLaMA (4 million) and Llama 3 405B (16 million), growing with the model.
-BATCH_TOKENS, BATCH_PARAMETERS, BATCH_EXPONENT = 2**22, 30e9, 0.4
+# Tokens of a batch where a plan names none: the line through those of 37 published models from GPT-2 (0.5 million) and
+# LLaMA (4 million) to Llama 3 405B (16 million) and DeepSeek-V3 (63 million), which lie around it by a factor of 2.
+BATCH_TOKENS, BATCH_PARAMETERS, BATCH_EXPONENT = 5e6, 30e9, 0.31
 
 Splits = tuple[
     int, int, int, int, int, int, int, int
@@ -114,9 +114,9 @@ def fits(memory_bytes: Number, capacity_bytes: Number) -> Number:
 
 
 def assumed_batch_sequences(parameters: float, sequence_length: float, accelerators: int) -> int:
-    """Sequences of a batch where a plan does not say them: whole multiples, or whole parts, of the accelerators.
+    """Sequences of a batch where a plan does not say them: the accelerators doubled or halved some times.
 
-    Equation: B = b (N / N_0)^0.4 tokens, with b = 2^22 tokens, N = parameters, N_0 = 30 billion.
+    Equation: B = b (N / N_0)^0.31 tokens, with b = 5 million tokens, N = parameters, N_0 = 30 billion.
 
     Args:
         parameters: Active in one token.
@@ -126,12 +126,12 @@ def assumed_batch_sequences(parameters: float, sequence_length: float, accelerat
     Returns:
         Sequences, at least one.
 
-    Source: brown2020gpt3, table 2.1; touvron2023llama, table 2; dubey2024llama3, table 4.
+    Source: brown2020gpt3, table 2.1; touvron2023llama, table 2; dubey2024llama3, table 4; deepseek2024v3, section 4.2.
     """
     tokens = BATCH_TOKENS * math.pow(parameters / BATCH_PARAMETERS, BATCH_EXPONENT)
     wanted = max(1, round(tokens / sequence_length))
     if wanted >= accelerators:
-        return accelerators * max(1, round(wanted / accelerators))
+        return accelerators << round(math.log2(wanted / accelerators))
     parts = 1
     while accelerators % (2 * parts) == 0 and accelerators / parts > 2 * wanted:
         parts *= 2
@@ -241,10 +241,10 @@ def _experts(a: Architecture, copies: int) -> list[int]:
 
 
 def _micro_batches(w: Wanted, d: int) -> list[tuple[int, int]]:
-    """(sequences of a micro-batch, micro-batches): the last one of a step may be padded."""
+    """(sequences of a micro-batch, micro-batches): the last one may be padded, and takes as long as the others."""
     own = -(-w.batch_sequences // d)
     given = w.micro_batch_sequences
-    sizes = [m for m in _doubled(max(1, MOST_MICRO_TOKENS // w.sequence.tokens)) if m <= own and own % m == 0]
+    sizes = [m for m in _doubled(max(1, MOST_MICRO_TOKENS // w.sequence.tokens)) if m <= own]
     sizes = sizes if given is None else [min(given, own)]
     return [(m, -(-own // m)) for m in sizes]
 
