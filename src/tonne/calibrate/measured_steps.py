@@ -148,8 +148,7 @@ def architecture_of(row: Row) -> Architecture:
             fields["layers"] = int(row["layers"])
             if "experts" in fields:
                 fields["experts"] = {**fields["experts"], "dense_layers": 0}
-        if "MTP" not in row["model_name"]:
-            fields.pop("multi_token_layers", None)
+        fields["multi_token_layers"] = int("MTP" in row["model_name"])
         if row["vocab"]:
             fields["vocabulary"] = int(row["vocab"])
         return Architecture.model_validate(fields)
