@@ -244,7 +244,8 @@ def _memory(plan: TrainingPlan, counts: Counts | WorkCounts | None, layout: Layo
         return None
     split = best if best is not None else p
     assert split is not None
-    if not all(isinstance(size, int) for size in (split.tensor, split.pipeline, split.data, split.context)):
+    sizes = (split.tensor, split.pipeline, split.data, split.context, counts.sequence_length)
+    if not all(isinstance(size, int) for size in sizes):
         return None  # of many layouts at once
     return memory_per_accelerator(
         plan.architecture,

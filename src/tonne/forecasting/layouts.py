@@ -146,11 +146,7 @@ def _assumed_batch(plan: TrainingPlan, counts: Counts) -> Number:
         round_of = p.data * plan.training.micro_batch_sequences
         tokens = assumed_batch_sequences(counts.active_parameters, 1, 1)
         return round_of * maximum(1, whole(tokens / length / round_of))
-    if isinstance(n, int) and isinstance(length, int):
-        return assumed_batch_sequences(counts.active_parameters, length, n)
-    import numpy as np  # noqa: PLC0415 - arrays are NumPy's already
-
-    return np.vectorize(lambda x, s: assumed_batch_sequences(counts.active_parameters, s, int(x)))(n, length)
+    return assumed_batch_sequences(counts.active_parameters, length, n)
 
 
 def _estimate(plan: TrainingPlan, fraction: Number, precision: str, known: Rescaled | None) -> Estimate:

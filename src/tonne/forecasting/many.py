@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields as fields_of
 from dataclasses import is_dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from tonne.describe.plan import TrainingPlan
 from tonne.describe.quantity import Quantity
 from tonne.errors import DescriptionError, ElementError, TonneError
 from tonne.estimate import Estimate, propagate
-from tonne.forecasting.inputs import inputs_of
+from tonne.forecasting.inputs import Inputs, inputs_of
 from tonne.forecasting.outcome import outcome
 from tonne.forecasting.single import Forecast, account_of, dependencies, forecast
 from tonne.reference.calibration import Calibration, shipped
@@ -20,12 +20,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    Where = NDArray[np.intp] | slice  # elements among all
+
 GROUPED = (  # rules between fields: each distinct combination is a plan of its own
     "architecture.",
-    "parallelism.",
+    "cluster.accelerators_per_node",
+    "schedule.measured_step.",
     "training.frozen_layers",
     "start.sequence_length",
 )
+BLOCK = 16384  # layouts at once: so many that their temporary arrays stay in the processor's cache
+LAYOUT = ("tensor", "pipeline", "data", "context")
 
 
 def forecast_many(
@@ -106,26 +111,60 @@ def _group(
         _element(plan, flat, element, int(index[element]))
     first = _element(plan, flat, 0, int(index[0]))
     alone = forecast(first, calibration)
+    rests_on = dependencies(outcome, alone.inputs)
+    size = len(index)
+    block = BLOCK if first.parallelism is not None else size  # a search wants to see all sizes at once
+    slices = [slice(start, min(start + block, size)) for start in range(0, size, block)]
+    bases = None if intervals else propagate(outcome, alone.inputs, drivers=rests_on).outputs
+    parts = []
+    for where in slices:
+        shadow = _shadow(first, {n: a[where] for n, a in numbers.items()})
+        wrong = _not_all_used(shadow, where.stop - where.start)
+        if wrong is not None:
+            _element(plan, flat, where.start + wrong, int(index[where.start + wrong]))
+        try:
+            given = inputs_of(shadow, calibration)
+        except TonneError as error:
+            raise ElementError(f"among the elements: {error}", int(index[where.start])) from None
+        parts.append(_part(shadow, given, rests_on, bases))
+    merged: Forecast = parts[0] if len(parts) == 1 else _merge(parts, slices, size, (size,))
+    return replace(merged, plan=plan)
+
+
+def _shadow(first: TrainingPlan, numbers: Mapping[str, NDArray[np.float64]]) -> TrainingPlan:
+    """The first element's plan with arrays in place of its numbers."""
     shadow = first
     for name, array in numbers.items():
         shadow = _with(shadow, name.split("."), array.round() if name == "data.tokens" else array)
-    try:
-        given = inputs_of(shadow.model_copy(update={"parallelism": None}), calibration)
-    except TonneError as error:
-        raise ElementError(f"among the elements: {error}", int(index[0])) from None
-    rests_on = dependencies(outcome, alone.inputs)
-    if intervals:
+    return shadow
+
+
+def _not_all_used(shadow: TrainingPlan, size: int) -> int | None:
+    """The first element whose layout does not take all of its accelerators."""
+    import numpy as np
+
+    p = shadow.parallelism
+    if p is None or shadow.cluster.accelerators is None:
+        return None
+    taken = np.broadcast_to(p.accelerators, size)
+    wrong = np.flatnonzero(taken != np.broadcast_to(shadow.cluster.accelerators, size))
+    return int(wrong[0]) if wrong.size else None
+
+
+def _part(
+    shadow: TrainingPlan, given: Inputs, rests_on: Mapping[str, list[str]], bases: Mapping[str, Estimate | None] | None
+) -> Forecast:
+    """The forecasts of a plan of arrays; with the bases of the outputs, their central values alone."""
+    if bases is None:
         found = propagate(outcome, given.factors, drivers=rests_on).outputs
     else:
         central = outcome({n: e.value for n, e in given.factors.items()})
-        bases = propagate(outcome, alone.inputs, drivers=rests_on).outputs
         found = {n: _central(v, bases[n]) for n, v in central.items()}
-    account = account_of(found, {}, given)
     return Forecast(
-        plan=plan,
+        plan=shadow,
         counts=given.counts,
         memory=None,
-        account=account,
+        account=account_of(found, {}, given),
         notes=given.notes,
         inputs=given.factors,
         modification=given.modification,
@@ -184,7 +223,7 @@ def _with(section: Any, path: list[str], array: NDArray[np.float64]) -> Any:  # 
     return section.model_copy(update={path[0]: array})
 
 
-def _merge(parts: list[Any], index: list[NDArray[np.intp]], size: int, shape: tuple[int, ...]) -> Any:  # noqa: ANN401
+def _merge(parts: list[Any], index: Sequence[Where], size: int, shape: tuple[int, ...]) -> Any:  # noqa: ANN401
     """Numbers of the groups put back in the order of the elements."""
     import numpy as np
 
@@ -207,10 +246,14 @@ def _merge(parts: list[Any], index: list[NDArray[np.intp]], size: int, shape: tu
     return first
 
 
-def _filled(parts: list[Any], index: list[NDArray[np.intp]], size: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _filled(parts: list[Any], index: Sequence[Where], size: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
     import numpy as np
 
-    whole = np.full(size, np.nan)
+    if all(isinstance(part, int | float) and part == parts[0] for part in parts):
+        return np.broadcast_to(np.float64(parts[0]), shape)  # the same for all: no memory is spent on it
+    if len(parts) == 1 and isinstance(parts[0], np.ndarray) and parts[0].size == size:
+        return parts[0].astype(float, copy=False).reshape(shape)  # one group holds all elements in their order
+    whole = np.full(size, np.nan) if any(part is None for part in parts) else np.empty(size)
     for part, where in zip(parts, index, strict=True):
         if part is not None:
             whole[where] = part
@@ -218,14 +261,17 @@ def _filled(parts: list[Any], index: list[NDArray[np.intp]], size: int, shape: t
 
 
 def _merged_estimate(
-    parts: list[Estimate | None], index: list[NDArray[np.intp]], size: int, shape: tuple[int, ...]
+    parts: list[Estimate | None], index: Sequence[Where], size: int, shape: tuple[int, ...]
 ) -> Estimate:
     from tonne.estimate import weakest
 
     known = [p for p in parts if p is not None]
-    value, low, high = (
-        _filled([None if p is None else getattr(p, n) for p in parts], index, size, shape)
-        for n in ("value", "low", "high")
-    )
+
+    def filled(name: str) -> NDArray[np.float64]:
+        return _filled([None if p is None else getattr(p, name) for p in parts], index, size, shape)
+
+    value = filled("value")
+    central = all(p.low is p.value and p.high is p.value for p in known)
+    low, high = (value, value) if central else (filled("low"), filled("high"))
     sources = tuple(dict.fromkeys(s for p in known for s in p.sources))
     return Estimate(value=value, low=low, high=high, basis=weakest(p.basis for p in known), sources=sources)

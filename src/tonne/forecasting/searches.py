@@ -62,11 +62,24 @@ def searched_many(wanted: Wanted, accelerator_id: str) -> NDArray[Any] | None:
     import numpy as np  # noqa: PLC0415 - arrays are NumPy's already
 
     sizes = np.stack(np.broadcast_arrays(*_sizes(wanted))).astype(float)
-    distinct, which = np.unique(sizes, axis=1, return_inverse=True)
-    if distinct.shape[1] <= MOST_SEARCHES:
-        times = [_time_s(wanted, tuple(column), accelerator_id) for column in distinct.T.tolist()]
-        return None if None in times else np.array(times, dtype=float)[which.reshape(-1)].reshape(sizes.shape[1:])
+    distinct, which = _distinct(sizes)
+    if len(distinct) <= MOST_SEARCHES:
+        times = [_time_s(wanted, tuple(size), accelerator_id) for size in distinct]
+        return None if None in times else np.array(times, dtype=float)[which]
     return _interpolated(wanted, sizes, accelerator_id)
+
+
+def _distinct(sizes: NDArray[Any]) -> tuple[list[list[float]], NDArray[Any]]:
+    """The distinct columns of some sizes, and which of them each column is."""
+    import numpy as np  # noqa: PLC0415
+
+    code = np.zeros(sizes.shape[1], dtype=np.int64)
+    for row in sizes:
+        if row[0] != row[-1] or (row != row[0]).any():
+            values, own = np.unique(row, return_inverse=True)
+            code = np.unique(code * len(values) + own, return_inverse=True)[1]
+    _, first, which = np.unique(code, return_index=True, return_inverse=True)
+    return sizes[:, first].T.tolist(), which
 
 
 def _sizes(w: Wanted) -> tuple[Number, ...]:
@@ -106,10 +119,10 @@ def _interpolated(wanted: Wanted, sizes: NDArray[Any], accelerator_id: str) -> N
     ends = []
     for near in (lower, 2 * lower):
         nearby = np.exp2(np.round(np.log2(np.maximum(share * near, 1))))
-        points, which = np.unique(np.stack([near, nearby, *others, *sizes[6:]]), axis=1, return_inverse=True)
-        times = [_time_s(wanted, tuple(p), accelerator_id) for p in points.T.tolist()]
-        each = [math.nan if t is None else t / p[1] * p[0] for t, p in zip(times, points.T.tolist(), strict=True)]
-        ends.append(np.log(np.array(each))[which.reshape(-1)])
+        points, which = _distinct(np.stack([near, nearby, *others, *sizes[6:]]))
+        times = [_time_s(wanted, tuple(point), accelerator_id) for point in points]
+        each = [math.nan if t is None else t / p[1] * p[0] for t, p in zip(times, points, strict=True)]
+        ends.append(np.log(np.array(each))[which])
     weight = np.log2(n / lower)
     low = np.where(np.isnan(ends[0]), ends[1], ends[0])  # a power of two below that fits nothing takes that above
     per_sequence = np.exp((1 - weight) * low + weight * ends[1])

@@ -9,8 +9,10 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from tonne.count.layers import stacks
+from tonne.count.masks import whole
 from tonne.count.memory import memory_per_accelerator
 from tonne.count.step import Layout
+from tonne.timing.collectives import maximum
 from tonne.timing.situation import NEWEST_RELEASE, situation
 from tonne.timing.step_time import step_time_s
 
@@ -34,6 +36,7 @@ MOST_UNEVEN = 1.06  # stages whose fullest has more layers than this multiple of
 MOST_MICRO_TOKENS = 2**18
 LONG_SEQUENCE = 16_384  # below, a sequence is not split
 RUNNERS_UP = 3
+MOST_DOUBLINGS = 40
 RECOMPUTED_PARTS = 8  # layers are recomputed by eighths, as many as the memory asks for
 # Tokens of a batch where a plan names none: the line through those of 37 published models from GPT-2 (0.5 million) and
 # LLaMA (4 million) to Llama 3 405B (16 million) and DeepSeek-V3 (63 million), which lie around it by a factor of 2.
@@ -113,15 +116,15 @@ def fits(memory_bytes: Number, capacity_bytes: Number) -> Number:
     return memory_bytes <= USABLE_SHARE * capacity_bytes
 
 
-def assumed_batch_sequences(parameters: float, sequence_length: float, accelerators: int) -> int:
+def assumed_batch_sequences(parameters: float, sequence_length: Number, accelerators: Number) -> Number:
     """Sequences of a batch where a plan does not say them: the accelerators doubled or halved some times.
 
     Equation: B = b (N / N_0)^0.31 tokens, with b = 5 million tokens, N = parameters, N_0 = 30 billion.
 
     Args:
         parameters: Active in one token.
-        sequence_length: Tokens of a sequence [token].
-        accelerators: That run.
+        sequence_length: Tokens of a sequence [token]; may be an array.
+        accelerators: That run; may be an array.
 
     Returns:
         Sequences, at least one.
@@ -129,13 +132,14 @@ def assumed_batch_sequences(parameters: float, sequence_length: float, accelerat
     Source: brown2020gpt3, table 2.1; touvron2023llama, table 2; dubey2024llama3, table 4; deepseek2024v3, section 4.2.
     """
     tokens = BATCH_TOKENS * math.pow(parameters / BATCH_PARAMETERS, BATCH_EXPONENT)
-    wanted = max(1, round(tokens / sequence_length))
-    if wanted >= accelerators:
-        return accelerators << round(math.log2(wanted / accelerators))
-    parts = 1
-    while accelerators % (2 * parts) == 0 and accelerators / parts > 2 * wanted:
-        parts *= 2
-    return accelerators // parts
+    wanted = maximum(1, whole(tokens / sequence_length))
+    batch = accelerators
+    for _ in range(MOST_DOUBLINGS):  # written so that arrays pass
+        batch = batch * (1 + (batch * math.sqrt(2) <= wanted))
+    for _ in range(MOST_DOUBLINGS):
+        halved = (batch > 2 * wanted) & (batch % 2 == 0)
+        batch = batch // (1 + halved)
+    return batch
 
 
 def fastest_layout(wanted: Wanted, coefficients: Mapping[str, float]) -> LayoutFound | None:

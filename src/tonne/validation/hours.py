@@ -36,8 +36,8 @@ def gate_3(calibration: Calibration | None = None) -> Gate:
         fold = base.with_goodput(goodput_from(others))
         found += [_comparison(row, fold) for row in usable if row["org"] == organisation]
     rule = (
-        f"median |error| at most {MEDIAN_ALLOWED:.0%}, 90th-percentile factor at most x{FACTOR_ALLOWED}, both better than "
-        "those of a flat utilisation of 0.3 of the same work and of 6ND; the interval of the coverage holds 90 %"
+        f"median |error| at most {MEDIAN_ALLOWED:.0%}, 90th-percentile factor at most x{FACTOR_ALLOWED}, both better "
+        "than those of a flat utilisation of 0.3 of the same work and of 6ND; the interval of the coverage holds 90 %"
     )
     gate = gate_of(3, ("chip-hours from architecture, tokens and chip", rule), True, found, left_out)
     return gate_of(3, (gate.name, gate.rule), _passes(gate), found, left_out)
