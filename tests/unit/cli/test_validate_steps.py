@@ -1,0 +1,36 @@
+"""`tonne validate --throughput` prints what the document holds."""
+
+from __future__ import annotations
+
+import json
+
+from typer.testing import CliRunner
+
+from tonne.cli.main import app
+from tonne.reference.step_residuals import step_residuals
+
+
+def called(*arguments: str):
+    return CliRunner().invoke(app, ["validate", "--throughput", *arguments])
+
+
+def test_text_and_document_agree():
+    document = json.loads(called("--json").stdout)
+    assert document["schema_version"] == "1"
+    assert document["passed"] is True
+    assert len(document["rows"]) == len(step_residuals())
+    text = called().stdout.splitlines()
+    for part in (*document["slices"], *document["sources"]):
+        shown = next(line for line in text if line.startswith(part["name"]))
+        known = part["known"]
+        assert f"{100 * known['median']:.1f} / {100 * known['p90']:.0f} %" in shown
+        assert f" {part['n']} " in shown
+    assert "DOES NOT HOLD" not in "\n".join(text)
+    assert {peer["tool"] for peer in document["peers"]} >= {"Calculon", "llm-analysis", "LLMCarbon"}
+
+
+def test_every_row_is_listed_only_on_request():
+    few, every = called().stdout, called("--rows").stdout
+    identifiers = {row.id for row in step_residuals()}
+    assert sum(line.split(" ")[0] in identifiers for line in few.splitlines()) == 12
+    assert {line.split(" ")[0] for line in every.splitlines()} >= identifiers
