@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from tonne.count.masks import minimum
 from tonne.count.memory import Memory, memory_per_accelerator
 from tonne.count.module import WorkCounts
 from tonne.count.workload import Counts, counts_of
@@ -17,9 +18,11 @@ from tonne.forecasting.module import add_examples, counts_of_work, fraction_of_m
 from tonne.forecasting.place import add_place
 from tonne.forecasting.watts import add_hardware
 from tonne.reference.calibration import Calibration
+from tonne.timing.goodput import best_goodput
 from tonne.timing.search import LayoutFound
 
 TERA = 1e12
+FAILURES = "what failures at the rate of Llama 3's run leave (dubey2024llama3, section 3.3.4)"
 DEFAULT_SEQUENCE_LENGTH = 2048
 SMALL_PARAMETERS = 1e9
 ENCODER_LENGTH = 512  # T5 and BERT
@@ -182,14 +185,23 @@ def _add_time(
         else _achieved(plan, counts, calibration, known[0], found)
     )
     found.factors["goodput"] = (
-        schedule.goodput.estimate()
-        if schedule.goodput is not None
-        else calibration.goodput(record.id, kind_of(plan), None)
+        schedule.goodput.estimate() if schedule.goodput is not None else _goodput(plan, calibration)
     )
     if plan.workload is not None:
         add_examples(plan, plan.workload, found)
     elif plan.data is not None and isinstance(counts, Counts):
         _add_tokens(plan, plan.data.tokens, counts, found)
+
+
+def _goodput(plan: TrainingPlan, calibration: Calibration) -> Estimate:
+    """What published runs reached, at most what failures leave of so many accelerators."""
+    seen, n = calibration.goodput(plan.cluster.record.id, kind_of(plan)), plan.cluster.accelerators
+    best = best_goodput(n)
+    if isinstance(n, int) and seen.high <= best:
+        return seen
+    low, value, high = (minimum(bound, best) for bound in (seen.low, seen.value, seen.high))
+    sources = (*seen.sources, f"at most {FAILURES}")
+    return replace(seen, low=low, value=value, high=high, sources=sources)
 
 
 def _achieved(

@@ -28,7 +28,7 @@ def found_layout(wanted: Wanted, accelerator_id: str) -> LayoutFound | None:
 def layout_notes(found: LayoutFound, wanted: Wanted) -> tuple[str, ...]:
     """What was found, beside what, and what stands idle."""
     best = found.chosen
-    text = f"layout: {layout_text(best)}, found by search among {found.tried:,} ({found.fitting:,} fit)"
+    text = f"layout: {layout_text(best)}, found by search among {found.tried:,}, of which {found.fitting:,} fit"
     others = [f"{layout_text(r, short=True)} (+{r.step_time_s / best.step_time_s - 1:.1%})" for r in found.runners_up]
     notes = [f"{text}; runners-up: {', '.join(others)}." if others else f"{text}."]
     idle = wanted.accelerators - best.accelerators

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from tonne.estimate import Z_90, Basis, Estimate
 from tonne.reference.accelerators import AcceleratorRecord
 from tonne.reference.calibration import KINDS, POOLED
+from tonne.reference.table import table
 
 Row = Mapping[str, str]
 KIND_OF_ROW = {"decoder": "dense-decoder", "moe": "moe", "encoder": "encoder", "encdec": "encoder-decoder"}
@@ -34,6 +36,12 @@ class GoodputEvidence:
     ratio: float
     step: Estimate
     timed: bool = False  # whether the step is that of a layout, and not a mean of its kind of model
+
+
+@cache
+def goodput_constant(name: str) -> float:
+    """A constant of what failures cost, by name; the unit is in it."""
+    return next(float(row["value"]) for row in table("goodput_constants") if row["name"] == name)
 
 
 def peak_flop_per_s(chip: AcceleratorRecord, precision: str) -> float | None:

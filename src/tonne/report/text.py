@@ -9,6 +9,7 @@ from tonne.account import Account
 from tonne.estimate import Estimate
 from tonne.forecasting import Forecast
 from tonne.forecasting.modification import Modification, standing
+from tonne.forecasting.searches import layout_text
 from tonne.report import numbers
 from tonne.report.levers import Lever, levers
 from tonne.report.numbers import count_text, rounded, scale_of, short, value_and_interval
@@ -83,6 +84,8 @@ def rows(forecast: Forecast) -> Iterator[str]:
         remark = "model FLOP, under the true mask" if forecast.plan.workload is None else "executed FLOP of the module"
         yield _row("Compute", f"{rounded(flop, 3)} FLOP", "exact", remark)
         yield from _trainable_row(forecast.counts)
+    if forecast.layout is not None:
+        yield f"  {'Layout':<{LABEL}}{layout_text(forecast.layout.chosen)}"
     if forecast.modification is not None:
         yield from _modification_rows(forecast.modification)
 
