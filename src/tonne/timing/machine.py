@@ -13,6 +13,11 @@ FLOP_PER_TFLOP = 1e12
 PCIE_NETWORK_GBIT_PER_S = 100.0  # of one accelerator of a server that the tables do not show
 BRIDGE, BRIDGED = "NVLink bridge", 2  # joins two cards
 USUAL_W_PER_TFLOP_PER_S = 0.5
+SAME_SERVERS = {  # sold in the servers of another
+    "nvidia-a800-sxm4-80gb": "nvidia-a100-sxm4-80gb",
+    "nvidia-h800-sxm5-80gb": "nvidia-h100-sxm5-80gb",
+    "nvidia-b100": "nvidia-b200-sxm",
+}
 GRACE = ("nvidia-gh", "nvidia-gb")
 LOW_PRECISIONS = {"fp8": 1.0, "fp4": 0.5}
 SPARE_PEAKS = {
@@ -74,7 +79,8 @@ def machine_of(cluster: Cluster, precision: str) -> Machine | None:
 
 def _node(accelerator_id: str) -> NodeRecord | None:
     """The maker's own server with the accelerator, where there is one: the first in the table."""
-    known = [n for n in nodes_with(accelerator_id) if n.nic_gbit_per_s and n.accelerators]
+    stands_for = SAME_SERVERS.get(accelerator_id, accelerator_id)
+    known = [n for n in nodes_with(stands_for) if n.nic_gbit_per_s and n.accelerators]
     return known[0] if known else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tonne.count.masks import minimum
 from tonne.count.step import GRADIENT_AND_WEIGHT_BYTES, OPTIMIZER_BYTES
 from tonne.estimate import Number
 from tonne.timing.collectives import exposed_s, group_bytes_per_s, routed_s
@@ -46,7 +47,8 @@ def step_parts(x: Values, c: Values) -> dict[str, Number]:
     steady = sum(parts.values())
     filled = 1 + c["bubble"] * (x["pipeline"] - 1) / (together * x["virtual_pipeline_stages"])
     parts["bubble"] = (filled - 1) * steady
-    parts["sharding"] = _sharding(x, c, steady * filled)
+    last = minimum(steady / together * x["pipeline"], steady * filled)  # the last micro-batch runs through all stages
+    parts["sharding"] = _sharding(x, c, steady * filled, last)
     shared = x["weights"] - x["expert_weights"]
     own = shared / x["sharded_over"] + x["expert_weights"] / x["experts_sharded_over"]
     optimizer = own * OPTIMIZER_BYTES / x["memory_bytes_per_s"]
@@ -120,7 +122,7 @@ def _messages(x: Values, c: Values, attention: Number) -> dict[str, Number]:
     }
 
 
-def _sharding(x: Values, c: Values, compute_s: Number) -> Number:
+def _sharding(x: Values, c: Values, compute_s: Number, last_s: Number) -> Number:
     """Weights gathered and gradients reduced over the copies: once a step, or with every micro-batch.
 
     Routed experts have fewer copies: an accelerator of each tensor rank holds others.
@@ -130,10 +132,7 @@ def _sharding(x: Values, c: Values, compute_s: Number) -> Number:
     once = _over_copies(shared, x["copies"], group_bytes_per_s(x["copies"], x["tensor"], x["domain"], link, network))
     rate = group_bytes_per_s(x["expert_copies"], x["expert"], x["domain"], link, network)
     once = once + _over_copies(x["expert_weights"], x["expert_copies"], rate)
-    micro = compute_s / x["micro_batches"]
-    whole_step = exposed_s(
-        GRADIENT_AND_WEIGHT_BYTES * once, micro * x["pipeline"], c["data_exposed"], c["shard_overlap"]
-    )
+    whole_step = exposed_s(GRADIENT_AND_WEIGHT_BYTES * once, last_s, c["data_exposed"], c["shard_overlap"])
     m = x["micro_batches"]
     gradients_often = exposed_s((2 + 2 * m) * once, compute_s, c["shard_exposed"], c["shard_overlap"])
     gathered_and_reduced = 4 + 2 * x["weight_gradients"]  # 16-bit weights twice, 16-bit gradients

@@ -5,7 +5,7 @@ import pytest
 
 from tonne.energy import power
 from tonne.impact import equations as impact
-from tonne.timing import power_cap, steps
+from tonne.timing import collectives, operations, power_cap, steps
 
 UNITS = pint.UnitRegistry()
 
@@ -73,3 +73,12 @@ def test_dimensions_are_sound():
     assert impact.operational_kgco2e(2 * kwh, 50 * UNITS.gram / kwh).check("[mass]")
     assert impact.water_off_site_l(2 * kwh, 3 * UNITS.litre / kwh).check("[length]**3")
     assert impact.embodied_kgco2e(2 * hours, 200 * UNITS.kilogram, 4 * hours, 0.5).check("[mass]")
+
+
+def test_dimensions_of_a_step_are_sound():
+    flop, byte, second = UNITS.count, UNITS.byte, UNITS.second
+    peak, memory = 1e15 * flop / second, 1e12 * byte / second
+    assert operations.product_s(1e12 * flop, 1e9 * byte, peak, memory, (0.5, 1.0)).check("[time]")
+    assert operations.attention_s(1e12 * flop, 2048, peak, (0.5, 300)).check("[time]")
+    assert operations.moving_s(1e9, 2 * byte, memory, 1.0).check("[time]")
+    assert collectives.routed_s(1e9 * byte, 2, 4, 8, (memory, memory)).check("[time]")

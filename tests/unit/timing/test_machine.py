@@ -46,6 +46,12 @@ def test_what_the_plan_says_of_servers_and_network_counts():
     assert (given.domain, given.network_bytes_per_s) == (4, 12.5e9)
 
 
+def test_a_chip_with_slower_links_stands_in_the_same_servers():
+    # H800: 400 GB/s both ways, the network of an H100's server
+    h800 = machine("H800", "bf16")
+    assert (h800.link_bytes_per_s, h800.network_bytes_per_s) == (200e9, 50e9)
+
+
 def test_a_bridge_joins_two_cards():
     card = machine("A100 PCIe 80GB")
     assert (card.domain, card.link_bytes_per_s) == (2, 300e9)

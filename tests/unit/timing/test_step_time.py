@@ -103,6 +103,17 @@ def test_gradients_once_a_step():
     assert parts({"data_exposed": 0.9, "shard_overlap": 0.5}, **work)["sharding"] == pytest.approx(0.9 * 0.45)
 
 
+def test_the_last_micro_batch_hides_gradients_on_its_way_through_the_stages():
+    # 1 s a micro-batch, four stages: 4 s, no more than the 4 s that a single micro-batch takes with its bubble
+    work = {"weights": 1e12, "copies": 4, "matrix_flop": 1e15, "pipeline": 4}
+    for rounds in (1, 5):
+        found = parts({"data_exposed": 0.0, "shard_overlap": 0.5}, **work, micro_batches=rounds)
+        assert found["sharding"] == pytest.approx(45 - 2)
+    # interleaved, a single micro-batch takes 1 + 3/3 s
+    found = parts({"data_exposed": 0.0, "shard_overlap": 0.5}, **work, virtual_pipeline_stages=3)
+    assert found["sharding"] == pytest.approx(45 - 1)
+
+
 def test_sharded_gradients_and_weights_move_with_every_micro_batch():
     work = {"weights": 1e10, "copies": 4, "micro_batches": 5}
     assert parts(**work, zero_2=1)["sharding"] == pytest.approx((2 + 2 * 5) * 0.075)
