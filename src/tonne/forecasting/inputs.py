@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from tonne.count.masks import minimum
 from tonne.count.memory import Memory, memory_per_accelerator
 from tonne.count.module import WorkCounts
 from tonne.count.workload import Counts, counts_of
-from tonne.describe.plan import TrainingPlan
+from tonne.describe.plan import Parallelism, TrainingPlan
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate, Number
 from tonne.forecasting.layouts import timed
@@ -19,7 +19,7 @@ from tonne.forecasting.place import add_place
 from tonne.forecasting.watts import add_hardware
 from tonne.reference.calibration import Calibration
 from tonne.timing.goodput import best_goodput
-from tonne.timing.search import LayoutFound
+from tonne.timing.search import LayoutChoice, LayoutFound
 
 TERA = 1e12
 FAILURES = "what failures at the rate of Llama 3's run leave (dubey2024llama3, section 3.3.4)"
@@ -250,21 +250,38 @@ def _add_tokens(plan: TrainingPlan, tokens: Number, counts: Counts, found: Colle
 
 
 def _memory(plan: TrainingPlan, counts: Counts | WorkCounts | None, layout: LayoutFound | None) -> Memory | None:
-    p, training = plan.parallelism, plan.training
-    best = None if layout is None else layout.chosen
-    if plan.architecture is None or not isinstance(counts, Counts) or (p is None and best is None):
+    """What the layout holds, given or found; None where it is unknown, or there are many."""
+    if plan.architecture is None or not isinstance(counts, Counts):
         return None
-    split = best if best is not None else p
-    assert split is not None
-    sizes = (split.tensor, split.pipeline, split.data, split.context, counts.sequence_length)
-    if not all(isinstance(size, int) for size in sizes):
-        return None  # of many layouts at once
+    if layout is not None:
+        best = layout.chosen
+        held = _memory_of(plan, counts, best, best.recomputation, int(best.micro_batch_sequences), best.micro_batches)
+        if not 0 < best.recomputed_share < 1:
+            return held
+        plain = _memory_of(plan, counts, best, "none", int(best.micro_batch_sequences), best.micro_batches)
+        return between(plain, held, best.recomputed_share)
+    p = plan.parallelism
+    if p is None or not all(isinstance(n, int) for n in (p.accelerators, counts.sequence_length, p.expert)):
+        return None
+    training = plan.training
+    return _memory_of(plan, counts, p, training.recomputation, training.micro_batch_sequences, None)
+
+
+def _memory_of(
+    plan: TrainingPlan,
+    counts: Counts,
+    split: LayoutChoice | Parallelism,
+    recomputation: str,
+    micro_batch_sequences: int,
+    micro_batches: int | None,
+) -> Memory:
+    assert plan.architecture is not None
     return memory_per_accelerator(
         plan.architecture,
         sequence_length=counts.sequence_length,
-        micro_batch_sequences=training.micro_batch_sequences if best is None else int(best.micro_batch_sequences),
-        precision=training.precision,
-        recomputation=training.recomputation if best is None else best.recomputation,
+        micro_batch_sequences=micro_batch_sequences,
+        precision=plan.training.precision,
+        recomputation=recomputation,
         tensor=split.tensor,
         pipeline=split.pipeline,
         data=split.data,
@@ -272,6 +289,19 @@ def _memory(plan: TrainingPlan, counts: Counts | WorkCounts | None, layout: Layo
         expert=split.expert,
         sharding=split.sharding,
         flash_attention=plan.software.flash_attention,
-        lora=training.lora,
-        frozen_layers=training.frozen_layers,
+        lora=plan.training.lora,
+        frozen_layers=plan.training.frozen_layers,
+        virtual_pipeline_stages=split.virtual_pipeline_stages,
+        micro_batches=micro_batches,
+        framework=plan.software.framework,
     )
+
+
+def between(first: Memory, second: Memory, share: float) -> Memory:
+    """The memory with a share of the layers as in the second, the others as in the first."""
+    mixed = {}
+    for part in fields(first):
+        one, other = getattr(first, part.name), getattr(second, part.name)
+        if part.name.endswith("_bytes") and one is not None:
+            mixed[part.name] = one + share * (other - one)
+    return replace(second, **mixed)

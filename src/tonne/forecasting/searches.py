@@ -115,10 +115,10 @@ def _interpolated(wanted: Wanted, sizes: NDArray[Any], accelerator_id: str) -> N
     n, batch = sizes[0], sizes[1]
     lower = np.exp2(np.floor(np.log2(n)))
     others = np.where(sizes[2:6] > 0, np.exp2(np.round(np.log2(np.maximum(sizes[2:6], 1)))), 0.0)
-    share = batch / n  # sequences of one accelerator stay as they are
+    one_batch = bool((batch == batch[0]).all())
     ends = []
-    for near in (lower, 2 * lower):
-        nearby = np.exp2(np.round(np.log2(np.maximum(share * near, 1))))
+    for near in (lower, 2 * lower):  # of batches that differ, the sequences of one accelerator stay as they are
+        nearby = batch if one_batch else np.exp2(np.round(np.log2(np.maximum(batch / n * near, 1))))
         points, which = _distinct(np.stack([near, nearby, *others, *sizes[6:]]))
         times = [_time_s(wanted, tuple(point), accelerator_id) for point in points]
         each = [math.nan if t is None else t / p[1] * p[0] for t, p in zip(times, points, strict=True)]

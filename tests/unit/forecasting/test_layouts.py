@@ -1,0 +1,232 @@
+"""A plan's share of the peak follows from its layout's step; a layout left out is found; a measured step takes over."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import tonne
+from tonne.errors import DescriptionError, ElementError
+from tonne.estimate import Basis
+from tonne.reference.time_model import shipped_time_model
+from tonne.reference.time_stacks import log_half_width, remeasured_log_half_width, scaled_log_half_width, stack_of
+from tonne.report.document import document, from_document
+from tonne.report.text import lines
+from tonne.timing.situation import plan_situation
+from tonne.timing.step_time import step_time_s
+
+LAYOUT = {"tensor": 4, "pipeline": 2, "data": 8}
+A100 = "nvidia-a100-sxm4-80gb"
+
+
+def plan(**changes):
+    fields = {
+        "architecture": {"preset": "llama-13b"},
+        "data": {"tokens": 1e12, "sequence_length": 2048},
+        "training": {"global_batch_sequences": 512, "micro_batch_sequences": 2},
+        "parallelism": dict(LAYOUT),
+        "software": {"framework": "megatron-lm"},
+        "cluster": {"accelerator": "A100-80GB", "accelerators": 64},
+        "site": {"pue": 1.2},
+    }
+    for section, values in changes.items():
+        fields[section] = None if values is None else fields.get(section, {}) | values
+    return tonne.TrainingPlan.from_fields({name: section for name, section in fields.items() if section is not None})
+
+
+def step(found):
+    return found.account.throughput.step_time_s
+
+
+def test_step_time_is_that_of_the_model_of_time():
+    p = plan()
+    fitted = shipped_time_model().for_machine(A100, "bf16", "megatron-lm")
+    expected = step_time_s(plan_situation(p, p.parallelism), fitted)
+    assert step(tonne.forecast(p)).value == pytest.approx(expected, rel=1e-12)
+
+
+def test_interval_is_the_spread_of_kind_precision_and_stack():
+    width = log_half_width("dense", "bf16", "known")
+    found = step(tonne.forecast(plan()))
+    assert math.log(found.high / found.value) == pytest.approx(width)
+    assert math.log(found.value / found.low) == pytest.approx(width)
+    assert found.basis == Basis.MODELLED
+    unseen = step(tonne.forecast(plan(software={"framework": "unknown"})))
+    assert unseen.high / unseen.value == pytest.approx(math.exp(log_half_width("dense", "bf16", "unseen")))
+
+
+def test_stack_is_known_by_framework_and_chip():
+    assert stack_of("Megatron-LM", A100) == "known"
+    assert stack_of("llm-foundry", "nvidia-gb200") == "unseen"
+    assert stack_of("unknown", A100) == "unseen"
+
+
+def test_unseen_stack_is_never_surer_than_a_known_one():
+    for kind in ("dense", "moe"):
+        for precision in ("bf16", "fp8"):
+            assert log_half_width(kind, precision, "unseen") >= log_half_width(kind, precision, "known")
+
+
+def test_single_layout_loads_no_numpy():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, tonne; p = tonne.TrainingPlan.from_fields("
+        f"{plan().model_dump(mode='json', exclude_unset=True)!r}); tonne.forecast(p); print('numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_layout_left_out_is_found_and_named():
+    found = tonne.forecast(plan(parallelism=None, training={"global_batch_sequences": 512}))
+    best = found.layout.chosen
+    assert best.accelerators == 64
+    assert step(found).value == pytest.approx(best.step_time_s, rel=1e-12)
+    assert step(found).value <= step(tonne.forecast(plan())).value
+    assert found.memory.total_bytes == pytest.approx(best.memory_bytes, rel=1e-9)
+    note = next(n for n in found.notes if n.startswith("layout: "))
+    assert "runners-up: " in note
+    assert f"found by search among {found.layout.tried:,}" in note
+    assert any(line.strip().startswith("Layout") for line in lines(found))
+    assert from_document(json.loads(json.dumps(document(found)))) == found
+
+
+def test_given_layout_is_not_searched_for():
+    assert tonne.forecast(plan()).layout is None
+
+
+def test_chip_that_was_not_fitted_keeps_the_share_of_its_kind_of_model():
+    found = tonne.forecast(
+        plan(parallelism=None, cluster={"accelerator": "V100-SXM2-32GB"}, training={"precision": "fp16"})
+    )
+    assert found.layout is None
+    assert any("time model was not fitted" in note for note in found.notes)
+
+
+def test_utilisation_that_is_given_needs_no_search():
+    found = tonne.forecast(plan(parallelism=None, schedule={"step_utilisation": 0.4}))
+    assert found.layout is None
+    assert found.account.throughput.achieved_peak_fraction.value == 0.4
+
+
+def test_measured_step_of_the_plan_is_its_step():
+    found = step(tonne.forecast(plan(schedule={"measured_step_s": 12.3})))
+    assert found.value == pytest.approx(12.3, rel=1e-12)
+    assert found.high / found.value == pytest.approx(math.exp(remeasured_log_half_width()))
+    assert remeasured_log_half_width() < 0.05
+
+
+def test_measured_step_rescales_another_scale():
+    base = step(tonne.forecast(plan())).value
+    small = {**LAYOUT, "data": 4, "seconds": 1.2 * 3.0, "global_batch_sequences": 256, "micro_batch_sequences": 2}
+    half = plan(parallelism={"data": 4}, cluster={"accelerators": 32}, training={"global_batch_sequences": 256})
+    factor = 1.2 * 3.0 / step(tonne.forecast(half)).value
+    found = step(tonne.forecast(plan(schedule={"measured_step": small})))
+    assert found.value == pytest.approx(factor * base, rel=1e-12)
+    assert found.high / found.value == pytest.approx(math.exp(scaled_log_half_width("dense", "bf16", 2.0)))
+    assert found.high / found.value < step(tonne.forecast(plan())).high / base
+
+
+def test_nearer_scales_are_surer():
+    widths = [scaled_log_half_width("dense", "bf16", scale) for scale in (1.5, 4, 16, 1000)]
+    assert widths == sorted(widths)
+    assert remeasured_log_half_width() <= widths[0] < widths[-1] == log_half_width("dense", "bf16", "known")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"schedule": {"measured_step_s": 12.0, "step_utilisation": 0.4}}, "Give one of them"),
+        ({"schedule": {"measured_step_s": 12.0, "accelerator_hours": 1e6}}, "Give one of them"),
+        ({"schedule": {"measured_step_s": -1.0}}, "measured_step_s"),
+    ],
+)
+def test_speeds_that_contradict_are_one_clear_error(changes, said):
+    with pytest.raises(DescriptionError, match=said):
+        plan(**changes)
+
+
+def test_measured_step_needs_its_batch():
+    fields = plan(schedule={"measured_step_s": 12.0}).model_dump(mode="json", exclude_unset=True)
+    del fields["training"]["global_batch_sequences"]
+    with pytest.raises(DescriptionError, match="global_batch_sequences is missing"):
+        tonne.forecast(tonne.TrainingPlan.from_fields(fields))
+
+
+def test_measured_step_speaks_for_a_chip_without_a_model_of_time():
+    v100 = {"accelerator": "V100-SXM2-32GB"}
+    p = plan(cluster=v100, training={"precision": "fp16"}, schedule={"measured_step_s": 20.0})
+    assert step(tonne.forecast(p)).value == pytest.approx(20.0, rel=1e-12)
+
+
+def test_arrays_of_layouts_equal_one_by_one():
+    tensor, pipeline, micro = np.array([1, 2, 4, 8, 8]), np.array([4, 4, 2, 1, 8]), np.array([1, 2, 4, 2, 1])
+    data = 64 // tensor // pipeline
+    fields = {
+        "parallelism.tensor": tensor,
+        "parallelism.pipeline": pipeline,
+        "parallelism.data": data,
+        "training.micro_batch_sequences": micro,
+    }
+    many = tonne.forecast_many(plan(), fields)
+    for i in range(5):
+        split = {"tensor": int(tensor[i]), "pipeline": int(pipeline[i]), "data": int(data[i])}
+        one = tonne.forecast(plan(parallelism=split, training={"micro_batch_sequences": int(micro[i])}))
+        for name in ("value", "low", "high"):
+            assert getattr(step(many), name)[i] == pytest.approx(getattr(step(one), name), rel=1e-12)
+
+
+def test_layouts_in_blocks_equal_one_by_one():
+    data = np.full(20_000, 8)
+    batch = 512 + 16 * (np.arange(20_000) % 100)
+    many = tonne.forecast_many(
+        plan(), {"parallelism.data": data, "training.global_batch_sequences": batch}, intervals=False
+    )
+    for i in (0, 9_999, 16_383, 16_384, 19_999):
+        one = tonne.forecast(plan(training={"global_batch_sequences": int(batch[i])}))
+        assert step(many).value[i] == pytest.approx(step(one).value, rel=1e-12)
+
+
+def test_array_layout_that_does_not_take_all_accelerators_raises_with_its_index():
+    with pytest.raises(ElementError, match="element 3") as caught:
+        tonne.forecast_many(plan(), {"parallelism.data": [8, 8, 8, 4, 8]})
+    assert caught.value.index == 3
+
+
+def test_few_sizes_are_each_searched_for():
+    left_out = {"parallelism": None}
+    many = tonne.forecast_many(plan(**left_out), {"cluster.accelerators": [16, 64, 128]})
+    for i, n in enumerate((16, 64, 128)):
+        one = tonne.forecast(plan(**left_out, cluster={"accelerators": n}))
+        assert step(many).value[i] == pytest.approx(step(one).value, rel=1e-12)
+
+
+def test_many_sizes_lie_close_to_a_search_of_their_own():
+    left_out = {"parallelism": None}
+    numbers = np.arange(16, 257, 4)
+    many = tonne.forecast_many(plan(**left_out), {"cluster.accelerators": numbers})
+    for n in (16, 64, 128, 256):  # powers of two are searched themselves
+        one = tonne.forecast(plan(**left_out, cluster={"accelerators": n}))
+        found = step(many).value[numbers.tolist().index(n)]
+        assert found == pytest.approx(step(one).value, rel=0.1)
+    assert (np.diff(step(many).value) < 0).all()
+
+
+def test_more_accelerators_never_take_longer():
+    times = [
+        tonne.forecast(plan(parallelism=None, cluster={"accelerators": n})).account.duration_s.value
+        for n in (8, 16, 24, 32, 64, 96, 128, 256)
+    ]
+    assert times == sorted(times, reverse=True)
+
+
+def test_assumed_batch_is_said():
+    fields = plan(parallelism=None).model_dump(mode="json", exclude_unset=True)
+    del fields["training"]
+    found = tonne.forecast(tonne.TrainingPlan.from_fields(fields))
+    assert any("sequences are assumed to lay out the step" in note for note in found.notes)
