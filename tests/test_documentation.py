@@ -24,7 +24,17 @@ PAGES = sorted([*ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md", *(ROOT / "do
 METHOD_PAGES = {  # the files whose equations a page repeats, in the page's order
     "count.md": ["count/layers.py", "count/conventions.py", "count/memory.py"],
     "finetuning.md": ["count/adapters.py"],
-    "timing.md": ["calibrate/utilisation.py", "reference/goodput.py", "timing/steps.py", "timing/power_cap.py"],
+    "timing.md": [
+        "timing/operations.py",
+        "timing/collectives.py",
+        "timing/step_time.py",
+        "timing/search.py",
+        "reference/step_residuals.py",
+        "calibrate/utilisation.py",
+        "reference/goodput.py",
+        "timing/steps.py",
+        "timing/power_cap.py",
+    ],
     "energy.md": ["energy/power.py"],
     "impact.md": ["impact/equations.py"],
     "uncertainty.md": ["estimate.py"],
@@ -155,6 +165,18 @@ def test_page_of_presets_is_what_the_table_and_the_counts_say():
     if UPDATE:
         path.write_text(expected, encoding="utf-8")
     assert UPDATE or text == expected, "the page of presets is out of date: TONNE_UPDATE_PAGES=1 rewrites it"
+
+
+def test_coefficients_on_the_page_of_timing_are_those_of_the_table():
+    from tonne.report.coefficients_page import coefficients_table
+
+    path = ROOT / "docs" / "method" / "timing.md"
+    text, found = path.read_text(encoding="utf-8"), coefficients_table()
+    begin, end = "<!-- coefficients: begin -->\n", "\n<!-- coefficients: end -->"
+    expected = text.split(begin)[0] + begin + found + end + text.split(end)[1]
+    if UPDATE:
+        path.write_text(expected, encoding="utf-8")
+    assert UPDATE or text == expected, "the coefficients are out of date: TONNE_UPDATE_PAGES=1 rewrites them"
 
 
 def test_page_of_the_time_model_is_what_the_calibration_wrote():
