@@ -14,10 +14,12 @@ from tonne.estimate import Z_90, Basis, Estimate
 from tonne.reference.accelerators import AcceleratorRecord
 from tonne.reference.calibration import KINDS, POOLED
 from tonne.reference.table import table
+from tonne.reference.time_model import FITTED_FAMILIES
 
 Row = Mapping[str, str]
 KIND_OF_ROW = {"decoder": "dense-decoder", "moe": "moe", "encoder": "encoder", "encdec": "encoder-decoder"}
 FLOP_PER_TFLOP = 1e12
+TIMED = "timed"
 MAXIMUM_GOODPUT = 1.0
 MOST_CENTRAL_GOODPUT = 0.97  # restarts, evaluation and checkpoints take some per cent of even a small run
 RUN_LOG_SPREAD = 0.4  # of one run around what it shares with others: software, organisation, bookkeeping
@@ -96,12 +98,15 @@ def goodput_from(evidence: Sequence[GoodputEvidence]) -> dict[tuple[str, str], E
     ridge = np.diag([_prior_log_spread(effect) ** -2 for effect in effects])
     covariance = np.linalg.inv(design.T @ design / RUN_LOG_SPREAD**2 + ridge)
     sizes = dict(zip(effects, (covariance @ design.T @ logs / RUN_LOG_SPREAD**2).tolist(), strict=True))
-    residuals = [float(x) for x in logs - design @ np.array(list(sizes.values()))]
+    used = len(effects) - float(np.trace(ridge @ covariance))  # degrees of freedom that the runs decided
+    inflation = math.sqrt(len(logs) / max(len(logs) - used, 1.0))
+    residuals = [inflation * float(x) for x in logs - design @ np.array(list(sizes.values()))]
     timed_families = {e.family for e in evidence if e.timed}
     spreads = {timed: _spreads_of(timed, residuals, evidence) for timed in (True, False)}
-    families = [*sorted({e.family for e in evidence} - {POOLED}), POOLED]
+    seen = {e.family for e in evidence} - {POOLED}
+    families = [*sorted(seen | (set(FITTED_FAMILIES) if timed_families else set())), POOLED]
     return {
-        (family, kind): _estimate(sizes, family, kind, spreads[family in timed_families])
+        (family, kind): _estimate(sizes, family, kind, spreads[bool(timed_families) and family in FITTED_FAMILIES])
         for family in families
         for kind in KINDS
     }
@@ -116,9 +121,13 @@ def _spreads_of(timed: bool, residuals: Sequence[float], evidence: Sequence[Good
 
 
 def _effects(family: str, kind: str) -> tuple[tuple[str, str], ...]:
-    """The effects that add up: the mean, the family, and experts or an encoder-decoder."""
+    """The effects that add up: the mean, the family, and experts or an encoder-decoder.
+
+    Families whose steps are timed share one: what is lost beside the steps has no reason to differ by chip. In the
+    others the effect takes up what their step utilisation is off.
+    """
     special = (("kind", kind),) if kind in {"moe", "encoder-decoder"} else ()
-    return (("mean", ""), ("family", family), *special)
+    return (("mean", ""), ("family", TIMED if family in FITTED_FAMILIES else family), *special)
 
 
 def _prior_log_spread(effect: tuple[str, str]) -> float:

@@ -17,12 +17,13 @@ def validation():
     return validate()
 
 
-SHORT_OF_6ND = pytest.mark.xfail(
-    strict=True, reason="median error 25.0 % against 21.7 % of a flat 0.3 of 6ND: the time model has to close it"
+SHORT_OF_MEDIAN = pytest.mark.xfail(
+    strict=True,
+    reason="median error 24.6 % where 22 % are asked for: runs of one organisation on one chip differ by a factor of 2",
 )
 
 
-@pytest.mark.parametrize("number", [1, 2, pytest.param(3, marks=SHORT_OF_6ND), 4])
+@pytest.mark.parametrize("number", [1, 2, pytest.param(3, marks=SHORT_OF_MEDIAN), 4])
 def test_gate_holds(validation, number):
     gate = validation.gates[number - 1]
     assert gate.number == number
@@ -43,6 +44,7 @@ def test_hours_beat_a_flat_utilisation_of_the_same_work(validation):
     assert flat.n == gate.n == sum(row["gate_hours"] == "3" for row in runs())
     assert gate.median <= flat.median
     assert gate.p90_factor < flat.p90_factor
+    assert gate.p90_factor <= 1.8
     assert gate.coverage_low <= 0.9 <= gate.coverage_high
 
 
