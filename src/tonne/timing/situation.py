@@ -37,6 +37,7 @@ def layout_of(plan: TrainingPlan, p: Parallelism, *, micro_batch_sequences: Numb
         zero_3=float(p.sharding == "zero-3"),
         recompute_all=float(plan.training.recomputation == "full"),
         recompute_scores=float(plan.training.recomputation == "selective"),
+        weight_gradients=float(plan.training.lora is None),
     )
 
 

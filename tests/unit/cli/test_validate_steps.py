@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from tonne.cli.main import app
@@ -34,3 +35,12 @@ def test_every_row_is_listed_only_on_request():
     identifiers = {row.id for row in step_residuals()}
     assert sum(line.split(" ")[0] in identifiers for line in few.splitlines()) == 12
     assert {line.split(" ")[0] for line in every.splitlines()} >= identifiers
+
+
+@pytest.mark.slow
+def test_refit_finds_what_the_tables_hold():
+    shipped, anew = (json.loads(called("--json", *more).stdout) for more in ((), ("--refit",)))
+    for old, new in zip(shipped["rows"], anew["rows"], strict=True):
+        assert old["id"] == new["id"]
+        for name in ("measured_s", "fitted_s", "known_s", "unseen_s"):
+            assert old[name] == pytest.approx(new[name], rel=1e-4)  # the tables have five digits

@@ -66,3 +66,12 @@ def test_release_years(released, year):
 def test_releases_outside_the_fitted_years_are_taken_for_the_nearest(released, older):
     found = plan(software={"released": released})
     assert plan_situation(found, found.parallelism)["years_older"] == pytest.approx(older)
+
+
+def test_adapters_need_no_gradients_of_weights():
+    found = plan()
+    assert layout_of(found, found.parallelism).weight_gradients == 1
+    adapted = tonne.TrainingPlan.from_fields(
+        {**found.model_dump(exclude_unset=True), "training": {"global_batch_sequences": 512, "lora": {"rank": 16}}}
+    )
+    assert layout_of(adapted, adapted.parallelism).weight_gradients == 0
