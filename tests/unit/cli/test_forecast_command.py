@@ -214,3 +214,18 @@ def test_version():
 def test_headline_names_the_basis_of_the_factor_used(place, said):
     command = ["forecast", "llama-7b", "--tokens", "1T", "--accelerators", "64xH100", *place]
     assert said in CliRunner().invoke(app, command).stdout
+
+
+def test_measured_step_sets_the_step(tmp_path):
+    options = ("--global-batch", "1536", "--measured-step-s", "12.3", "--json")
+    found = json.loads(called(*GPT_3, *options).stdout)
+    assert found["account"]["throughput"]["step_time_s"]["value"] == pytest.approx(12.3)
+    is_one_clear_error(called(*GPT_3, "--measured-step-s", "12.3"), "global_batch_sequences is missing")
+
+
+def test_layout_found_is_in_the_text_and_in_the_document():
+    assert "\n  Layout " in called(*GPT_3).stdout
+    found = json.loads(called(*GPT_3, "--json").stdout)["layout"]
+    best = found["chosen"]
+    assert best["tensor"] * best["pipeline"] * best["data"] * best["context"] <= 1024
+    assert len(found["runners_up"]) == 3
