@@ -29,6 +29,7 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "timing/collectives.py",
         "timing/step_time.py",
         "timing/search.py",
+        "timing/goodput.py",
         "reference/step_residuals.py",
         "calibrate/utilisation.py",
         "reference/goodput.py",
