@@ -266,7 +266,24 @@ class TrainingPlan(Section):
                 f"{p.accelerators}, but [cluster] accelerators={n}. Make the product equal the number, "
                 f"or leave [parallelism] out."
             )
+        if p is not None:
+            self._copies_and_experts(p)
         return self
+
+    def _copies_and_experts(self, p: Parallelism) -> None:
+        """Checked: every copy has a sequence, and only a model with experts shares them."""
+        batch = self.training.global_batch_sequences
+        if batch is not None and batch < p.data:
+            raise DescriptionError(
+                f"[parallelism] data={p.data} copies of the model, but [training] global_batch_sequences={batch}: "
+                f"some would have no sequence. Make data at most {batch}, or the batch at least {p.data}."
+            )
+        a = self.architecture
+        if p.expert > 1 and a is not None and a.experts is None and a.decoder_experts is None:
+            raise DescriptionError(
+                f"[parallelism] expert={p.expert}, but the model has no experts. Leave expert out, or add "
+                f"[architecture.experts]."
+            )
 
 
 def paths_from(fields: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -46,6 +46,19 @@ def test_a_bad_field_is_one_clear_error(path, value, text):
         tonne.TrainingPlan.from_fields(changed(path, value))
 
 
+@pytest.mark.parametrize(
+    ("split", "batch", "text"),
+    [
+        ({"data": 8}, 4, "Make data at most 4, or the batch at least 8"),
+        ({"data": 8, "expert": 8}, 8, "Leave expert out"),
+    ],
+)
+def test_a_layout_that_cannot_be_is_refused(split, batch, text):
+    fields = {**GOOD, "parallelism": split, "training": {"global_batch_sequences": batch}}
+    with pytest.raises(DescriptionError, match=text):
+        tonne.TrainingPlan.from_fields(fields)
+
+
 @pytest.mark.parametrize("text", ["300X", "abc", "", "-3B", "0", "nan", "1e400"])
 def test_unknown_units_are_refused(text):
     with pytest.raises(QuantityError, match="300B"):
