@@ -17,7 +17,7 @@ from tonne.reference.time_model import shipped_time_model
 from tonne.reference.time_stacks import KNOWN, UNSEEN, log_half_width, stack_of
 from tonne.timing.collectives import maximum
 from tonne.timing.machine import machine_of
-from tonne.timing.search import LayoutFound, Wanted, assumed_batch_sequences
+from tonne.timing.search import LayoutFound, Wanted, assumed_batch_sequences, assumed_batch_tokens
 from tonne.timing.situation import release_year, situation
 from tonne.timing.step_time import step_time_s
 
@@ -144,9 +144,8 @@ def _assumed_batch(plan: TrainingPlan, counts: Counts) -> Number:
     n, p, length = plan.cluster.accelerators, plan.parallelism, counts.sequence_length
     if p is not None:
         round_of = p.data * plan.training.micro_batch_sequences
-        tokens = assumed_batch_sequences(counts.active_parameters, 1, 1)
-        return round_of * maximum(1, whole(tokens / length / round_of))
-    return assumed_batch_sequences(counts.active_parameters, length, n)
+        return round_of * maximum(1, whole(assumed_batch_tokens(n) / length / round_of))
+    return assumed_batch_sequences(length, n)
 
 
 def _estimate(plan: TrainingPlan, fraction: Number, precision: str, known: Rescaled | None) -> Estimate:

@@ -38,9 +38,10 @@ LONG_SEQUENCE = 16_384  # below, a sequence is not split
 RUNNERS_UP = 3
 MOST_DOUBLINGS = 40
 RECOMPUTED_PARTS = 8  # layers are recomputed by eighths, as many as the memory asks for
-# Tokens of a batch where a plan names none: the line through those of 37 published models from GPT-2 (0.5 million) and
-# LLaMA (4 million) to Llama 3 405B (16 million) and DeepSeek-V3 (63 million), which lie around it by a factor of 2.
-BATCH_TOKENS, BATCH_PARAMETERS, BATCH_EXPONENT = 5e6, 30e9, 0.31
+# Tokens of a batch where a plan names none: the line through those of 30 published runs on 8 to 16,384 accelerators,
+# from GPT-2 (0.5 million) to DeepSeek-V3 (63 million), which lie around it by a factor of 2.4. Beside the accelerators
+# the size of the model says nothing more.
+BATCH_TOKENS, BATCH_ACCELERATORS, BATCH_EXPONENT = 5.4e6, 1000, 0.344
 
 Splits = tuple[
     int, int, int, int, int, int, int, int
@@ -116,23 +117,33 @@ def fits(memory_bytes: Number, capacity_bytes: Number) -> Number:
     return memory_bytes <= USABLE_SHARE * capacity_bytes
 
 
-def assumed_batch_sequences(parameters: float, sequence_length: Number, accelerators: Number) -> Number:
-    """Sequences of a batch where a plan does not say them: the accelerators doubled or halved some times.
+def assumed_batch_tokens(accelerators: Number) -> Number:
+    """Tokens of a batch where a plan does not say them.
 
-    Equation: B = b (N / N_0)^0.31 tokens, with b = 5 million tokens, N = parameters, N_0 = 30 billion.
+    Equation: B = b (n / n_0)^0.344, with b = 5.4 million tokens, n = accelerators, n_0 = 1000.
 
     Args:
-        parameters: Active in one token.
+        accelerators: That run; may be an array.
+
+    Returns:
+        Tokens [token].
+
+    Source: brown2020gpt3, table 2.1; touvron2023llama, table 2; dubey2024llama3, table 4; deepseek2024v3, section 4.2.
+    """
+    return BATCH_TOKENS * (accelerators / BATCH_ACCELERATORS) ** BATCH_EXPONENT
+
+
+def assumed_batch_sequences(sequence_length: Number, accelerators: Number) -> Number:
+    """Sequences of the assumed batch: the accelerators doubled or halved some times, so that layouts divide it.
+
+    Args:
         sequence_length: Tokens of a sequence [token]; may be an array.
         accelerators: That run; may be an array.
 
     Returns:
         Sequences, at least one.
-
-    Source: brown2020gpt3, table 2.1; touvron2023llama, table 2; dubey2024llama3, table 4; deepseek2024v3, section 4.2.
     """
-    tokens = BATCH_TOKENS * math.pow(parameters / BATCH_PARAMETERS, BATCH_EXPONENT)
-    wanted = maximum(1, whole(tokens / sequence_length))
+    wanted = maximum(1, whole(assumed_batch_tokens(accelerators) / sequence_length))
     batch = accelerators
     for _ in range(MOST_DOUBLINGS):  # written so that arrays pass
         batch = batch * (1 + (batch * math.sqrt(2) <= wanted))

@@ -15,7 +15,7 @@ from tonne.describe.architecture import Architecture
 from tonne.describe.hardware import Cluster
 from tonne.reference.time_model import shipped_time_model
 from tonne.timing.machine import machine_of
-from tonne.timing.search import Wanted, assumed_batch_sequences, even, fastest_layout, fits
+from tonne.timing.search import Wanted, assumed_batch_sequences, assumed_batch_tokens, even, fastest_layout, fits
 from tonne.timing.situation import situation
 from tonne.timing.step_time import step_time_s
 
@@ -134,9 +134,10 @@ def test_uneven_stages_by_hand():
 
 
 def test_assumed_batch_by_hand():
-    # 7 billion: 5e6 (7/30)^0.31 = 3.18 million tokens = 1,555 sequences of 2048: 8 x 2^8 = 2048 is the nearest doubling
-    assert assumed_batch_sequences(7e9, 2048, 8) == 2048
-    assert assumed_batch_sequences(7e9, 2048, 16_384) == 2048  # halved until at most twice what is wanted
-    assert assumed_batch_sequences(7e9, 2048, 992) == 2 * 992
-    many = assumed_batch_sequences(7e9, 2048, np.array([8, 992, 16_384]))
-    assert many.tolist() == [2048, 1984, 2048]
+    # 1000 accelerators: 5.4 million tokens = 2,637 sequences of 2048; 8: 5.4e6 x 0.008^0.344 = 1.026 million, 501
+    assert assumed_batch_tokens(1000) == pytest.approx(5.4e6)
+    assert assumed_batch_tokens(8) == pytest.approx(5.4e6 * 0.18995, rel=1e-3)
+    assert assumed_batch_sequences(2048, 1000) == 2000  # doubled once; twice is farther off than half of it
+    assert assumed_batch_sequences(2048, 8) == 512
+    assert assumed_batch_sequences(2048, 16_384) == 8192  # 14.16 million tokens, 6,912 sequences: halved once
+    assert assumed_batch_sequences(2048, np.array([8, 1000, 16_384])).tolist() == [512, 2000, 8192]
