@@ -18,6 +18,7 @@ from tonne.forecasting.module import add_examples, counts_of_work, fraction_of_m
 from tonne.forecasting.place import add_place
 from tonne.forecasting.watts import add_hardware
 from tonne.reference.calibration import Calibration
+from tonne.reference.time_model import shipped_time_model
 from tonne.timing.goodput import best_goodput
 from tonne.timing.search import LayoutChoice, LayoutFound
 
@@ -211,6 +212,8 @@ def _achieved(
     measured = plan.schedule.measured_step_s is not None or plan.schedule.measured_step is not None
     if measured:
         require_batch(plan)
+        if plan.cluster.power_cap_w is not None:
+            found.notes.append("power_cap_w lengthens the measured step: it is taken as measured without the cap.")
     step = timed(plan, counts, sequence_lengths(plan)[:3], precision) if isinstance(counts, Counts) else None
     if step is not None:
         found.layout = step.layout
@@ -221,11 +224,18 @@ def _achieved(
     fraction = calibration.achieved_peak_fraction(plan.cluster.record.id, precision, kind_of(plan))
     if plan.workload is not None:
         return fraction_of_module(fraction, found)
-    found.notes.append(
-        f"the time model was not fitted for {precision} on {plan.cluster.record.id}, or no layout of the model fits "
-        "there: the share of the peak is that of its kind of model."
-    )
+    found.notes.append(_why_not_timed(plan, precision))
     return fraction
+
+
+def _why_not_timed(plan: TrainingPlan, precision: str) -> str:
+    """Why the share of the peak is that of the kind of model."""
+    chip, instead = plan.cluster.record.id, "the share of the peak is that of its kind of model"
+    if shipped_time_model().for_machine(chip, precision, plan.software.framework) is None:
+        return f"no step of {chip} in {precision} was measured: {instead}."
+    if plan.parallelism is None:
+        return f"no layout of the model was found that fits into the memory of so few {chip}: {instead}."
+    return f"too little is known of {chip} to time a layout: {instead}."
 
 
 def _add_tokens(plan: TrainingPlan, tokens: Number, counts: Counts, found: Collected) -> None:

@@ -105,7 +105,13 @@ def test_chip_that_was_not_fitted_keeps_the_share_of_its_kind_of_model():
         plan(parallelism=None, cluster={"accelerator": "V100-SXM2-32GB"}, training={"precision": "fp16"})
     )
     assert found.layout is None
-    assert any("time model was not fitted" in note for note in found.notes)
+    assert any("no step of nvidia-v100-sxm2-32gb in fp16 was measured" in note for note in found.notes)
+
+
+def test_model_that_fits_nowhere_says_so():
+    found = tonne.forecast(plan(parallelism=None, architecture={"preset": "gpt-3-175b"}, cluster={"accelerators": 8}))
+    assert found.layout is None
+    assert any("no layout of the model was found that fits" in note for note in found.notes)
 
 
 def test_utilisation_that_is_given_needs_no_search():
