@@ -17,6 +17,7 @@ def test_share_of_the_peak_is_that_of_the_report(accelerators, data, published):
             "architecture": {"preset": "llama-3.1-405b"},
             "data": {"tokens": 15.6e12, "sequence_length": 8192},
             "training": {"global_batch_sequences": 2048},
+            # 126 layers over 16 stages, interleaved; how finely is not printed: here a layer is a virtual stage
             "parallelism": {"tensor": 8, "pipeline": 16, "data": data, "virtual_pipeline_stages": 8},
             "cluster": {"accelerator": "H100", "accelerators": accelerators},
         }
