@@ -12,7 +12,6 @@ BITS_PER_BYTE = 8
 FLOP_PER_TFLOP = 1e12
 PCIE_NETWORK_GBIT_PER_S = 100.0  # of one accelerator of a server that the tables do not show
 BRIDGE, BRIDGED = "NVLink bridge", 2  # joins two cards
-USUAL_W_PER_TFLOP_PER_S = 0.5
 SAME_SERVERS = {  # sold in the servers of another
     "nvidia-a800-sxm4-80gb": "nvidia-a100-sxm4-80gb",
     "nvidia-h800-sxm5-80gb": "nvidia-h100-sxm5-80gb",
@@ -35,8 +34,7 @@ class Machine:
     """One accelerator: nominal rates, one direction where there are two.
 
     ``domain``: accelerators joined by fast links. ``host_beside``: 1 where the processor sits behind PCIe, 0 where it
-    shares the accelerator's module (Grace). ``power_per_peak``: watts of the board's limit per TFLOP/s of its 16-bit
-    peak, over half a watt: what the chip may draw decides how far its clock falls under load.
+    shares the accelerator's module (Grace).
     """
 
     peak_flop_per_s: float
@@ -47,7 +45,6 @@ class Machine:
     domain: float
     matrix_width_bytes: float
     host_beside: float
-    power_per_peak: float
 
 
 def machine_of(cluster: Cluster, precision: str) -> Machine | None:
@@ -71,9 +68,6 @@ def machine_of(cluster: Cluster, precision: str) -> Machine | None:
         domain=_domain(cluster, node),
         matrix_width_bytes=4.0 if precision in {"fp32", "tf32"} else LOW_PRECISIONS.get(precision, 2.0),
         host_beside=float(not record.id.startswith(GRACE)),
-        power_per_peak=(record.board_power_limit_w or USUAL_W_PER_TFLOP_PER_S * plain)
-        / plain
-        / USUAL_W_PER_TFLOP_PER_S,
     )
 
 

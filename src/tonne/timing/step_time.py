@@ -66,7 +66,7 @@ def _computing(x: Values, c: Values) -> dict[str, Number]:
         (c["matrix_share"], c["matrix_traffic"]),
     )
     plain = product_s(x["plain_flop"], 0.0, x["peak_16_bit_flop_per_s"], memory, (c["plain_share"], 0.0))
-    older = _older(x, c["mixture_older"]) / x["power_per_peak"] ** c["power_exponent"]
+    older = _older(x, c["mixture_older"])
     experts = product_s(
         x["expert_flop"],
         x["expert_numbers"] * width,

@@ -14,7 +14,7 @@ WORK = dict.fromkeys((f.name for f in fields(StepWork)), 0.0)
 LAYOUT = {f.name: getattr(Layout(), f.name) for f in fields(Layout)}
 MACHINE = {
     "peak_flop_per_s": 2e15, "peak_16_bit_flop_per_s": 1e15, "memory_bytes_per_s": 1e12, "link_bytes_per_s": 200e9,
-    "network_bytes_per_s": 20e9, "domain": 8.0, "matrix_width_bytes": 1.0, "host_beside": 1.0, "power_per_peak": 1.0,
+    "network_bytes_per_s": 20e9, "domain": 8.0, "matrix_width_bytes": 1.0, "host_beside": 1.0,
 }  # fmt: skip
 REST = {
     "length": 1000.0, "per_token": 2.0, "copies": 1, "sharded_over": 1, "expert_copies": 1, "experts_sharded_over": 1,
