@@ -30,7 +30,6 @@ GROUPED = (  # rules between fields: each distinct combination is a plan of its 
     "start.sequence_length",
 )
 BLOCK = 16384  # layouts at once: so many that their temporary arrays stay in the processor's cache
-LAYOUT = ("tensor", "pipeline", "data", "context")
 
 
 def forecast_many(

@@ -72,7 +72,7 @@ def situation(  # noqa: PLR0913 - what a step rests on, by name
         **work.as_dict(),
         **{f.name: getattr(layout, f.name) for f in fields(layout)},
         **{f.name: getattr(machine, f.name) for f in fields(machine)},
-        "length": float(max(sequence.decoder_length, sequence.encoder_length)),
+        "length": maximum(sequence.decoder_length, sequence.encoder_length) + 0.0,
         "per_token": float(architecture.experts.per_token) if architecture.experts is not None else 1.0,
         "copies": copies,
         "expert_copies": expert_copies,

@@ -198,6 +198,15 @@ def test_layouts_in_blocks_equal_one_by_one():
         assert step(many).value[i] == pytest.approx(step(one).value, rel=1e-12)
 
 
+@pytest.mark.parametrize("preset", ["llama-13b", "bert-large-uncased", "t5-large", "deepseek-v2-lite-16b"])
+def test_arrays_of_lengths_under_a_layout_equal_one_by_one(preset):
+    changes = {"architecture": {"preset": preset}, "parallelism": {"tensor": 1, "pipeline": 1, "data": 64}}
+    many = tonne.forecast_many(plan(**changes), {"data.sequence_length": [256, 512]})
+    for i, length in enumerate((256, 512)):
+        one = tonne.forecast(plan(**changes, data={"sequence_length": length}))
+        assert step(many).value[i] == pytest.approx(step(one).value, rel=1e-12)
+
+
 def test_array_layout_that_does_not_take_all_accelerators_raises_with_its_index():
     with pytest.raises(ElementError, match="element 3") as caught:
         tonne.forecast_many(plan(), {"parallelism.data": [8, 8, 8, 4, 8]})
