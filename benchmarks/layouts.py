@@ -45,7 +45,7 @@ def search_s() -> float:
 def layouts_per_s() -> float:
     plan = tonne.TrainingPlan.from_fields({**FIELDS, "parallelism": {"tensor": 8, "pipeline": 16, "data": 128}})
     random = np.random.default_rng(0)
-    tensor, pipeline = 2 ** random.integers(0, 4, SIZE), 2 ** random.integers(0, 6, SIZE)
+    tensor, pipeline = 2 ** random.integers(0, 4, SIZE), 2 ** random.integers(3, 7, SIZE)
     arrays = {
         "parallelism.tensor": tensor,
         "parallelism.pipeline": pipeline,

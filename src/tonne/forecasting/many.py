@@ -118,7 +118,7 @@ def _group(
     parts = []
     for where in slices:
         shadow = _shadow(first, {n: a[where] for n, a in numbers.items()})
-        wrong = _not_all_used(shadow, where.stop - where.start)
+        wrong = _wrong_layout(shadow, where.stop - where.start)
         if wrong is not None:
             _element(plan, flat, where.start + wrong, int(index[where.start + wrong]))
         try:
@@ -138,15 +138,17 @@ def _shadow(first: TrainingPlan, numbers: Mapping[str, NDArray[np.float64]]) -> 
     return shadow
 
 
-def _not_all_used(shadow: TrainingPlan, size: int) -> int | None:
-    """The first element whose layout does not take all of its accelerators."""
+def _wrong_layout(shadow: TrainingPlan, size: int) -> int | None:
+    """The first element whose layout does not take all of its accelerators, or has copies without a sequence."""
     import numpy as np
 
     p = shadow.parallelism
     if p is None or shadow.cluster.accelerators is None:
         return None
-    taken = np.broadcast_to(p.accelerators, size)
-    wrong = np.flatnonzero(taken != np.broadcast_to(shadow.cluster.accelerators, size))
+    batch = shadow.training.global_batch_sequences
+    starved = False if batch is None else np.less(batch, p.data)
+    unlike = np.not_equal(p.accelerators, shadow.cluster.accelerators)
+    wrong = np.flatnonzero(np.broadcast_to(unlike | starved, size))
     return int(wrong[0]) if wrong.size else None
 
 

@@ -213,6 +213,12 @@ def test_array_layout_that_does_not_take_all_accelerators_raises_with_its_index(
     assert caught.value.index == 3
 
 
+def test_array_layout_with_more_copies_than_sequences_raises_with_its_index():
+    fields = {"training.global_batch_sequences": [512, 7, 4, 512], "training.micro_batch_sequences": 1}
+    with pytest.raises(ElementError, match=r"element [12]"):
+        tonne.forecast_many(plan(), fields)
+
+
 def test_few_sizes_are_each_searched_for():
     left_out = {"parallelism": None}
     many = tonne.forecast_many(plan(**left_out), {"cluster.accelerators": [16, 64, 128]})
