@@ -65,6 +65,7 @@ bench: $(VENV)/.core
 
 calibrate: $(VENV)/.dev
 	$(BIN)/python -m tonne.calibrate steps
+	$(BIN)/python -m tonne.calibrate memory
 	$(BIN)/python -m tonne.calibrate
 	$(BIN)/python -m tonne.calibrate inference
 

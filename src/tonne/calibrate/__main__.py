@@ -1,7 +1,8 @@
 """`python -m tonne.calibrate [FILE]`: write the calibration table anew (by default the package's own).
 
 `python -m tonne.calibrate inference [FILE]` writes the coefficients of serving, from inference_runs.csv;
-`python -m tonne.calibrate steps [FOLDER]` the three tables of the time model, from throughput.csv.
+`python -m tonne.calibrate steps [FOLDER]` the three tables of the time model, from throughput.csv;
+`python -m tonne.calibrate memory [FOLDER]` the two tables of the memory model, from measured_memory.csv.
 
 Reads throughput.csv and published_runs.csv of the package. Run it after either of them changed, and commit the result
 with a changelog line: it moves users' hours.
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import tonne.reference
 from tonne.calibrate.inference import write_inference_table
+from tonne.calibrate.memory_table import write_memory_model
 from tonne.calibrate.table import fitted_coefficients, write_table
 from tonne.calibrate.time_table import write_time_model
 
@@ -31,6 +33,10 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["steps"]:
         folder = Path(arguments[1]) if arguments[1:] else own.parent
         log.info("fitted %d measured steps; wrote the time model to %s", write_time_model(folder), folder)
+        return
+    if arguments[:1] == ["memory"]:
+        folder = Path(arguments[1]) if arguments[1:] else own.parent
+        log.info("fitted %d readings of memory; wrote the memory model to %s", write_memory_model(folder), folder)
         return
     path = Path(arguments[0]) if arguments else own
     coefficients = fitted_coefficients()

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 SIXTEEN_BIT, THIRTY_TWO_BIT = 2, 4
 FULL_PRECISION = ("fp32", "tf32")
 SPLIT_SEQUENCE = {"megatron-lm", "megatron-bridge", "nemo", "transformer-engine"}  # and sum gradients in 32 bits
-FUSED_LOSS = {"megatron-bridge", "nemo"}  # by default
+FUSED_LOSS = {"megatron-bridge", "nemo", "llm-foundry"}  # by default
+PARTLY_RECOMPUTED = {"fsdp", "fms-fsdp", "torchtitan", "pytorch", "transformers"}  # what they call selective
+COPIED_WEIGHTS = {"megatron-lm", "transformer-engine"}  # both ways round, beside the 16-bit ones
+NO_DROPOUT = {"llm-foundry"}
+INPUT_BYTES = {"fp8": 1.0, "fp4": 0.5625}  # 4 bits, and one 8-bit scale for 16 of them
 SUMMED_IN_32_BITS = {"megatron-deepspeed"}  # in bf16: BLOOM's optimizer
 SIDE_BY_SIDE = 3  # 32-bit copy of the logits, softmax, gradient
 
@@ -18,13 +22,20 @@ class Habits:
 
     ``gradient_bytes`` of each number until the optimizer's step [bytes]; ``sums_apart``: a layer's gradient is made
     beside the sum that it is added to; ``sequence_parallel``: tensor ranks share the sequence between the matrices;
-    ``logit_bytes`` of each logit at the peak [bytes].
+    ``logit_bytes`` of each logit at the peak [bytes]; ``input_bytes`` of what is kept as a matrix's input alone, left
+    out: as other numbers [bytes]; ``copy_bytes`` of each weight for products of fewer bits [bytes]; ``dropout``: of
+    models with layer norms; ``selects_products``: selective
+    recomputation keeps every second product's output, and not all but the scores.
     """
 
     gradient_bytes: int = SIXTEEN_BIT
     sums_apart: bool = False
     sequence_parallel: bool = True
     logit_bytes: int = SIDE_BY_SIDE * THIRTY_TWO_BIT
+    input_bytes: float | None = None
+    copy_bytes: float = 0.0
+    dropout: bool = True
+    selects_products: bool = False
 
 
 def habits_of(framework: str, precision: str, *, fused_loss: bool | None = None) -> Habits:
@@ -49,4 +60,8 @@ def habits_of(framework: str, precision: str, *, fused_loss: bool | None = None)
         sums_apart=megatron and width < THIRTY_TWO_BIT,
         sequence_parallel=not deepspeed,
         logit_bytes=width if fused else plain,
+        input_bytes=INPUT_BYTES.get(precision) if megatron else None,
+        copy_bytes=2 * INPUT_BYTES.get(precision, 0.0) if name in COPIED_WEIGHTS else 0.0,
+        dropout=name not in NO_DROPOUT,
+        selects_products=name in PARTLY_RECOMPUTED,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tonne.count.activations import feed_forward_states, layer_activation_bytes
 from tonne.count.finetuning import Learning
+from tonne.count.fit import overhead_bytes
 from tonne.count.flops import full_layers
 from tonne.count.framework import Habits, habits_of
 from tonne.count.layers import stacks
@@ -14,6 +15,7 @@ from tonne.count.masks import minimum
 from tonne.count.parameters import parameters
 from tonne.count.stage_memory import FULL_PRECISION, SIXTEEN_BIT, THIRTY_TWO_BIT, Held, fullest, stage_parts
 from tonne.count.stages import layer_numbers, stages_to_try
+from tonne.estimate import Estimate
 
 if TYPE_CHECKING:
     from tonne.describe.adapters import Lora
@@ -33,8 +35,9 @@ __all__ = [
 class Memory:
     """Bytes allocated on the fullest accelerator during training, at the peak.
 
-    ``overhead_bytes`` stands beside the total: what the driver, the libraries of messages and the allocator's fragments
-    take, see ``with_overhead``.
+    ``overhead_bytes`` stands beside the total: the allocator's fragments, the driver's context, buffers of messages.
+    ``needed`` is the sum of both with its 90 % interval [bytes]; with ``capacity_bytes`` and ``fit_probability`` it is
+    set by a forecast.
     """
 
     weights_bytes: float
@@ -47,6 +50,9 @@ class Memory:
     working_bytes: float = 0.0
     overhead_bytes: float = 0.0
     worst_stage: int = 0
+    needed: Estimate | None = None
+    capacity_bytes: float | None = None
+    fit_probability: float | None = None
 
 
 def memory_per_accelerator(  # noqa: PLR0913 - the fields of [training], [parallelism] and [software], by name
@@ -77,7 +83,8 @@ def memory_per_accelerator(  # noqa: PLR0913 - the fields of [training], [parall
         sequence_length: Tokens of a sequence, source plus target for an encoder-decoder [token].
         micro_batch_sequences: Sequences of one micro-batch.
         precision: As in a plan: fp32 and tf32 hold 4 bytes a number, the others 2 (the masters are 4 everywhere).
-        recomputation: ``none``, ``selective`` (not the scores) or ``full`` (a layer's input alone is kept).
+        recomputation: ``none``, ``selective`` (not the scores; in PyTorch's own stacks every second product) or
+            ``full`` (a layer's input alone is kept).
         tensor: Accelerators that share each matrix; by default they share each sequence too, between the matrices.
         pipeline: Stages.
         data: Copies of the model.
@@ -119,8 +126,14 @@ def memory_per_accelerator(  # noqa: PLR0913 - the fields of [training], [parall
     parts = fullest([stage_parts(step, index) for index in stages_to_try(step.numbers, pipeline)])
     worst: int = parts.pop("index")  # type: ignore[assignment]  # an index, among sizes
     return Memory(
-        **{f"{name}_bytes": size for name, size in parts.items()},
+        weights_bytes=parts["weights"],
+        gradients_bytes=parts["gradients"],
+        optimizer_bytes=parts["optimizer"],
+        activations_bytes=parts["activations"],
+        logits_bytes=parts["logits"],
+        working_bytes=parts["working"],
         total_bytes=sum(parts.values()),
+        overhead_bytes=overhead_bytes(parts["activations"] + parts["working"], framework),
         worst_stage=worst,
         layout=f"tensor {tensor} x pipeline {pipeline} x data {data} x context {context}, expert {expert}, {sharding}",
     )

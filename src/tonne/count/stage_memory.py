@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tonne.count.activations import Kept, attention_kept, experts_kept, feed_forward_kept, not_kept_bytes
+from tonne.count.activations import Bytes, Kept, attention_kept, experts_kept, feed_forward_kept, not_kept_bytes
 from tonne.count.adapters import adapter_parts
 from tonne.count.finetuning import Learning, learned_numbers
 from tonne.count.layers import value_width
@@ -23,6 +23,7 @@ SIXTEEN_BIT = 2
 THIRTY_TWO_BIT = 4
 MOMENTS = 2  # Adam keeps two
 FULL_PRECISION = ("fp32", "tf32")
+WHOLE_SUMS = 2  # of a number at work: whole gradients are summed in 32 bits
 GATHERED_LAYERS = 2  # zero-3 holds the layer at work and the next one whole
 SHARDING_LEVEL = {"none": 0, "zero-1": 1, "zero-2": 2, "zero-3": 3}
 
@@ -88,23 +89,29 @@ def _states(h: Held, stage: Stage) -> tuple[float, float, float]:
     numbers = (stage.dense_numbers, stage.expert_numbers)
     adapters = rank_adapters(h.architecture, h.learning, tensor=h.tensor, pipeline=h.pipeline, expert=h.expert)
     learned = rank_learned(h.architecture, h.learning, numbers, tensor=h.tensor, adapters=adapters)
-    return state_bytes(
+    gathered = GATHERED_LAYERS * sum(numbers) / stage.layers
+    if h.sharding == "zero-3":  # between the micro-batches of a pipeline nothing is gathered or scattered anew
+        gathered = (h.pipeline == 1) * gathered + (h.pipeline > 1) * (sum(numbers) + WHOLE_SUMS * sum(learned))
+    weights, gradients, optimizer = state_bytes(
         (numbers[0] + adapters[0], learned[0], h.data * h.context),
         (numbers[1] + adapters[1], learned[1], h.data * h.context / h.expert),
-        gathered=GATHERED_LAYERS * sum(numbers) / stage.layers,
+        gathered=gathered,
         width_bytes=h.width_bytes,
         gradient_bytes=h.habits.gradient_bytes,
         sharding=h.sharding,
     )
+    return weights + h.habits.copy_bytes * sum(numbers), gradients, optimizer
 
 
 def layer_kept(h: Held) -> tuple[Kept, Kept, Kept]:
     """What an attention, a dense block and a block of experts keep of one token."""
-    a, dropout = h.architecture, drops_out(h.architecture)
+    a, dropout = h.architecture, h.habits.dropout and drops_out(h.architecture)
+    narrow = h.habits.input_bytes
+    bytes_of = Bytes(number=h.width_bytes, input=h.width_bytes if narrow is None else narrow)
     return (
-        attention_kept(a, h.sequence_length, width_bytes=h.width_bytes, scores=h.scores, dropout=dropout),
-        feed_forward_kept(a, width_bytes=h.width_bytes, dropout=dropout),
-        experts_kept(a, width_bytes=h.width_bytes, dropout=dropout),
+        attention_kept(a, h.sequence_length, bytes_of, scores=h.scores, dropout=dropout),
+        feed_forward_kept(a, bytes_of, dropout=dropout),
+        experts_kept(a, bytes_of, dropout=dropout),
     )
 
 
@@ -118,16 +125,15 @@ def kept_bytes(h: Held, stage: Stage) -> float:
 
     Equation: n m (l_d k_d + l_e k_e), with n = tokens of a micro-batch, m = micro-batches under way, l = dense and
     expert layers of the stage, k = bytes that each keeps of a token; with full recomputation n (m l W h + k), with
-    W h = the bytes of a layer's input.
+    W h = the bytes of a layer's input; where every second product is recomputed, the others' outputs beside it.
 
     Source: korthikanti2022recomputation, sections 4 and 5.
     """
-    attention, dense, experts = (
-        part.on_rank(h.tensor, sequence_parallel=h.habits.sequence_parallel) for part in layer_kept(h)
-    )
+    parts = layer_kept(h)
+    attention, dense, experts = (part.on_rank(h.tensor, sequence_parallel=h.habits.sequence_parallel) for part in parts)
     twice = (h.context > 1) * h.width_bytes * h.architecture.heads * value_width(h.architecture) / h.tensor
     unneeded = not_kept_bytes(h.architecture, h.learning.lora, width_bytes=h.width_bytes) / h.tensor
-    dense_layer, expert_layer = attention + twice + dense - unneeded, attention + twice + experts - unneeded
+    attention = attention + twice - unneeded
     under_way = micro_batches_under_way(
         stage.index,
         pipeline=h.pipeline,
@@ -136,15 +142,19 @@ def kept_bytes(h: Held, stage: Stage) -> float:
     )
     further = stage.last * h.numbers.further_layers
     frozen = minimum(maximum(h.learning.frozen_layers - stage.index * stage.layers, 0), stage.layers)
-    live = 1 - frozen / stage.layers
+    live = under_way * (1 - frozen / stage.layers)
     sparse = stage.sparse_layers + (stage.sparse_layers > 0) * further
     plain = stage.dense_layers + (stage.sparse_layers == 0) * further
-    if h.recomputation == "full":
-        whole = h.tensor if h.habits.sequence_parallel else 1
-        inputs = h.width_bytes * h.architecture.width / whole
-        again = maximum((plain > 0) * dense_layer, (sparse > 0) * expert_layer)
-        return h.tokens * (under_way * live * (plain + sparse) * inputs + again)
-    return h.tokens * under_way * live * (plain * dense_layer + sparse * expert_layer)
+    selects = h.recomputation == "selective" and h.habits.selects_products
+    if h.recomputation != "full" and not selects:
+        return h.tokens * live * (plain * (attention + dense) + sparse * (attention + experts))
+    inputs = h.width_bytes * h.architecture.width / (h.tensor if h.habits.sequence_parallel else 1)
+    again = attention + maximum((plain > 0) * dense, (sparse > 0) * experts)
+    kept = (plain + sparse) * inputs
+    if selects:
+        of_attention, of_dense, of_experts = (part.product_bytes / h.tensor for part in parts)
+        kept = kept + plain * (of_attention + of_dense) + sparse * (of_attention + of_experts)
+    return h.tokens * (live * kept + again)
 
 
 def logits_bytes(h: Held) -> float:
