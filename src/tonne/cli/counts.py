@@ -64,7 +64,9 @@ def default_length(a: Architecture) -> int:
 def memory_of(a: Architecture, sequence_length: int) -> dict[str, float]:
     """Bytes to train on one accelerator, nothing split, and to infer; one sequence, 16-bit weights, Adam."""
     training = plain(memory_per_accelerator(a, sequence_length=sequence_length))
-    found = {f"training_{name}": value for name, value in training.items() if name.endswith("_bytes")}
+    found = {
+        f"training_{name}": value for name, value in training.items() if name.endswith("_bytes") and value is not None
+    }
     inference = inference_memory_bytes(a, sequence_length=sequence_length)
     return {**found, "inference_total_bytes": float(inference)}
 

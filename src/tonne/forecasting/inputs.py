@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 
+from tonne.count.fit import with_fit
 from tonne.count.masks import minimum
 from tonne.count.memory import Memory, memory_per_accelerator
 from tonne.count.module import WorkCounts
@@ -18,6 +19,7 @@ from tonne.forecasting.module import add_examples, counts_of_work, fraction_of_m
 from tonne.forecasting.place import add_place
 from tonne.forecasting.watts import add_hardware
 from tonne.reference.calibration import Calibration
+from tonne.reference.memory_model import usable_bytes
 from tonne.reference.time_model import shipped_time_model
 from tonne.timing.goodput import best_goodput
 from tonne.timing.search import LayoutChoice, LayoutFound
@@ -97,7 +99,7 @@ def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
     return Inputs(
         factors=found.factors,
         counts=counts,
-        memory=_memory(plan, counts, found.layout),
+        memory=_fitting(plan, _memory(plan, counts, found.layout)),
         notes=tuple(dict.fromkeys(found.notes)),
         left_out=tuple(found.left_out),
         modification=modification,
@@ -257,6 +259,15 @@ def _add_tokens(plan: TrainingPlan, tokens: Number, counts: Counts, found: Colle
         found.factors["steps"] = Estimate.exact(steps)
     else:
         found.notes.append("global_batch_sequences is not given: the step time is unknown, the duration is not.")
+
+
+def _fitting(plan: TrainingPlan, held: Memory | None) -> Memory | None:
+    """The memory with what is needed in all, and the probability that it fits into the accelerator."""
+    memory_gb = plan.cluster.record.memory_gb
+    if held is None or not isinstance(held.total_bytes, int | float):
+        return held
+    capacity = None if memory_gb is None else usable_bytes(memory_gb)
+    return with_fit(held, capacity, framework=plan.software.framework)
 
 
 def _memory(plan: TrainingPlan, counts: Counts | WorkCounts | None, layout: LayoutFound | None) -> Memory | None:

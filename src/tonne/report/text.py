@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from tonne.account import Account
+from tonne.count.memory import Memory
 from tonne.estimate import Estimate
 from tonne.forecasting import Forecast
 from tonne.forecasting.modification import Modification, standing
@@ -86,8 +87,23 @@ def rows(forecast: Forecast) -> Iterator[str]:
         yield from _trainable_row(forecast.counts)
     if forecast.layout is not None:
         yield f"  {'Layout':<{LABEL}}{layout_text(forecast.layout.chosen)}"
+    yield from _memory_row(forecast.memory)
     if forecast.modification is not None:
         yield from _modification_rows(forecast.modification)
+
+
+def _memory_row(memory: Memory | None) -> Iterator[str]:
+    """What the fullest accelerator needs, and whether it fits."""
+    if memory is None or memory.needed is None:
+        return
+    value, interval = value_and_interval(memory.needed, numbers.SIZE_BYTES)
+    remark = ""
+    if memory.capacity_bytes is not None and memory.fit_probability is not None:
+        share = min(max(memory.fit_probability, 0.01), 0.99)
+        sign = "" if share == memory.fit_probability else "> " if share > 0.5 else "< "
+        usable = short(memory.capacity_bytes, numbers.SIZE_BYTES)
+        remark = f"an accelerator, of {usable} usable; fits with {sign}{share:.0%}"
+    yield _row("Memory", value, interval, remark)
 
 
 def _trainable_row(counts: object) -> Iterator[str]:
