@@ -22,7 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "tonne"
 PAGES = sorted([*ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 METHOD_PAGES = {  # the files whose equations a page repeats, in the page's order
-    "count.md": ["count/layers.py", "count/conventions.py", "count/memory.py"],
+    "count.md": ["count/layers.py", "count/conventions.py"],
+    "memory.md": [
+        "count/activations.py",
+        "count/stages.py",
+        "count/stage_memory.py",
+        "count/fit.py",
+        "calibrate/measured_memory.py",
+    ],
     "finetuning.md": ["count/adapters.py"],
     "timing.md": [
         "timing/operations.py",

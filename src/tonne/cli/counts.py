@@ -67,6 +67,8 @@ def memory_of(a: Architecture, sequence_length: int) -> dict[str, float]:
     found = {
         f"training_{name}": value for name, value in training.items() if name.endswith("_bytes") and value is not None
     }
+    found["training_total_bytes"] = found.pop("training_total_bytes")  # after its parts
+    found["training_overhead_bytes"] = found.pop("training_overhead_bytes")
     inference = inference_memory_bytes(a, sequence_length=sequence_length)
     return {**found, "inference_total_bytes": float(inference)}
 

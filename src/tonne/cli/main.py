@@ -134,13 +134,16 @@ def validate(
     rows: Annotated[bool, typer.Option("--rows", help="Each published run too.")] = False,
     inference: Annotated[bool, typer.Option("--inference", help="Of using models, not of training them.")] = False,
     throughput: Annotated[bool, typer.Option("--throughput", help="Of step times, cross-validated.")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Of the accelerators' memory, cross-validated.")] = False,
     refit: Annotated[bool, typer.Option("--refit", help="With --throughput: fit anew, here and now.")] = False,
     json: Json = False,
 ) -> None:
     """Forecasts beside what was published about real runs."""
     from tonne.cli import validations  # noqa: PLC0415 - see the module's docstring
 
-    if throughput:
+    if memory:
+        validations.run_memory(with_rows=rows, as_json=json)
+    elif throughput:
         validations.run_steps(with_rows=rows, as_json=json, refit=refit)
     else:
         validations.run(with_rows=rows, as_json=json, of_inference=inference)

@@ -37,6 +37,19 @@ def run_steps(*, with_rows: bool = False, as_json: bool = False, refit: bool = F
         print("\n".join(steps_text.lines(found, with_rows=with_rows)))
 
 
+def run_memory(*, with_rows: bool = False, as_json: bool = False) -> None:
+    """Print the cross-validation of memory, as the calibration left it."""
+    from tonne.report import memory_text  # noqa: PLC0415 - the other validation does not need it
+    from tonne.validation.memory import validate_memory  # noqa: PLC0415
+
+    found = validate_memory()
+    if as_json:
+        whole = {"schema_version": SCHEMA_VERSION, **plain(found), "passed": found.passed, "data_version": DATA_VERSION}
+        print(json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        print("\n".join(memory_text.lines(found, with_rows=with_rows)))
+
+
 def _refitted() -> list[StepResidual]:
     from tonne.calibrate.time_table import fitted_time_model  # noqa: PLC0415 - needs SciPy
 
