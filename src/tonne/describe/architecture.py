@@ -116,7 +116,9 @@ class Architecture(Section):
     attention_window: int | None = Field(default=None, gt=0)
     window_every: int | None = Field(default=None, gt=1)
     window_first_full: int | None = Field(default=None, ge=0)
-    full_attention_layers: tuple[int, ...] | None = Field(default=None, description="instead, layers counted from 0")
+    full_attention_layers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None, description="instead, layers counted from 0"
+    )
     experts: Experts | None = None
     latent_attention: LatentAttention | None = None
 

@@ -157,8 +157,8 @@ class Config:
         if self.class_name is None:
             return None
         for ending, head in HEAD_OF_ENDING.items():
-            if self.class_name.endswith(ending):
-                return head
+            if self.class_name.endswith(ending) and not (head == "base" and "For" in self.class_name):
+                return head  # a ...ForRewardModel is none without a head
         raise DescriptionError(
             f"{self.file}: architectures names {self.class_name}, whose head is not known. Known are classes that end "
             f"in {', '.join(HEAD_OF_ENDING)}. Name the class whose weights you count, or leave architectures out."
