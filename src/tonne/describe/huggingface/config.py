@@ -94,7 +94,7 @@ class Config:
         whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
         if not whole or value < least:
             raise DescriptionError(
-                f"{self.file}: {self._given(names)} = {_shown(value)} is not a whole number, {least} or more. "
+                f"{self.file}: {self._given(names)} = {shown(value)} is not a whole number, {least} or more. "
                 f"Mend it, e.g. {self._given(names)}: {self._example(names)}."
             )
         return int(value)
@@ -112,9 +112,7 @@ class Config:
         """True or false."""
         value = self.value(*names)
         if not isinstance(value, bool):
-            raise DescriptionError(
-                f"{self.file}: {self._given(names)} = {_shown(value)} is not true or false. Mend it."
-            )
+            raise DescriptionError(f"{self.file}: {self._given(names)} = {shown(value)} is not true or false. Mend it.")
         return value
 
     def word(self, *names: str) -> str:
@@ -122,7 +120,7 @@ class Config:
         value = self.value(*names)
         if not isinstance(value, str):
             raise DescriptionError(
-                f"{self.file}: {self._given(names)} = {_shown(value)} is not a word in quotes. Mend it."
+                f"{self.file}: {self._given(names)} = {shown(value)} is not a word in quotes. Mend it."
             )
         return value
 
@@ -194,7 +192,7 @@ class Config:
         return next((self.defaults[name] for name in names if isinstance(self.defaults.get(name), int)), 12)
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401 - whatever JSON held
+def shown(value: Any) -> str:  # noqa: ANN401 - whatever JSON held
     """A value as the file writes it, cut where it is long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
