@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tonne.count.flops import executed_flop
+from tonne.count.flops import attended_positions, executed_flop
 from tonne.count.sequence import Sequence
 from tonne.describe.architecture import Architecture
 from tonne.describe.huggingface import decoders
@@ -72,10 +72,14 @@ def counted_by_torch(model_type, class_name, shape):
     return counter.get_total_flops()
 
 
-def counted_by_tonne(folder, model_type, class_name, shape, **sequence):
+def read(folder, model_type, class_name, shape):
     fields = {"model_type": model_type, "architectures": [class_name], **shape}
     (folder / "config.json").write_text(json.dumps(fields), encoding="utf-8")
-    architecture = Architecture.from_huggingface(folder)
+    return Architecture.from_huggingface(folder)
+
+
+def counted_by_tonne(folder, model_type, class_name, shape, **sequence):
+    architecture = read(folder, model_type, class_name, shape)
     return executed_flop(architecture, Sequence(decoder_length=LENGTH, **sequence))
 
 
@@ -96,3 +100,36 @@ def test_a_label_for_every_token(model_type, tmp_path):
     shape = small(model_type)
     counted = counted_by_tonne(tmp_path, model_type, class_name, shape, labelled=LENGTH)
     assert counted == counted_by_torch(model_type, class_name, shape)
+
+
+WINDOWS = {
+    "gpt_neo": {"attention_types": [[["global"], 1], [["local"], 2]]},
+    "qwen2": {"use_sliding_window": True, "max_window_layers": 2},
+    "smollm3": {"use_sliding_window": True, "no_rope_layers": [1, 0, 0]},
+    "gemma3_text": {"layer_types": ["sliding_attention", "full_attention", "full_attention"]},
+    "cohere2": {"sliding_window_pattern": 2},
+    "olmo3": {"layer_types": ["full_attention", "sliding_attention", "full_attention"]},
+    "exaone4": {"sliding_window_pattern": 3},
+    "mistral": {"sliding_window": None},
+}
+
+
+@pytest.mark.parametrize("model_type", decoders.READERS)
+def test_pairs_that_see_one_another(model_type, tmp_path):
+    """Weights of attention that are not zero, in all layers, are the entries of our masks."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    class_name = language_model_of(model_type)
+    for changes in ({}, WINDOWS.get(model_type, {})):
+        shape = small(model_type, **changes)
+        model = (
+            getattr(transformers, class_name)
+            ._from_config(transformers.CONFIG_MAPPING[model_type](**shape), attn_implementation="eager")
+            .eval()
+        )
+        made = model(torch.ones((1, LENGTH), dtype=torch.long), output_attentions=True)
+        seen = sum(int((layer[0, 0] != 0).sum()) for layer in made.attentions)
+        a = read(tmp_path, model_type, class_name, shape)
+        assert attended_positions(a, Sequence(decoder_length=LENGTH), a.layers, decoder=True, square=False) == seen, (
+            shape
+        )
