@@ -7,7 +7,7 @@ import pytest
 from tonne.forecasting.served_runs import served_run
 from tonne.reference.inference_runs import inference_runs
 from tonne.validation import validate_inference
-from tonne.validation.inference_peers import bandwidth_s, ecologits_j_per_token, two_n_s
+from tonne.validation.inference_peers import ECOLOGITS_MANY, ECOLOGITS_ONE, bandwidth_s, ecologits_j_per_token, two_n_s
 from tonne.validation.result import Gate
 
 FOUND = validate_inference()
@@ -55,7 +55,10 @@ def test_gpt_fast_row_by_the_simpler_formulas():
 
 def test_ecologits_of_llama_2_7b():
     # ceil(1.2 x 6.74 x 2 / 80) = 1 card of 8.91e-5 x 6.74 + 1.43e-3 Wh
-    assert ecologits_j_per_token(row("I0001")) == pytest.approx(3600 * (8.91e-5 * 6.738 + 1.43e-3), rel=1e-3)
+    first, later = (ecologits_j_per_token(row("I0001"), version) for version in (ECOLOGITS_ONE, ECOLOGITS_MANY))
+    assert first == pytest.approx(3600 * (8.91e-5 * 6.738 + 1.43e-3), rel=1e-3)
+    # e^(-0.011206 x 64) = 0.4881
+    assert later == pytest.approx(3600 * (1.1665e-6 * 0.4881 * 6.738 + 4.0529e-5), rel=1e-3)
 
 
 def test_dictionary_has_rows_and_sources():
