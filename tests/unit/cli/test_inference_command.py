@@ -71,6 +71,14 @@ def test_without_the_option_nothing_changes():
     assert "First token" not in called(*BOTH).stdout
 
 
+def test_explanation_gives_equations_and_inputs_of_a_request():
+    found = {step["output"]: step for step in printed(*SERVED, "--explain")["inference"]["explanation"]}
+    assert found["request.time_per_output_token_s"]["equation"].startswith("t_d = max(t_c, t_w)")
+    assert {"decode_weights_bytes", "bandwidth_fraction"} <= set(found["request.time_per_output_token_s"]["inputs"])
+    assert found["request.energy.facility_kwh"]["value"] > found["request.energy.accelerators_kwh"]["value"]
+    assert "request.prefill_s = " in called(*SERVED, "--explain").stdout
+
+
 def test_bad_requests_are_one_line_and_exit_2():
     result = called(*SERVED, "--requests", "many")
     assert result.exit_code == 2
