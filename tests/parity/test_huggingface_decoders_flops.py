@@ -41,6 +41,16 @@ VARIANTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that wait for one another take longer than these small products."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def small(model_type, **changes):
     """Small sizes under the names that the type gives them; heads are wider than width / heads where they can be."""
     known = default_values(model_type)
