@@ -46,6 +46,8 @@ HEAD_OF_ENDING: Mapping[str, Head] = MappingProxyType(
 )  # the first ending that fits, in this order
 DEFAULT_LABELS = 2  # transformers' PretrainedConfig
 LONGEST_SHOWN = 60
+LARGEST = 10**12
+MOST_LAYERS = 10**5
 
 ACTIVATIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -88,13 +90,18 @@ class Config:
             f"Add it to the file, or give the fields of [architecture] themselves."
         )
 
-    def number(self, *names: str, least: int = 0) -> int:
-        """A whole number, ``least`` or more."""
+    def number(self, *names: str, least: int = 0, most: int = LARGEST) -> int:
+        """A whole number, ``least`` or more, and not absurd."""
         value = self.value(*names)
-        whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
-        if not whole or value < least:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or value < least or value != value // 1:
             raise DescriptionError(
                 f"{self.file}: {self._given(names)} = {shown(value)} is not a whole number, {least} or more. "
+                f"Mend it, e.g. {self._given(names)}: {self._example(names)}."
+            )
+        if value > most:
+            raise DescriptionError(
+                f"{self.file}: {self._given(names)} = {shown(value)} is more than {most:,}, beyond any model. "
                 f"Mend it, e.g. {self._given(names)}: {self._example(names)}."
             )
         return int(value)
@@ -102,6 +109,10 @@ class Config:
     def size(self, *names: str) -> int:
         """A whole number, 1 or more."""
         return self.number(*names, least=1)
+
+    def layers(self, *names: str) -> int:
+        """Layers of a stack, 1 or more; readers look at each of them."""
+        return self.number(*names, least=1, most=MOST_LAYERS)
 
     def number_or_none(self, *names: str, least: int = 0) -> int | None:
         """A whole number, or None where the value is null or nobody gives one."""

@@ -156,7 +156,7 @@ def _after_first_dense(config: Config, layers: int, *, bias: bool = False) -> di
 
 def _qwen_places(config: Config) -> dict[str, Any] | None:
     """Every so many layers have experts, but for those that the file names."""
-    layers, step = config.size("num_hidden_layers"), config.size("decoder_sparse_step")
+    layers, step = config.layers("num_hidden_layers"), config.size("decoder_sparse_step")
     if not config.number("num_experts", "num_local_experts"):
         return None
     dense = config.value("mlp_only_layers") or []
