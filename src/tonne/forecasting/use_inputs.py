@@ -136,6 +136,10 @@ def _note_defaults(asked: Inference, serving: Serving, found: Collected) -> None
     used = peak_precision(serving.record, serving.weight_precision)
     if used != serving.weight_precision:
         found.notes.append(f"{serving.weight_precision} weights multiply in {used} on {serving.record.id}.")
+    longest = serving.prompt_tokens + (0 if serving.is_encoder else serving.output_tokens)
+    limit = serving.architecture.max_positions
+    if serving.architecture.positions == "learned" and longest > limit:
+        found.notes.append(f"{longest} tokens are more than the {limit} positions that the model has learned.")
     if not serving.cache and not serving.is_encoder:
         found.notes.append("without a cache every output token repeats the whole sequence.")
 

@@ -256,3 +256,26 @@ def test_exact_replicas_hold_the_same_weights():
 def test_what_is_no_plan_is_told():
     with pytest.raises(DescriptionError, match=r"takes a TrainingPlan, not str"):
         tonne.forecast_inference("llama-2-7b")
+
+
+def test_requests_longer_than_the_learned_positions_are_noted():
+    notes = tonne.forecast_inference(plan("gpt2-small", prompt_tokens=1000, output_tokens=100)).notes
+    assert any("1100 tokens are more than the 1024 positions" in note for note in notes)
+
+
+def test_data_without_a_number_of_accelerators_leaves_the_training_out():
+    found = tonne.forecast_inference(plan(data={"tokens": 1e12, "sequence_length": 4096}))
+    assert found.training is None
+
+
+def test_chip_hours_that_are_known_are_a_training_run_too():
+    fields = {
+        "architecture": {"preset": "llama-2-7b"},
+        "cluster": {"accelerator": "A100-80GB"},
+        "schedule": {"accelerator_hours": 184_320},
+        "inference": {"busy_fraction": 1},
+        "site": SITE,
+    }
+    found = tonne.forecast_inference(tonne.TrainingPlan.from_fields(fields))
+    trained = found.training.account.energy.facility_kwh.value
+    assert found.overtakes_energy.requests.value == pytest.approx(trained / found.per_request.facility_kwh.value)
