@@ -134,7 +134,7 @@ def _latent(config: Config, fields: dict[str, Any], *, bias: bool = False) -> di
     plain = {name: value for name, value in fields.items() if name not in ("kv_heads", "head_width")}
     latent = {
         "kv_rank": config.size("kv_lora_rank"),
-        "query_rank": config.number_or_none("q_lora_rank"),
+        "query_rank": config.number_or_none("q_lora_rank", least=1),
         "rotary_width": config.size("qk_rope_head_dim"),
         "plain_width": config.size("qk_nope_head_dim"),
         "value_width": config.size("v_head_dim"),
