@@ -124,22 +124,31 @@ WINDOWS = {
 }
 
 
-@pytest.mark.parametrize("model_type", decoders.READERS)
-def test_pairs_that_see_one_another(model_type, tmp_path):
-    """Weights of attention that are not zero, in all layers, are the entries of our masks."""
+def pairs_by_torch(model_type, class_name, shape):
+    """Weights of attention that are not zero, in one head of all layers."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    class_name = language_model_of(model_type)
+    config = transformers.CONFIG_MAPPING[model_type](**shape)
+    model = getattr(transformers, class_name)._from_config(config, attn_implementation="eager").eval()
+    made = model(torch.ones((1, LENGTH), dtype=torch.long), output_attentions=True)
+    return sum(int((layer[0, 0] != 0).sum()) for layer in made.attentions)
+
+
+@pytest.mark.parametrize("model_type", decoders.READERS)
+def test_pairs_that_see_one_another(model_type, tmp_path):
+    class_name, sequence = language_model_of(model_type), Sequence(decoder_length=LENGTH)
     for changes in ({}, WINDOWS.get(model_type, {})):
         shape = small(model_type, **changes)
-        model = (
-            getattr(transformers, class_name)
-            ._from_config(transformers.CONFIG_MAPPING[model_type](**shape), attn_implementation="eager")
-            .eval()
-        )
-        made = model(torch.ones((1, LENGTH), dtype=torch.long), output_attentions=True)
-        seen = sum(int((layer[0, 0] != 0).sum()) for layer in made.attentions)
         a = read(tmp_path, model_type, class_name, shape)
-        assert attended_positions(a, Sequence(decoder_length=LENGTH), a.layers, decoder=True, square=False) == seen, (
-            shape
-        )
+        counted = attended_positions(a, sequence, a.layers, decoder=True, square=False)
+        assert counted == pairs_by_torch(model_type, class_name, shape), shape
+
+
+@pytest.mark.parametrize("window", [4, 5])
+def test_pairs_of_a_gemma_that_looks_both_ways(window, tmp_path):
+    kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+    shape = small("gemma3_text", use_bidirectional_attention=True, sliding_window=window, layer_types=kinds)
+    a = read(tmp_path, "gemma3_text", "Gemma3TextModel", shape)
+    counted = attended_positions(a, Sequence(encoder_length=LENGTH), a.layers, decoder=False, square=False)
+    assert a.kind == "encoder"
+    assert counted == pairs_by_torch("gemma3_text", "Gemma3TextModel", shape)
