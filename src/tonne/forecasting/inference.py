@@ -13,7 +13,7 @@ from tonne.describe.plan import TrainingPlan
 from tonne.errors import DescriptionError
 from tonne.estimate import Estimate, propagate
 from tonne.forecasting.inputs import Inputs
-from tonne.forecasting.serving import Held, Serving
+from tonne.forecasting.serving import Held, Serving, Sides, sides_of
 from tonne.forecasting.single import Forecast, account_of, dependencies, forecast
 from tonne.forecasting.use import use_outcome
 from tonne.forecasting.use_inputs import UseInputs, merged, use_inputs_of
@@ -81,6 +81,8 @@ class InferenceForecast:
     flop_per_request_uncached: int
     flop_per_output_token: float
     flop_per_output_token_uncached: float
+    prefill_sides: Sides
+    decode_sides: Sides | None
     prefill_s: Estimate
     time_per_output_token_s: Estimate | None
     tokens_per_s: Estimate  # of one replica while it serves
@@ -140,6 +142,7 @@ def _result(
     tokens = serving.prompt_tokens if serving.is_encoder else serving.output_tokens
     uncached = generation_flop(serving.architecture, serving.prompt_tokens, serving.output_tokens, cache=False)
     days = _days(asked)
+    prompt, step = sides_of({name: e.value for name, e in given.factors.items()})
     return InferenceForecast(
         plan=plan,
         replica=_replica(serving, given.held),
@@ -149,6 +152,8 @@ def _result(
         flop_per_request_uncached=uncached,
         flop_per_output_token=_flop_per_token(serving, cache=True),
         flop_per_output_token_uncached=_flop_per_token(serving, cache=False),
+        prefill_sides=prompt,
+        decode_sides=step if serving.decode_steps else None,
         prefill_s=known(outputs["prefill_s"]),
         time_per_output_token_s=outputs["time_per_output_token_s"],
         tokens_per_s=known(outputs["throughput.tokens_per_s"]),

@@ -157,6 +157,39 @@ def work_of(serving: Serving) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """What bounds a phase [s]: the longer of arithmetic and reading counts, exchange and overhead come on top."""
+
+    arithmetic_s: float
+    reading_s: float
+    exchange_s: float
+    overhead_s: float
+
+
+def sides_of(x: Mapping[str, float]) -> tuple[Sides, Sides]:
+    """A prompt alone and a decode step from the compute-bound and the memory-bound side, before engines scatter."""
+    n, batch = x["replica_accelerators"], x["batch_sequences"]
+    rate = (n, x["replica_peak_flop_per_s"], x["prefill_peak_fraction"] * x["experts_fraction"] ** x["has_experts"])
+    memory = (n, x["memory_bandwidth_bytes_per_s"], x["bandwidth_fraction"])
+    link = (x["link_bytes_per_s"], x["link_fraction"])
+    overhead = (x["layer_s"], x["latency_s"], n)
+    prompt = Sides(
+        arithmetic_s=timing.compute_s(x["prefill_flop"], *rate),
+        reading_s=timing.reading_s(x["prefill_weights_bytes"], *memory),
+        exchange_s=timing.exchange_s(x["prefill_exchange_bytes"], *link),
+        overhead_s=timing.overhead_s(x["prefill_layers"], *overhead),
+    )
+    read = x["decode_weights_bytes"] + batch * x["decode_cache_bytes"]
+    step = Sides(
+        arithmetic_s=timing.compute_s(batch * (x["decode_matrices_flop"] + x["decode_scores_flop"]), *rate),
+        reading_s=timing.reading_s(read, *memory),
+        exchange_s=timing.exchange_s(batch * x["decode_exchange_bytes"], *link),
+        overhead_s=timing.overhead_s(x["decode_layers"], *overhead),
+    )
+    return prompt, step
+
+
 def times_of(x: Mapping[str, Number]) -> dict[str, Number]:
     """Times of the phases, from the work and the coefficients by name [s].
 

@@ -8,6 +8,7 @@ from tonne.account import Account
 from tonne.estimate import Estimate
 from tonne.forecasting import InferenceForecast
 from tonne.forecasting.inference import Overtakes
+from tonne.forecasting.serving import Sides
 from tonne.report import numbers
 from tonne.report.numbers import count_text, rounded, short, value_and_interval
 from tonne.report.text import INPUT_WORDS, LABEL, VALUE, WHY_UNKNOWN, listed
@@ -63,13 +64,22 @@ def _speed(forecast: InferenceForecast) -> Iterator[str]:
     f = forecast
     yield _row("", "value", "5 - 95 %", "")
     first = "First token" if f.time_per_output_token_s is not None else "One pass"
-    yield _speed_row(first, f.prefill_s, TIME_S, "a prompt alone on a replica")
-    if f.time_per_output_token_s is not None:
-        yield _speed_row("Next tokens", f.time_per_output_token_s, TIME_S, "each, of all sequences at once")
+    yield _speed_row(first, f.prefill_s, TIME_S, f"alone: {_sides_text(f.prefill_sides)}")
+    if f.time_per_output_token_s is not None and f.decode_sides is not None:
+        yield _speed_row("Next tokens", f.time_per_output_token_s, TIME_S, _sides_text(f.decode_sides))
     yield _speed_row("Replica", f.tokens_per_s, ((1.0, "tok/s"),), "while it serves")
     if f.replicas is not None:
         yield _speed_row("Replicas", f.replicas, ((1.0, ""),), "for the requests of a day")
     yield _row("Work", f"{rounded(f.flop_per_output_token)} FLOP", "exact", _work_text(f))
+
+
+def _sides_text(sides: Sides) -> str:
+    """What bounds a phase, and the other side of it."""
+    arithmetic, reading = (short(value, TIME_S, 2) for value in (sides.arithmetic_s, sides.reading_s))
+    bound = f"compute-bound {arithmetic} (read in {reading})"
+    if sides.reading_s >= sides.arithmetic_s:
+        bound = f"memory-bound {reading} (computed in {arithmetic})"
+    return f"{bound}, overhead {short(sides.exchange_s + sides.overhead_s, TIME_S, 2)}"
 
 
 def _work_text(f: InferenceForecast) -> str:

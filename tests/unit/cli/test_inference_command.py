@@ -85,7 +85,7 @@ def test_bad_requests_are_one_line_and_exit_2():
 
 
 def test_validation_of_inference():
-    text = called("validate", "--inference").stdout
+    text = called("validate", "--inference", "--rows").stdout
     assert "time, decode steps alone" in text
     assert "EcoLogits" in text
     assert max(len(line) for line in text.splitlines()) <= 120

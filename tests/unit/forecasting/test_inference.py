@@ -279,3 +279,18 @@ def test_chip_hours_that_are_known_are_a_training_run_too():
     found = tonne.forecast_inference(tonne.TrainingPlan.from_fields(fields))
     trained = found.training.account.energy.facility_kwh.value
     assert found.overtakes_energy.requests.value == pytest.approx(trained / found.per_request.facility_kwh.value)
+
+
+def test_both_sides_of_each_phase():
+    found = tonne.forecast_inference(
+        plan(prompt_tokens=1000, output_tokens=101, batch_sequences=8), coefficients=COEFFICIENTS
+    )
+    values = {name: e.value for name, e in COEFFICIENTS.items()}
+    times = times_of({**work_of(serving()), **values})
+    prompt, step = found.prefill_sides, found.decode_sides
+    assert prompt.arithmetic_s > prompt.reading_s  # a thousand tokens share the reading
+    assert prompt.arithmetic_s + prompt.overhead_s == pytest.approx(times["prefill_s"])
+    assert step.reading_s > step.arithmetic_s
+    assert step.reading_s + step.overhead_s == pytest.approx(times["decode_step_s"])
+    assert step.arithmetic_s == pytest.approx(times["decode_computing_s"])
+    assert step.exchange_s == 0
