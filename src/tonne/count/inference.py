@@ -53,15 +53,17 @@ def prefill_flop(architecture: Architecture, prompt_tokens: int) -> int:
         prompt_tokens: Tokens of the prompt; of the source, for an encoder-decoder [token].
 
     Returns:
-        FLOP [FLOP], with the true mask, and logits at the last position only. An encoder reads its input once, and
-        that is all of it; an encoder-decoder reads its source, keeps the keys and values of it, and its start token.
+        FLOP [FLOP], with the true mask, and logits (or a head's labels) at the last position only. An encoder reads
+        its input once, and that is all of it; an encoder-decoder reads its source, keeps the keys and values of it,
+        and its start token.
     """
     a = architecture
+    labelled = int(a.task_head is not None)
     if a.kind == "encoder":
-        return _flop(a, Sequence(encoder_length=prompt_tokens, pooled=int(a.pooler)))
-    if a.kind == "encoder-decoder":
-        return _flop(a, Sequence(encoder_length=prompt_tokens, decoder_length=START_TOKENS, predicted=1))
-    return _flop(a, Sequence(decoder_length=prompt_tokens, predicted=1))
+        return _flop(a, Sequence(encoder_length=prompt_tokens, labelled=labelled, pooled=int(a.pooler)))
+    source, target = (prompt_tokens, START_TOKENS) if a.kind == "encoder-decoder" else (0, prompt_tokens)
+    answer = Sequence(encoder_length=source, decoder_length=target, predicted=1 - labelled, labelled=labelled)
+    return _flop(a, answer)
 
 
 def decode_flop(architecture: Architecture, context: int, source_tokens: int = 0) -> int:
