@@ -51,6 +51,7 @@ LATENT = {
 V3 = {**LATENT, "n_group": 2, "topk_group": 1, "first_k_dense_replace": 2}
 GPT_OSS = {**SMALL, **FIVE, "num_local_experts": 6, "head_dim": 8, "sliding_window": 5}
 OLMOE = {**SMALL, **FIVE, "num_experts": 5}
+FLEX = {**OLMOE, "pad_token_id": None}
 GLM4 = {
     **SMALL,
     **FIVE,
@@ -144,6 +145,30 @@ SHAPES = {
         MIXTRAL | {"hidden_size": 50},
         MIXTRAL | {"num_local_experts": 12, "num_experts_per_tok": 8, "intermediate_size": 9},
     ),
+    "granitemoeshared": (
+        MIXTRAL,
+        MIXTRAL | {"shared_intermediate_size": 24},
+        MIXTRAL | {"shared_intermediate_size": 40, "attention_bias": True},
+        MIXTRAL | {"shared_intermediate_size": 9, "tie_word_embeddings": True},
+        MIXTRAL | {"num_key_value_heads": None, "num_local_experts": 12},
+        MIXTRAL | {"hidden_size": 50, "intermediate_size": 9},
+    ),
+    "minimax_m2": (
+        MIXTRAL | {"head_dim": 12},
+        MIXTRAL | {"head_dim": 20},
+        MIXTRAL | {"head_dim": 8, "tie_word_embeddings": True},
+        MIXTRAL | {"head_dim": 8, "num_key_value_heads": 1},
+        MIXTRAL | {"head_dim": 8, "num_local_experts": 12, "intermediate_size": 9},
+        MIXTRAL | {"head_dim": 8, "num_hidden_layers": 1, "num_experts_per_tok": 5},
+    ),
+    "flex_olmo": (
+        FLEX,
+        FLEX | {"tie_word_embeddings": True},
+        FLEX | {"attention_bias": True},
+        FLEX | {"num_key_value_heads": None},
+        FLEX | {"hidden_size": 50, "num_key_value_heads": 1},
+        FLEX | {"num_experts": 12, "intermediate_size": 9, "num_hidden_layers": 2},
+    ),
     "phimoe": (
         MIXTRAL,
         MIXTRAL | {"tie_word_embeddings": True, "lm_head_bias": True},
@@ -182,6 +207,9 @@ CLASS_PREFIX = {
     "gpt_oss": "GptOss",
     "olmoe": "Olmoe",
     "granitemoe": "GraniteMoe",
+    "granitemoeshared": "GraniteMoeShared",
+    "minimax_m2": "MiniMaxM2",
+    "flex_olmo": "FlexOlmo",
     "phimoe": "Phimoe",
     "glm4_moe": "Glm4Moe",
     "ernie4_5_moe": "Ernie4_5_Moe",

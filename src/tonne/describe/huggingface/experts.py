@@ -96,6 +96,25 @@ def granitemoe(config: Config) -> dict[str, Any]:
     return fields | mixture | {"bias": biases(attention=config.flag("attention_bias"))}
 
 
+def granitemoeshared(config: Config) -> dict[str, Any]:
+    """GraniteMoE with one shared expert of a width of its own, or none."""
+    fields, width = granitemoe(config), config.number("shared_intermediate_size")
+    return fields | {"experts": fields["experts"] | ({"shared": 1, "shared_width": width} if width else {})}
+
+
+def minimax_m2(config: Config) -> dict[str, Any]:
+    """MiniMax-M2: norms over all queries and all keys; the router's correction is a buffer, as DeepSeek-V3's."""
+    mixture = experts(config, count="num_local_experts", width="intermediate_size", places=EVERYWHERE)
+    return decoder(config, 2) | mixture | {"query_key_norm": "full"}
+
+
+def flex_olmo(config: Config) -> dict[str, Any]:
+    """FlexOlmo: norms on the branches, and over all queries and all keys."""
+    mixture = experts(config, count="num_experts", width="intermediate_size", places=EVERYWHERE)
+    norms = {"norm_position": "post", "reordered_norm": True, "final_norm": True, "query_key_norm": "full"}
+    return decoder(config, 2) | mixture | norms | {"bias": biases(attention=config.flag("attention_bias"))}
+
+
 def phimoe(config: Config) -> dict[str, Any]:
     """Phi-3.5-MoE: layer norms, and a bias of the output table on request."""
     fields = decoder(config, 3, output_bias=config.flag("lm_head_bias"))
@@ -188,6 +207,9 @@ READERS: dict[str, Callable[[Config], dict[str, Any]]] = {
     "gpt_oss": gpt_oss,
     "olmoe": olmoe,
     "granitemoe": granitemoe,
+    "granitemoeshared": granitemoeshared,
+    "minimax_m2": minimax_m2,
+    "flex_olmo": flex_olmo,
     "phimoe": phimoe,
     "glm4_moe": glm4_moe,
     "ernie4_5_moe": ernie4_5_moe,
