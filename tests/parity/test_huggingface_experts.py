@@ -10,7 +10,7 @@ import pytest
 
 from tonne.count.flops import attended_positions, executed_flop, forward_flop_parts
 from tonne.count.layers import expert_matrices
-from tonne.count.parameters import active_parameters
+from tonne.count.parameters import active_parameters, parameters
 from tonne.count.sequence import Sequence
 from tonne.describe.architecture import Architecture
 
@@ -266,6 +266,15 @@ def test_defaults(built_and_counted, model_type):
 def test_defaults_of_deepseek_v2_but_the_experts_per_token_that_it_has_no_default_for(built_and_counted):
     built, counted = built_and_counted("deepseek_v2", "DeepseekV2ForCausalLM", num_experts_per_tok=6)
     assert counted == built
+
+
+def test_kimi_k2_is_deepseek_v3_under_a_type_of_its_own(built_and_counted, tmp_path):
+    sizes = {"vocab_size": 163840, "num_attention_heads": 64, "num_key_value_heads": 64}
+    sizes |= {"n_routed_experts": 384, "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1}
+    built, _ = built_and_counted("deepseek_v3", "DeepseekV3ForCausalLM", **sizes)
+    text = (tmp_path / "config.json").read_text(encoding="utf-8").replace('"deepseek_v3"', '"kimi_k2"')
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    assert parameters(Architecture.from_huggingface(tmp_path)) == built == 1_026_408_209_408
 
 
 LENGTH = 16  # at least 16 bytes a row, which grouped products ask for
