@@ -126,3 +126,17 @@ def test_a_folder_of_a_plan_that_is_not_there(folder):
     result = called("forecast", str(plan_in(folder, "nowhere")))
     assert result.exit_code == 2
     assert "nowhere does not exist. Give a config.json of transformers, or the folder of one." in result.stderr
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_file(folder):
+    file = folder / "config.json"
+    file.write_text(json.dumps(CONFIG), encoding="utf-8-sig")
+    assert f"{PARAMETERS:,}" in called("count", str(file)).stdout
+
+
+def test_fields_that_the_model_type_does_not_look_at_are_refused(folder):
+    nested = {"model_type": "llama", "text_config": CONFIG}
+    (folder / "config.json").write_text(json.dumps(nested), encoding="utf-8")
+    result = called("count", str(folder))
+    assert result.exit_code == 2
+    assert "'llama' reads no text_config" in result.stderr

@@ -219,7 +219,7 @@ def read_config(path: str | Path) -> Config:
     file = Path(path)
     file = file / "config.json" if file.is_dir() else file
     try:
-        given = json.loads(file.read_text(encoding="utf-8"))
+        given = json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise PlanFileError(
             f"{file} does not exist. Give a config.json of transformers, or the folder of one."
