@@ -66,8 +66,9 @@ class Overtakes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceForecast:
-    """What using a model will take. Tokens are output tokens, or for an encoder the tokens that it reads.
+    """What using a model will take.
 
+    Tokens are output tokens, or those that a request in one pass (an encoder's, or one for labels) reads.
     ``whole``: the planned requests as an account. ``training``: None where the plan describes no run.
     ``overtakes_carbon``: of operational and embodied emissions together where both sides' making is known, else of
     operational ones.
@@ -139,7 +140,7 @@ def _result(
     """The outputs in their places."""
     asked, serving = plan.inference or Inference(), given.serving
     requests = _requests(asked)
-    tokens = serving.prompt_tokens if serving.is_encoder else serving.output_tokens
+    tokens = serving.prompt_tokens if serving.in_one_pass else serving.output_tokens
     uncached = generation_flop(serving.architecture, serving.prompt_tokens, serving.output_tokens, cache=False)
     days = _days(asked)
     prompt, step = sides_of({name: e.value for name, e in given.factors.items()})
@@ -192,11 +193,11 @@ def _replica(serving: Serving, held: Held) -> Replica:
 
 
 def _flop_per_token(serving: Serving, *, cache: bool) -> float:
-    """FLOP of an output token after the first, the mean of a request; of a token read, for an encoder [FLOP/token]."""
+    """FLOP of an output token after the first, the mean of a request; of the only one; of a token read [FLOP/token]."""
     s = serving
     first = generation_flop(s.architecture, s.prompt_tokens, 1)
     if not s.decode_steps:
-        return first / s.prompt_tokens
+        return first / s.prompt_tokens if s.in_one_pass else float(first)
     whole = generation_flop(s.architecture, s.prompt_tokens, s.output_tokens, cache=cache)
     return (whole - first) / s.decode_steps
 

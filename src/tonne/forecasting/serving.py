@@ -49,14 +49,14 @@ class Serving:
     prefill_sequences: int = 1  # prompts read at once; a server that never stops takes them one by one
 
     @property
-    def is_encoder(self) -> bool:
-        """Whether a request is one pass, without output tokens."""
-        return self.architecture.kind == "encoder"
+    def in_one_pass(self) -> bool:
+        """Whether a request is one pass without output tokens: of an encoder, or of a model that gives labels."""
+        return count.answers_in_one_pass(self.architecture)
 
     @property
     def decode_steps(self) -> int:
         """Steps after the prefill, which brings the first output token."""
-        return 0 if self.is_encoder else max(self.output_tokens - 1, 0)
+        return 0 if self.in_one_pass else max(self.output_tokens - 1, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

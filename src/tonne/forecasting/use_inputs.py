@@ -48,7 +48,7 @@ def use_inputs_of(plan: TrainingPlan, coefficients: Mapping[str, Estimate]) -> U
     serving = serving_of(plan, asked, found)
     for name, value in work_of(serving).items():
         found.factors[name] = Estimate.exact(value, Basis.MODELLED, "count and accelerators.csv")
-    tokens = serving.prompt_tokens if serving.is_encoder else serving.output_tokens
+    tokens = serving.prompt_tokens if serving.in_one_pass else serving.output_tokens
     found.factors["tokens_per_request"] = Estimate.exact(float(tokens))
     found.factors.update(coefficients)
     if asked.busy_fraction is not None:
@@ -78,6 +78,8 @@ def serving_of(plan: TrainingPlan, asked: Inference, found: Collected) -> Servin
     if plan.architecture is None:
         raise DescriptionError("[architecture] is missing: the work of a request needs it. Name a preset, for example.")
     cluster = plan.cluster if asked.accelerator is None else Cluster(accelerator=asked.accelerator)
+    if cluster.note:
+        found.notes.append(cluster.note)
     serving = Serving(
         architecture=plan.architecture,
         record=cluster.record,
@@ -130,17 +132,17 @@ def _with(serving: Serving, number: int, found: Collected) -> Serving:
 
 def _note_defaults(asked: Inference, serving: Serving, found: Collected) -> None:
     """What was not said about the requests, and in what precision matrices multiply."""
-    names = [n for n in LISTED if n not in asked.model_fields_set and not (n == "output_tokens" and serving.is_encoder)]
+    names = [n for n in LISTED if n not in asked.model_fields_set and (n != "output_tokens" or not serving.in_one_pass)]
     if names:
         found.notes.append(f"assumed: {', '.join(f'{name}={getattr(asked, name)}' for name in names)}.")
     used = peak_precision(serving.record, serving.weight_precision)
     if used != serving.weight_precision:
         found.notes.append(f"{serving.weight_precision} weights multiply in {used} on {serving.record.id}.")
-    longest = serving.prompt_tokens + (0 if serving.is_encoder else serving.output_tokens)
+    longest = serving.prompt_tokens + (0 if serving.in_one_pass else serving.output_tokens)
     limit = serving.architecture.max_positions
     if serving.architecture.positions == "learned" and longest > limit:
         found.notes.append(f"{longest} tokens are more than the {limit} positions that the model has learned.")
-    if not serving.cache and not serving.is_encoder:
+    if not serving.cache and not serving.in_one_pass:
         found.notes.append("without a cache every output token repeats the whole sequence.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tonne.account import Account
+from tonne.count.inference import answers_in_one_pass
 from tonne.estimate import Estimate
 from tonne.forecasting import InferenceForecast
 from tonne.forecasting.inference import Overtakes
@@ -52,18 +53,23 @@ def _header(forecast: InferenceForecast) -> Iterator[str]:
     r, plan = forecast.replica, forecast.plan
     asked = plan.inference
     precision = "bf16" if asked is None else asked.weight_precision
-    memory = f"{(r.weights_bytes + r.cache_bytes) / 1e9:.0f} GB"
+    gigabytes = (r.weights_bytes + r.cache_bytes) / 1e9
+    memory = f"{rounded(gigabytes, 2) if gigabytes < 1 else f'{gigabytes:.0f}'} GB"
     yield f"Use       {plan.name} · {precision} weights · replica of {r.accelerators} x {r.accelerator} · {memory} held"
     requests = "" if forecast.requests is None else f" · {count_text(forecast.requests)} requests"
     prompt = 500 if asked is None else asked.prompt_tokens
-    answer = "" if forecast.time_per_output_token_s is None else f", {forecast.tokens_per_request} out"
+    answer = "" if _in_one_pass(forecast) else f", {forecast.tokens_per_request} out"
     yield f"          {prompt} tokens in{answer} · {r.batch_sequences} sequences at a time{requests}"
+
+
+def _in_one_pass(forecast: InferenceForecast) -> bool:
+    return forecast.plan.architecture is not None and answers_in_one_pass(forecast.plan.architecture)
 
 
 def _speed(forecast: InferenceForecast) -> Iterator[str]:
     f = forecast
     yield _row("", "value", "5 - 95 %", "")
-    first = "First token" if f.time_per_output_token_s is not None else "One pass"
+    first = "One pass" if _in_one_pass(f) else "First token"
     yield _speed_row(first, f.prefill_s, TIME_S, f"alone: {_sides_text(f.prefill_sides)}")
     if f.time_per_output_token_s is not None and f.decode_sides is not None:
         yield _speed_row("Next tokens", f.time_per_output_token_s, TIME_S, _sides_text(f.decode_sides))
@@ -84,7 +90,7 @@ def _sides_text(sides: Sides) -> str:
 
 def _work_text(f: InferenceForecast) -> str:
     if f.time_per_output_token_s is None:
-        return "a token read"
+        return "a token read" if _in_one_pass(f) else "the token written, and the prompt read for it"
     more = f.flop_per_output_token_uncached / f.flop_per_output_token
     return f"a token written; without a cache {rounded(more, 2)} times as much"
 

@@ -66,6 +66,19 @@ def test_document_of_use_alone_has_no_account():
     assert found["inference"]["overtakes_energy"] is None
 
 
+def test_one_output_token_is_no_encoders_pass():
+    text = called(*SERVED, "--output-tokens", "1").stdout
+    assert "500 tokens in, 1 out" in text
+    assert "First token" in text
+    assert "the token written, and the prompt read for it" in text
+
+
+def test_little_memory_is_not_none():
+    text = called("forecast", "bert-base-uncased", "--accelerators", "A100-80GB", "--inference").stdout
+    assert "0.22 GB held" in text  # 109,482,240 weights of two bytes
+    assert "One pass" in text
+
+
 def test_without_the_option_nothing_changes():
     assert "inference" not in printed(*BOTH)
     assert "First token" not in called(*BOTH).stdout

@@ -190,6 +190,29 @@ def test_no_run_described_leaves_the_training_out():
     assert any("no training run is described" in note for note in found.notes)
 
 
+def test_a_model_with_a_head_for_labels_answers_in_one_pass():
+    shape = {"kind": "decoder", "layers": 2, "width": 64, "heads": 4, "vocabulary": 100, "task_head": {"labels": 3}}
+    fields = {"architecture": shape, "cluster": {"accelerator": "A100-SXM4-80GB"}, "inference": {"prompt_tokens": 40}}
+    found = tonne.forecast_inference(tonne.TrainingPlan.from_fields(fields))
+    assert found.time_per_output_token_s is None
+    assert found.tokens_per_request == 40
+    # matrices of two layers, pairs of 40 tokens under the mask in two products, three labels of the last one
+    assert found.flop_per_request == 2 * (2 * 12 * 64**2 * 40 + 2 * 2 * 64 * 40 * 41 // 2 + 3 * 64)
+
+
+def test_the_only_output_token_is_the_whole_request():
+    found = tonne.forecast_inference(plan(prompt_tokens=50, output_tokens=1))
+    assert found.flop_per_output_token == found.flop_per_request == found.flop_per_request_uncached
+    assert found.tokens_per_request == 1
+
+
+def test_how_an_accelerator_was_read_is_noted():
+    assert "A100-80GB is taken to mean nvidia-a100-sxm4-80gb" in tonne.forecast_inference(plan()).notes
+    other = tonne.forecast_inference(plan(accelerator="H100"))
+    assert "H100 is taken to mean nvidia-h100-sxm5-80gb" in other.notes
+    assert not any("A100" in note for note in other.notes)
+
+
 def test_the_fewest_accelerators_that_hold_it():
     llama = tonne.Architecture.preset("llama-3.1-70b")  # 141 GB of weights; 80 GB cards leave 72 each
     # 2 x 72 = 144 GB leave 2.9 GB for the cache: 8 sequences of 1101 x 327,680 bytes, not 9
