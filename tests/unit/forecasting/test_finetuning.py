@@ -46,6 +46,26 @@ def test_architecture_that_is_given_stays():
     assert plan({"from": "llama-3.1-8b"}, architecture=small).architecture.layers == 3
 
 
+def test_architecture_of_another_shape_than_the_start_is_noted():
+    def shapes(**sections):
+        return [note for note in tonne.forecast(plan({"from": "llama-2-7b"}, **sections)).notes if "shape" in note]
+
+    (note,) = shapes(architecture={"preset": "llama-2-13b"})
+    assert "decoder, 40 layers of width 5120) than llama-2-7b (decoder, 32 layers of width 4096)" in note
+    assert not shapes()
+    assert not shapes(architecture={"preset": "llama-2-7b", "vocabulary": 32064})
+
+
+def test_labels_without_a_head_are_noted():
+    def heads(**head):
+        architecture = {"preset": "bert-base-uncased", **head}
+        found = tonne.forecast(plan({}, architecture=architecture, training={"objective": "classification"}))
+        return [note for note in found.notes if "no head for the labels of classification" in note]
+
+    assert len(heads()) == 1
+    assert not heads(task_head={"labels": 2})
+
+
 def test_scratch_is_no_modification():
     scratch = plan({"from": "scratch"}, architecture={"preset": "gpt2-small"})
     assert tonne.forecast(scratch).modification is None
