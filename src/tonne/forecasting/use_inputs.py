@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from tonne.describe.hardware import Cluster
 from tonne.describe.inference import Inference
 from tonne.describe.plan import TrainingPlan
+from tonne.describe.site import Site
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate
 from tonne.forecasting.inputs import Collected
@@ -56,7 +57,7 @@ def use_inputs_of(plan: TrainingPlan, coefficients: Mapping[str, Estimate]) -> U
     else:
         found.factors["busy_fraction"] = BUSY_UNKNOWN
         found.notes.append("busy_fraction is not given: replicas serve 0.8 [0.5, 1] of the time, and idle the rest.")
-    stand_in = plan.model_copy(update={"cluster": _cluster(plan, serving)})
+    stand_in = plan.model_copy(update={"cluster": _cluster(plan, serving), "site": _site(plan, asked, serving, found)})
     add_hardware(stand_in, found)
     add_place(stand_in, found)
     found.factors["idle_power_fraction"] = _idle(serving, found.factors)
@@ -155,6 +156,22 @@ def _cluster(plan: TrainingPlan, serving: Serving) -> Cluster:
         given = ("accelerator_power_w", "host_power_w", "network_power_w")
         fields |= {name: getattr(own, name) for name in given if getattr(own, name) is not None}
     return Cluster(**fields)
+
+
+def _site(plan: TrainingPlan, asked: Inference, serving: Serving, found: Collected) -> Site:
+    """The site with the price of what serves: a price of the training's accelerators is none of another's."""
+    if plan.cluster.power_cap_w is not None:
+        found.notes.append("power_cap_w holds for the training: replicas run without a cap.")
+    if asked.usd_per_accelerator_hour is not None:
+        return plan.site.model_copy(update={"usd_per_accelerator_hour": asked.usd_per_accelerator_hour})
+    other = plan.trains and plan.cluster.record.id != serving.record.id
+    if not other or plan.site.usd_per_accelerator_hour is None:
+        return plan.site
+    found.notes.append(
+        f"the price of an accelerator-hour that is given is that of {plan.cluster.record.id}. Give that of "
+        f"{serving.record.id} as [inference] usd_per_accelerator_hour."
+    )
+    return plan.site.model_copy(update={"usd_per_accelerator_hour": None})
 
 
 def _idle(serving: Serving, factors: Mapping[str, Estimate]) -> Estimate:

@@ -42,6 +42,11 @@ def test_lines_fit_the_terminal(arguments):
     assert max(len(line) for line in lines) <= 130  # the line of the energy's parts, as without use
 
 
+def test_what_serves_is_enough():
+    named = printed("forecast", "llama-2-7b", "--inference-accelerator", "A100-80GB", "--grid", "FR")["inference"]
+    assert named["per_request"] == printed(*SERVED)["inference"]["per_request"]
+
+
 def test_options_describe_the_requests():
     asked = printed(
         *SERVED, "--requests", "1B", "--prompt-tokens", "100", "--output-tokens", "50", "--batch", "4",

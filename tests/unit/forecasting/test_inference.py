@@ -178,6 +178,25 @@ def test_another_accelerator_brings_its_own_watts():
     assert found.training.plan.cluster.record.id == "nvidia-a100-sxm4-80gb"
 
 
+def test_the_price_of_one_accelerator_is_none_of_another():
+    site = {"usd_per_accelerator_hour": 40.0}
+    own = tonne.forecast_inference(plan(**TRAINED, site=site))
+    assert own.per_request.cost_usd.value == pytest.approx(40 * own.per_request.accelerator_s.value / 3600)
+    other = tonne.forecast_inference(plan(**TRAINED, site=site, accelerator="L40S"))
+    assert other.per_request.cost_usd.value < 5 * other.per_request.accelerator_s.value / 3600  # 1.86 USD in the table
+    assert other.training.account.cost_usd.value == own.training.account.cost_usd.value
+    assert any("is that of nvidia-a100-sxm4-80gb. Give that of nvidia-l40s" in note for note in other.notes)
+    given = tonne.forecast_inference(plan(**TRAINED, site=site, accelerator="L40S", usd_per_accelerator_hour=2.0))
+    assert given.per_request.cost_usd.value == pytest.approx(2 * given.per_request.accelerator_s.value / 3600)
+    alone = tonne.forecast_inference(plan(site=site, accelerator="L40S"))  # no training: there is one price
+    assert alone.per_request.cost_usd.value == pytest.approx(40 * alone.per_request.accelerator_s.value / 3600)
+
+
+def test_a_cap_of_the_training_is_none_of_the_replicas():
+    found = tonne.forecast_inference(plan(**(TRAINED | {"cluster": {"accelerators": 1024, "power_cap_w": 300}})))
+    assert any("replicas run without a cap" in note for note in found.notes)
+
+
 def test_training_is_the_same_with_and_without_use():
     with_use = plan(**TRAINED)
     assert tonne.forecast_inference(with_use).training.account == tonne.forecast(with_use).account
