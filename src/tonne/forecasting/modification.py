@@ -92,6 +92,14 @@ def _shape(a: Architecture) -> str:
     return f"{a.kind}, {layers} of width {a.width}"
 
 
+def architecture_is_the_starts(plan: TrainingPlan) -> bool:
+    """Whether a plan trains the very architecture of the preset or folder that it starts from."""
+    origin = plan.start.origin
+    if plan.start.from_scratch or isinstance(origin, Trained):
+        return False
+    return plan.architecture == Architecture.model_validate(original_fields(origin))
+
+
 def standing(modification: Modification) -> Standing:
     """Whether a modification takes more than the threshold; ``straddles`` where the intervals do not tell."""
     own, limit = modification.training_flop, modification.threshold_flop
@@ -119,8 +127,9 @@ def original_training_flop(start: Start, notes: list[str], seen: tuple[Path, ...
     a = Architecture.model_validate(original_fields(start.origin))
     length = start.sequence_length or int(row.get("sequence_length_train") or 0) or DEFAULT_LENGTHS[a.kind]
     per_token = counts_of(a, tokens=1, sequence_length=length, objective=OBJECTIVES[a.kind]).model_flop_per_token
+    number = f"{tokens.value:.3g} tokens" if isinstance(tokens.value, int | float) else "its tokens"  # else an array
     notes.append(
-        f"the original's compute is counted from {tokens.value:.3g} tokens in sequences of {length}; "
+        f"the original's compute is counted from {number} in sequences of {length}; "
         "what its makers trained before or after these is not in it."
     )
     basis = weakest((tokens.basis, Basis(row.get("basis") or Basis.PUBLISHED), Basis.MODELLED))

@@ -173,6 +173,29 @@ def test_many_ranks_equal_one_by_one():
         assert many.modification.share.value[index] == pytest.approx(one.modification.share.value, rel=1e-12)
 
 
+def test_many_starts_bring_their_architectures():
+    names = ["llama-2-7b", "llama-2-13b"]
+    many = tonne.forecast_many(plan({"from": names[0]}), {"start.from": names})
+    alone = [tonne.forecast(plan({"from": name})) for name in names]
+    assert list(many.counts.parameters) == [6738415616, 13015864320]
+    assert list(many.account.energy.facility_kwh.value) == pytest.approx(
+        [found.account.energy.facility_kwh.value for found in alone]
+    )
+    assert list(many.modification.share.value) == pytest.approx([found.modification.share.value for found in alone])
+
+
+def test_many_tokens_of_the_original():
+    many = tonne.forecast_many(plan({"from": "llama-2-7b", "tokens": 1e12}), {"start.tokens": [1e12, 2e12]})
+    first, second = many.modification.share.value
+    assert first == pytest.approx(2 * second)
+    assert any("counted from its tokens" in note for note in many.notes)
+
+
+def test_use_is_no_field_of_many_runs():
+    with pytest.raises(DescriptionError, match=r"inference\.prompt_tokens changes nothing of a training run"):
+        tonne.forecast_many(plan({"from": "llama-2-7b"}), {"inference.prompt_tokens": [100, 200]})
+
+
 def test_many_frozen_layers_and_tokens_equal_one_by_one():
     base = plan({"from": "gpt-neo-1.3b"})
     many = tonne.forecast_many(base, {"training.frozen_layers": [0, 3, 24], "data.tokens": [1e9, 2e9, 3e9]})
