@@ -24,6 +24,8 @@ IDLE_UNKNOWN = Estimate(
 SERVER_IDLE = Estimate(
     value=0.4, low=0.25, high=0.6, basis=Basis.ASSUMED, sources=("default: whole servers idle at 25 to 60 %",)
 )
+ENDLESS = ("relative", "alibi")  # positions that take any length
+OF_DECODING = ("output_tokens", "cache_precision")
 LISTED = ("prompt_tokens", "output_tokens", "batch_sequences", "weight_precision", "cache_precision")
 
 
@@ -133,18 +135,26 @@ def _with(serving: Serving, number: int, found: Collected) -> Serving:
 
 def _note_defaults(asked: Inference, serving: Serving, found: Collected) -> None:
     """What was not said about the requests, and in what precision matrices multiply."""
-    names = [n for n in LISTED if n not in asked.model_fields_set and (n != "output_tokens" or not serving.in_one_pass)]
+    meaningless = OF_DECODING if serving.in_one_pass else ()
+    names = [n for n in LISTED if n not in asked.model_fields_set and n not in meaningless]
     if names:
         found.notes.append(f"assumed: {', '.join(f'{name}={getattr(asked, name)}' for name in names)}.")
     used = peak_precision(serving.record, serving.weight_precision)
     if used != serving.weight_precision:
         found.notes.append(f"{serving.weight_precision} weights multiply in {used} on {serving.record.id}.")
-    longest = serving.prompt_tokens + (0 if serving.in_one_pass else serving.output_tokens)
-    limit = serving.architecture.max_positions
-    if serving.architecture.positions == "learned" and longest > limit:
-        found.notes.append(f"{longest} tokens are more than the {limit} positions that the model has learned.")
+    _note_length(serving, found)
     if not serving.cache and not serving.in_one_pass:
         found.notes.append("without a cache every output token repeats the whole sequence.")
+
+
+def _note_length(serving: Serving, found: Collected) -> None:
+    """Where a request is longer than what the model was made for; relative positions have no end."""
+    a = serving.architecture
+    lengths = (serving.prompt_tokens, 0 if serving.in_one_pass else serving.output_tokens)
+    longest = max(lengths) if a.kind == "encoder-decoder" else sum(lengths)
+    if a.max_positions and longest > a.max_positions and a.positions not in ENDLESS:
+        made = "that the model has learned" if a.positions == "learned" else "that the model was made for"
+        found.notes.append(f"{longest} tokens are more than the {a.max_positions} positions {made}.")
 
 
 def _cluster(plan: TrainingPlan, serving: Serving) -> Cluster:

@@ -215,6 +215,7 @@ def test_a_model_with_a_head_for_labels_answers_in_one_pass():
     found = tonne.forecast_inference(tonne.TrainingPlan.from_fields(fields))
     assert found.time_per_output_token_s is None
     assert found.tokens_per_request == 40
+    assert not any("positions" in note for note in found.notes)  # their number is not given
     # matrices of two layers, pairs of 40 tokens under the mask in two products, three labels of the last one
     assert found.flop_per_request == 2 * (2 * 12 * 64**2 * 40 + 2 * 2 * 64 * 40 * 41 // 2 + 3 * 64)
 
@@ -230,6 +231,23 @@ def test_how_an_accelerator_was_read_is_noted():
     other = tonne.forecast_inference(plan(accelerator="H100"))
     assert "H100 is taken to mean nvidia-h100-sxm5-80gb" in other.notes
     assert not any("A100" in note for note in other.notes)
+
+
+@pytest.mark.parametrize(
+    ("preset", "prompt", "output", "text"),
+    [
+        ("gpt-3-175b", 2000, 49, "2049 tokens are more than the 2048 positions that the model has learned"),
+        ("llama-2-7b", 4000, 97, "4097 tokens are more than the 4096 positions that the model was made for"),
+        ("llama-2-7b", 4000, 96, None),
+        ("bloom-176b", 4000, 96, None),  # alibi
+        ("bart-large", 1000, 1000, None),  # two sequences of 1,024 at most
+        ("bart-large", 1025, 10, "1025 tokens are more than the 1024 positions that the model has learned"),
+        ("bert-base-uncased", 512, 300, None),
+    ],
+)
+def test_requests_longer_than_the_model_are_noted(preset, prompt, output, text):
+    notes = tonne.forecast_inference(plan(preset, prompt_tokens=prompt, output_tokens=output)).notes
+    assert [note.rstrip(".") for note in notes if "positions" in note] == ([text] if text else [])
 
 
 def test_the_fewest_accelerators_that_hold_it():
