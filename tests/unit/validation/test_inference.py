@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import tonne
 from tonne.forecasting.served_runs import served_run
 from tonne.reference.inference_runs import inference_runs
 from tonne.validation import validate_inference
@@ -65,3 +66,13 @@ def test_dictionary_has_rows_and_sources():
     found = FOUND.to_dict()
     assert {"gates", "sources", "left_out", "passed"} <= set(found)
     assert found["gates"][0]["rows"][0]["covered"] in {True, False}
+
+
+def test_code_of_2023_took_four_to_five_times_the_energy():
+    """Samsi et al. 2023, arXiv:2310.03003: about 3 to 4 J an output token of LLaMA 65B, as the page of limits says."""
+    asked = {"accelerators": 8, "batch_sequences": 64, "prompt_tokens": 100, "output_tokens": 512, "busy_fraction": 1}
+    fields = {"architecture": {"preset": "llama-65b"}, "cluster": {"accelerator": "A100-SXM4-80GB"}, "inference": asked}
+    energy = tonne.forecast_inference(tonne.TrainingPlan.from_fields(fields)).per_request.accelerators_kwh
+    middle, high = (kwh * 3.6e6 / 512 for kwh in (energy.value, energy.high))
+    assert high < 3
+    assert 3.5 / middle == pytest.approx(4.5, abs=0.5)
