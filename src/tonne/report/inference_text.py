@@ -16,7 +16,9 @@ from tonne.report.text import INPUT_WORDS, LABEL, VALUE, WHY_UNKNOWN, listed
 
 ENERGY_KWH = (*numbers.ENERGY_KWH, (1e-3, "Wh"), (1e-6, "mWh"))
 LEAST_WH_KWH = 5e-5  # people say 0.24 Wh, but 3 mWh
-MASS_KG = (*numbers.MASS_KG, (1e-6, "mg"))
+MASS_KG = (*numbers.MASS_KG, (1e-6, "mg"), (1e-9, "µg"))
+SPEED = ((1e6, "M tok/s"), (1.0, "tok/s"))
+MOST_PLAIN_TOKENS = 5e5  # per second: the upper bound stands in the same unit, and may be twice as much
 VOLUME_L = (*numbers.VOLUME_L, (1e-3, "mL"))
 TIME_S = (*numbers.TIME_S, (1e-3, "ms"))
 ONE, INTERVAL = 15, 24
@@ -73,7 +75,8 @@ def _speed(forecast: InferenceForecast) -> Iterator[str]:
     yield _speed_row(first, f.prefill_s, TIME_S, f"alone: {_sides_text(f.prefill_sides)}")
     if f.time_per_output_token_s is not None and f.decode_sides is not None:
         yield _speed_row("Next tokens", f.time_per_output_token_s, TIME_S, _sides_text(f.decode_sides))
-    yield _speed_row("Replica", f.tokens_per_s, ((1.0, "tok/s"),), "while it serves")
+    speed = SPEED[:1] if f.tokens_per_s.value >= MOST_PLAIN_TOKENS else SPEED[1:]
+    yield _speed_row("Replica", f.tokens_per_s, speed, "while it serves")
     if f.replicas is not None:
         yield _speed_row("Replicas", f.replicas, ((1.0, ""),), "for the requests of a day")
     yield _row("Work", f"{rounded(f.flop_per_output_token)} FLOP", "exact", _work_text(f))

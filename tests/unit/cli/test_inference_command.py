@@ -81,6 +81,8 @@ def test_one_output_token_is_no_encoders_pass():
 def test_little_memory_is_not_none():
     text = called("forecast", "bert-base-uncased", "--accelerators", "A100-80GB", "--inference").stdout
     assert "0.22 GB held" in text  # 109,482,240 weights of two bytes
+    assert "M tok/s" in text
+    assert "µg" in text
     assert "One pass" in text
 
 
