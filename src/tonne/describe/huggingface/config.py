@@ -45,6 +45,13 @@ HEAD_OF_ENDING: Mapping[str, Head] = MappingProxyType(
     }
 )  # the first ending that fits, in this order
 DEFAULT_LABELS = 2  # transformers' PretrainedConfig
+OWN_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "num_hidden_layers": ("encoder_layers", "num_layers", "n_layers", "n_layer"),
+        "hidden_size": ("d_model", "n_embd", "dim"),
+        "num_attention_heads": ("num_heads", "n_heads", "n_head"),
+    }
+)  # names that transformers gives all types -> those that a type has in their place
 LONGEST_SHOWN = 60
 LARGEST = 10**12
 MOST_LAYERS = 10**5
@@ -239,10 +246,30 @@ def read_config(path: str | Path) -> Config:
             f"{file}: architectures = {classes!r} is not a list of class names. Write it as "
             f'"architectures": ["LlamaForCausalLM"], or leave it out.'
         )
+    defaults = default_values(given["model_type"])
     return Config(
         file=str(file),
         model_type=given["model_type"],
         class_name=classes[0],
-        given=given,
-        defaults=default_values(given["model_type"]),
+        given=_under_own_names(given, defaults, file),
+        defaults=defaults,
     )
+
+
+def _under_own_names(given: dict[str, Any], defaults: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """What a file gives by the names that all model types share, under those of its own type too.
+
+    Raises:
+        DescriptionError: It gives one thing twice, and not the same.
+    """
+    found = dict(given)
+    for shared, names in OWN_NAMES.items():
+        own = next((name for name in names if name in defaults), None)
+        if own is None or shared in defaults or shared not in given:
+            continue
+        if given.get(own, given[shared]) != given[shared]:
+            raise DescriptionError(
+                f"{file}: {own} = {shown(given[own])} and {shared} = {shown(given[shared])} name one thing. Keep one."
+            )
+        found[own] = given[shared]
+    return found

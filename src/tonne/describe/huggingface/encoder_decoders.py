@@ -72,6 +72,11 @@ def umt5(config: Config) -> dict[str, Any]:
 def _feed_forward(config: Config) -> tuple[str, bool]:
     """Activation and whether it is gated, from e.g. ``gated-gelu``."""
     word = config.word("feed_forward_proj")
+    if config.given.get("is_gated_act") is True and not word.startswith("gated-"):
+        raise DescriptionError(
+            f"{config.file}: feed_forward_proj = {shown(word)} is not gated, but is_gated_act is true. Keep one of "
+            f"them, e.g. feed_forward_proj: gated-{word}."
+        )
     name = word.removeprefix("gated-")
     if name not in ACTIVATIONS:
         raise DescriptionError(
