@@ -26,6 +26,7 @@ NEEDED = {  # values that transformers, too, cannot do without
     "hunyuan_v1_dense": {"head_dim": 128},
     "nemotron": {"num_key_value_heads": 8},
 }
+STALE = "the page is out of date: TONNE_UPDATE_PAGES=1 rewrites it"
 OWN_CODE = {"kimi_k2": "DeepseekV3ForCausalLM"}  # published with code of its own, under a class of transformers
 
 
@@ -68,7 +69,7 @@ def counted(folder: Path, model_type: str, class_name: str) -> int | None:
 
 
 def test_page_lists_every_model_type():
-    assert tuple(listed()) == model_types()
+    assert tuple(listed()) == model_types(), STALE
     assert all(listed().values())
 
 
@@ -80,7 +81,7 @@ def test_page_lists_every_class(tmp_path):
         rows = [f"| `{t}` | {', '.join(f'`{name}`' for name in names)} |\n" for t, names in known.items()]
         before = PAGE.read_text(encoding="utf-8").split(HEADING)[0]
         PAGE.write_text(before + HEADING + "".join(rows), encoding="utf-8")
-    assert listed() == known
+    assert listed() == known, STALE
 
 
 @pytest.mark.slow
@@ -90,7 +91,7 @@ def test_listed_class_is_counted_as_it_is_built(model_type, tmp_path):
     transformers = pytest.importorskip("transformers")
     if model_type in OWN_CODE:
         pytest.skip("transformers has no configuration of this model type")
-    for class_name in listed()[model_type]:
+    for class_name in listed().get(model_type, ()):
         config = transformers.CONFIG_MAPPING[model_type](**NEEDED.get(model_type, {}))  # some classes change theirs
         with torch.device("meta"):
             model = getattr(transformers, class_name)(config)

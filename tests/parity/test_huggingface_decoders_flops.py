@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tonne.count.flops import executed_flop
+from tonne.count.flops import attended_positions, executed_flop
 from tonne.count.sequence import Sequence
 from tonne.describe.architecture import Architecture
 from tonne.describe.huggingface import decoders
@@ -41,6 +41,16 @@ VARIANTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that wait for one another take longer than these small products."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def small(model_type, **changes):
     """Small sizes under the names that the type gives them; heads are wider than width / heads where they can be."""
     known = default_values(model_type)
@@ -72,10 +82,14 @@ def counted_by_torch(model_type, class_name, shape):
     return counter.get_total_flops()
 
 
-def counted_by_tonne(folder, model_type, class_name, shape, **sequence):
+def read(folder, model_type, class_name, shape):
     fields = {"model_type": model_type, "architectures": [class_name], **shape}
     (folder / "config.json").write_text(json.dumps(fields), encoding="utf-8")
-    architecture = Architecture.from_huggingface(folder)
+    return Architecture.from_huggingface(folder)
+
+
+def counted_by_tonne(folder, model_type, class_name, shape, **sequence):
+    architecture = read(folder, model_type, class_name, shape)
     return executed_flop(architecture, Sequence(decoder_length=LENGTH, **sequence))
 
 
@@ -96,3 +110,45 @@ def test_a_label_for_every_token(model_type, tmp_path):
     shape = small(model_type)
     counted = counted_by_tonne(tmp_path, model_type, class_name, shape, labelled=LENGTH)
     assert counted == counted_by_torch(model_type, class_name, shape)
+
+
+WINDOWS = {
+    "gpt_neo": {"attention_types": [[["global"], 1], [["local"], 2]]},
+    "qwen2": {"use_sliding_window": True, "max_window_layers": 2},
+    "smollm3": {"use_sliding_window": True, "no_rope_layers": [1, 0, 0]},
+    "gemma3_text": {"layer_types": ["sliding_attention", "full_attention", "full_attention"]},
+    "cohere2": {"sliding_window_pattern": 2},
+    "olmo3": {"layer_types": ["full_attention", "sliding_attention", "full_attention"]},
+    "exaone4": {"sliding_window_pattern": 3},
+    "mistral": {"sliding_window": None},
+}
+
+
+def pairs_by_torch(model_type, class_name, shape):
+    """Weights of attention that are not zero, in one head of all layers."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    config = transformers.CONFIG_MAPPING[model_type](**shape)
+    model = getattr(transformers, class_name)._from_config(config, attn_implementation="eager").eval()
+    made = model(torch.ones((1, LENGTH), dtype=torch.long), output_attentions=True)
+    return sum(int((layer[0, 0] != 0).sum()) for layer in made.attentions)
+
+
+@pytest.mark.parametrize("model_type", decoders.READERS)
+def test_pairs_that_see_one_another(model_type, tmp_path):
+    class_name, sequence = language_model_of(model_type), Sequence(decoder_length=LENGTH)
+    for changes in ({}, WINDOWS.get(model_type, {})):
+        shape = small(model_type, **changes)
+        a = read(tmp_path, model_type, class_name, shape)
+        counted = attended_positions(a, sequence, a.layers, decoder=True, square=False)
+        assert counted == pairs_by_torch(model_type, class_name, shape), shape
+
+
+@pytest.mark.parametrize("window", [4, 5])
+def test_pairs_of_a_gemma_that_looks_both_ways(window, tmp_path):
+    kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+    shape = small("gemma3_text", use_bidirectional_attention=True, sliding_window=window, layer_types=kinds)
+    a = read(tmp_path, "gemma3_text", "Gemma3TextModel", shape)
+    counted = attended_positions(a, Sequence(encoder_length=LENGTH), a.layers, decoder=False, square=False)
+    assert a.kind == "encoder"
+    assert counted == pairs_by_torch("gemma3_text", "Gemma3TextModel", shape)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tonne.count.flops import executed_flop
+from tonne.count.flops import attended_positions, executed_flop
 from tonne.count.sequence import sequence_of
 from tonne.describe.architecture import Architecture
 from tonne.reference.huggingface import default_values
@@ -143,3 +143,22 @@ def test_relative_positions(model_type, class_name, changes, projected, tmp_path
     sequence = sequence_of(architecture, sequence_length=LENGTH, objective="masked-lm", masked_fraction=1.0)
     once = 3 * 2 * LAYERS * projected * ROWS * WIDTH * WIDTH
     assert executed_flop(architecture, sequence) + once == counted_by_torch(model_type, class_name, shape)
+
+
+@pytest.mark.parametrize("window", [1, 4, 6, 7, 40])
+def test_positions_attended_to_are_those_of_the_masks(window, tmp_path):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from transformers.masking_utils import create_bidirectional_sliding_window_mask  # noqa: PLC0415
+
+    shape = small("modernbert", {"local_attention": window, "num_hidden_layers": 5})
+    config = transformers.CONFIG_MAPPING["modernbert"](**shape)
+    config._attn_implementation = "eager"
+    states, tokens = torch.zeros(1, LENGTH, WIDTH), torch.ones(1, LENGTH)
+    mask = create_bidirectional_sliding_window_mask(config=config, inputs_embeds=states, attention_mask=tokens)
+    banded = LENGTH**2 if mask is None else int(mask.sum() if mask.dtype == torch.bool else (mask == 0).sum())
+    full = config.layer_types.count("full_attention")
+    architecture = architecture_of(tmp_path, "modernbert", "ModernBertForMaskedLM", shape)
+    sequence = sequence_of(architecture, sequence_length=LENGTH)
+    counted = attended_positions(architecture, sequence, 5, decoder=False, square=False)
+    assert counted == full * LENGTH**2 + (5 - full) * banded

@@ -10,7 +10,7 @@ import pytest
 
 from tonne.count.flops import attended_positions, executed_flop, forward_flop_parts
 from tonne.count.layers import expert_matrices
-from tonne.count.parameters import active_parameters
+from tonne.count.parameters import active_parameters, parameters
 from tonne.count.sequence import Sequence
 from tonne.describe.architecture import Architecture
 
@@ -51,6 +51,7 @@ LATENT = {
 V3 = {**LATENT, "n_group": 2, "topk_group": 1, "first_k_dense_replace": 2}
 GPT_OSS = {**SMALL, **FIVE, "num_local_experts": 6, "head_dim": 8, "sliding_window": 5}
 OLMOE = {**SMALL, **FIVE, "num_experts": 5}
+FLEX = {**OLMOE, "pad_token_id": None}
 GLM4 = {
     **SMALL,
     **FIVE,
@@ -144,6 +145,30 @@ SHAPES = {
         MIXTRAL | {"hidden_size": 50},
         MIXTRAL | {"num_local_experts": 12, "num_experts_per_tok": 8, "intermediate_size": 9},
     ),
+    "granitemoeshared": (
+        MIXTRAL,
+        MIXTRAL | {"shared_intermediate_size": 24},
+        MIXTRAL | {"shared_intermediate_size": 40, "attention_bias": True},
+        MIXTRAL | {"shared_intermediate_size": 9, "tie_word_embeddings": True},
+        MIXTRAL | {"num_key_value_heads": None, "num_local_experts": 12},
+        MIXTRAL | {"hidden_size": 50, "intermediate_size": 9},
+    ),
+    "minimax_m2": (
+        MIXTRAL | {"head_dim": 12},
+        MIXTRAL | {"head_dim": 20},
+        MIXTRAL | {"head_dim": 8, "tie_word_embeddings": True},
+        MIXTRAL | {"head_dim": 8, "num_key_value_heads": 1},
+        MIXTRAL | {"head_dim": 8, "num_local_experts": 12, "intermediate_size": 9},
+        MIXTRAL | {"head_dim": 8, "num_hidden_layers": 1, "num_experts_per_tok": 5},
+    ),
+    "flex_olmo": (
+        FLEX,
+        FLEX | {"tie_word_embeddings": True},
+        FLEX | {"attention_bias": True},
+        FLEX | {"num_key_value_heads": None},
+        FLEX | {"hidden_size": 50, "num_key_value_heads": 1},
+        FLEX | {"num_experts": 12, "intermediate_size": 9, "num_hidden_layers": 2},
+    ),
     "phimoe": (
         MIXTRAL,
         MIXTRAL | {"tie_word_embeddings": True, "lm_head_bias": True},
@@ -182,6 +207,9 @@ CLASS_PREFIX = {
     "gpt_oss": "GptOss",
     "olmoe": "Olmoe",
     "granitemoe": "GraniteMoe",
+    "granitemoeshared": "GraniteMoeShared",
+    "minimax_m2": "MiniMaxM2",
+    "flex_olmo": "FlexOlmo",
     "phimoe": "Phimoe",
     "glm4_moe": "Glm4Moe",
     "ernie4_5_moe": "Ernie4_5_Moe",
@@ -238,6 +266,15 @@ def test_defaults(built_and_counted, model_type):
 def test_defaults_of_deepseek_v2_but_the_experts_per_token_that_it_has_no_default_for(built_and_counted):
     built, counted = built_and_counted("deepseek_v2", "DeepseekV2ForCausalLM", num_experts_per_tok=6)
     assert counted == built
+
+
+def test_kimi_k2_is_deepseek_v3_under_a_type_of_its_own(built_and_counted, tmp_path):
+    sizes = {"vocab_size": 163840, "num_attention_heads": 64, "num_key_value_heads": 64}
+    sizes |= {"n_routed_experts": 384, "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1}
+    built, _ = built_and_counted("deepseek_v3", "DeepseekV3ForCausalLM", **sizes)
+    text = (tmp_path / "config.json").read_text(encoding="utf-8").replace('"deepseek_v3"', '"kimi_k2"')
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    assert parameters(Architecture.from_huggingface(tmp_path)) == built == 1_026_408_209_408
 
 
 LENGTH = 16  # at least 16 bytes a row, which grouped products ask for

@@ -8,6 +8,7 @@ import pytest
 
 from tonne.count.workload import counts_of
 from tonne.describe.adapters import Lora
+from tonne.describe.architecture import Architecture
 from tonne.describe.plan import TrainingPlan
 from tonne.forecasting.inputs import TERA
 from tonne.reference.calibration import shipped
@@ -45,3 +46,14 @@ def test_lora_reaches_the_share_of_the_peak_of_full_training(printed):
     assert all(inside for _, inside in found)
     assert statistics.median(ratio for ratio, _ in found) == pytest.approx(1.0, abs=0.12)
     assert 0.69 < min(found)[0] < max(found)[0] < 1.26
+
+
+def test_gpt_3_of_the_paper_gains_less_than_its_flop_say():
+    # Hu et al. 2021, footnote 5: 32.5 tokens/s a V100 for full fine-tuning of GPT-3 175B, 43.1 for LoRA
+    gpt_3 = Architecture.preset("gpt-3-175b")
+    full, lora = (
+        counts_of(gpt_3, tokens=2048, sequence_length=2048, lora=adapters).training_flop
+        for adapters in (None, Lora(rank=1))
+    )
+    assert full / lora == pytest.approx(1.49, abs=0.005)
+    assert 43.1 / 32.5 * lora / full == pytest.approx(0.89, abs=0.005)  # of full training's share of the peak

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tonne.describe.plan import TrainingPlan
-from tonne.forecasting import Forecast, InferenceForecast, explain, forecast, forecast_inference
+from tonne.forecasting import Forecast, InferenceForecast, explain, explain_inference, forecast, forecast_inference
 from tonne.report.document import document, inference_document, plain
 from tonne.report.inference_text import inference_lines
 from tonne.report.text import explanation_lines, lines
@@ -24,6 +24,7 @@ def run(plan: TrainingPlan, *, as_json: bool = False, explained: bool = False, w
         text += ["", *explanation_lines(explain(training))]
     if use is not None:
         text += ["", *inference_lines(use)] if text else inference_lines(use)
+        text += ["", *explanation_lines(explain_inference(use))] if explained else []
     print("\n".join(text))
 
 
@@ -32,4 +33,9 @@ def _document(training: Forecast | None, use: InferenceForecast | None, explaine
     whole = {} if training is None else document(training)
     if training is not None and explained:
         whole["explanation"] = plain(explain(training))
-    return whole if use is None else {**inference_document(use), **whole}
+    if use is None:
+        return whole
+    used = inference_document(use)
+    if explained:
+        used["inference"]["explanation"] = plain(explain_inference(use))
+    return {**used, **whole}

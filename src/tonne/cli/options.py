@@ -82,6 +82,8 @@ def plan_from(
     if accelerators is not None:
         _section(fields, "cluster").update(cluster_fields(accelerators))
     _put_place(fields, place or Place())
+    if not fields.get("cluster") and "inference_accelerator" in given:
+        fields["cluster"] = {"accelerator": given["inference_accelerator"]}
     if not fields.get("cluster"):
         raise DescriptionError(
             "No accelerators were given. Say how many of which, e.g. --accelerators 1024xA100-80GB, "

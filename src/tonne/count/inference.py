@@ -45,6 +45,11 @@ BYTES_PER_WEIGHT = {
 }
 
 
+def answers_in_one_pass(architecture: Architecture) -> bool:
+    """Whether a request has no output tokens: an encoder's, or one for labels."""
+    return architecture.kind == "encoder" or architecture.task_head is not None
+
+
 def prefill_flop(architecture: Architecture, prompt_tokens: int) -> int:
     """FLOP of reading one prompt, up to the first output token.
 
@@ -53,15 +58,18 @@ def prefill_flop(architecture: Architecture, prompt_tokens: int) -> int:
         prompt_tokens: Tokens of the prompt; of the source, for an encoder-decoder [token].
 
     Returns:
-        FLOP [FLOP], with the true mask, and logits at the last position only. An encoder reads its input once, and
-        that is all of it; an encoder-decoder reads its source, keeps the keys and values of it, and its start token.
+        FLOP [FLOP], with the true mask, and logits (or a head's labels) at the last position only. An encoder reads
+        its input once, and that is all of it; an encoder-decoder reads its source, keeps the keys and values of it,
+        and its start token. With a head for labels its decoder reads as many tokens as its encoder.
     """
     a = architecture
+    labelled = int(a.task_head is not None)
     if a.kind == "encoder":
-        return _flop(a, Sequence(encoder_length=prompt_tokens, pooled=int(a.pooler)))
-    if a.kind == "encoder-decoder":
-        return _flop(a, Sequence(encoder_length=prompt_tokens, decoder_length=START_TOKENS, predicted=1))
-    return _flop(a, Sequence(decoder_length=prompt_tokens, predicted=1))
+        return _flop(a, Sequence(encoder_length=prompt_tokens, labelled=labelled, pooled=int(a.pooler)))
+    both = a.kind == "encoder-decoder"
+    source, target = (prompt_tokens, prompt_tokens if labelled else START_TOKENS) if both else (0, prompt_tokens)
+    answer = Sequence(encoder_length=source, decoder_length=target, predicted=1 - labelled, labelled=labelled)
+    return _flop(a, answer)
 
 
 def decode_flop(architecture: Architecture, context: int, source_tokens: int = 0) -> int:
@@ -108,7 +116,7 @@ def generation_flop(architecture: Architecture, prompt_tokens: int, output_token
     Args:
         architecture: Shape of the model.
         prompt_tokens: Tokens of the prompt, or of the source [token].
-        output_tokens: Tokens generated; an encoder generates none, and its one pass is the answer [token].
+        output_tokens: Tokens generated; none where one pass is the answer [token].
         cache: Keys and values are kept. Without, every step repeats the whole sequence (an encoder-decoder's decoder;
             its encoder runs once all the same).
 
@@ -117,7 +125,7 @@ def generation_flop(architecture: Architecture, prompt_tokens: int, output_token
     """
     a = architecture
     first = prefill_flop(a, prompt_tokens)
-    if a.kind == "encoder" or output_tokens <= 1:
+    if answers_in_one_pass(a) or output_tokens <= 1:
         return first
     both = a.kind == "encoder-decoder"
     before, source = (START_TOKENS, prompt_tokens) if both else (prompt_tokens, 0)

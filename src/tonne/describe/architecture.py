@@ -15,6 +15,7 @@ from tonne.errors import DescriptionError, PlanFileError, UnknownReferenceError
 Linear = Literal["query", "key", "value", "output", "feed_forward"]
 
 STARTS = ("preset", "huggingface")  # what [architecture] may start from
+OF_A_DECODER = ("decoder_heads", "decoder_feed_forward_width", "decoder_experts", "decoder_vocabulary")
 PLAIN_FEED_FORWARD_RATIO = 4  # Vaswani et al. 2017, section 3.3; also BERT and GPT
 
 
@@ -116,7 +117,9 @@ class Architecture(Section):
     attention_window: int | None = Field(default=None, gt=0)
     window_every: int | None = Field(default=None, gt=1)
     window_first_full: int | None = Field(default=None, ge=0)
-    full_attention_layers: tuple[int, ...] | None = Field(default=None, description="instead, layers counted from 0")
+    full_attention_layers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None, description="instead, layers counted from 0"
+    )
     experts: Experts | None = None
     latent_attention: LatentAttention | None = None
 
@@ -234,12 +237,7 @@ class Architecture(Section):
                 "positions='learned' needs max_positions, the rows of the table. "
                 "Give it, e.g. max_positions=1024, or use positions='rotary'."
             )
-        inner = self.heads * self.head_width
-        if self.decoder_heads is not None and (inner % self.decoder_heads or self.heads != self.kv_heads):
-            raise DescriptionError(
-                f"decoder_heads={self.decoder_heads} cannot share heads x head_width = {inner} and kv_heads="
-                f"{self.kv_heads}. Use a divisor of {inner}, and as many key-value heads as heads."
-            )
+        _check_family(self)
         for name in ("window_every", "full_attention_layers"):
             if getattr(self, name) is not None and self.attention_window is None:
                 raise DescriptionError(
@@ -323,7 +321,7 @@ def _check_layers(architecture: Architecture) -> None:
     a = architecture
     both = a.kind == "encoder-decoder"
     wanted = ("encoder_layers", "decoder_layers") if both else ("layers",)
-    unwanted = ("layers",) if both else ("encoder_layers", "decoder_layers")
+    unwanted = ("layers",) if both else ("encoder_layers", "decoder_layers", *OF_A_DECODER)
     missing = [name for name in wanted if getattr(a, name) is None]
     too_many = [name for name in unwanted if getattr(a, name) is not None]
     if missing or too_many:
@@ -331,3 +329,24 @@ def _check_layers(architecture: Architecture) -> None:
             [f"{name} is missing" for name in missing] + [f"{name} has no meaning here" for name in too_many]
         )
         raise DescriptionError(f"kind={a.kind!r}: {wrong}. Give {' and '.join(wanted)}, and leave out the others.")
+
+
+def _check_family(architecture: Architecture) -> None:
+    """Whether what a family adds fits the rest."""
+    a = architecture
+    inner = a.heads * a.head_width
+    alike = a.heads == a.kv_heads and a.latent_attention is None
+    if a.decoder_heads is not None and (inner % a.decoder_heads or not alike):
+        raise DescriptionError(
+            f"decoder_heads={a.decoder_heads} cannot share heads x head_width = {inner} and kv_heads={a.kv_heads}. "
+            f"Use a divisor of {inner}, as many key-value heads as heads, and no latent_attention."
+        )
+    if a.distinct_layers is not None and not a.shared_layers:
+        raise DescriptionError(
+            f"distinct_layers={a.distinct_layers} says how many layers are stored where layers share weights. "
+            f"Give shared_layers = true, or leave distinct_layers out."
+        )
+    if a.width % a.convolution_groups:
+        raise DescriptionError(
+            f"convolution_groups={a.convolution_groups} does not divide width={a.width}. Use a divisor of it, e.g. 1."
+        )

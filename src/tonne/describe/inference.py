@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tonne.describe.quantity import Share
+from tonne.describe.quantity import Positive, Share
 from tonne.describe.section import Section
 from tonne.errors import DescriptionError
 from tonne.reference.accelerators import accelerator
@@ -38,6 +38,7 @@ class Inference(Section):
     accelerators: int | None = Field(
         default=None, ge=1, description="of one replica; left out: the fewest that hold it"
     )
+    usd_per_accelerator_hour: Positive | None = Field(default=None, description="left out: as for the training")
     cache: bool = Field(default=True, description="keys and values are kept")
     busy_fraction: Share | None = Field(default=None, description="share of the time that a replica serves")
 

@@ -221,7 +221,7 @@ class TrainingPlan(Section):
         if self.schedule.accelerator_hours is None and (self.architecture is None or self.data is None):
             missing = " and ".join(f"[{n}]" for n in ("architecture", "data") if getattr(self, n) is None)
             raise DescriptionError(
-                f"{missing} is missing. Describe the model and its data, or give "
+                f"{missing} {'are' if ' and ' in missing else 'is'} missing. Describe the model and its data, or give "
                 f"[schedule] accelerator_hours where the chip-hours are already known; of any other PyTorch module "
                 f"give [workload], as tonne.count_module(module, example).plan_section(examples=...) returns it."
             )

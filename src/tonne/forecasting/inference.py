@@ -13,7 +13,7 @@ from tonne.describe.plan import TrainingPlan
 from tonne.errors import DescriptionError
 from tonne.estimate import Estimate, propagate
 from tonne.forecasting.inputs import Inputs
-from tonne.forecasting.serving import Held, Serving
+from tonne.forecasting.serving import Held, Serving, Sides, sides_of
 from tonne.forecasting.single import Forecast, account_of, dependencies, forecast
 from tonne.forecasting.use import use_outcome
 from tonne.forecasting.use_inputs import UseInputs, merged, use_inputs_of
@@ -66,8 +66,9 @@ class Overtakes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceForecast:
-    """What using a model will take. Tokens are output tokens, or for an encoder the tokens that it reads.
+    """What using a model will take.
 
+    Tokens are output tokens, or those that a request in one pass (an encoder's, or one for labels) reads.
     ``whole``: the planned requests as an account. ``training``: None where the plan describes no run.
     ``overtakes_carbon``: of operational and embodied emissions together where both sides' making is known, else of
     operational ones.
@@ -81,6 +82,8 @@ class InferenceForecast:
     flop_per_request_uncached: int
     flop_per_output_token: float
     flop_per_output_token_uncached: float
+    prefill_sides: Sides
+    decode_sides: Sides | None
     prefill_s: Estimate
     time_per_output_token_s: Estimate | None
     tokens_per_s: Estimate  # of one replica while it serves
@@ -137,9 +140,10 @@ def _result(
     """The outputs in their places."""
     asked, serving = plan.inference or Inference(), given.serving
     requests = _requests(asked)
-    tokens = serving.prompt_tokens if serving.is_encoder else serving.output_tokens
+    tokens = serving.prompt_tokens if serving.in_one_pass else serving.output_tokens
     uncached = generation_flop(serving.architecture, serving.prompt_tokens, serving.output_tokens, cache=False)
     days = _days(asked)
+    prompt, step = sides_of({name: e.value for name, e in given.factors.items()})
     return InferenceForecast(
         plan=plan,
         replica=_replica(serving, given.held),
@@ -149,6 +153,8 @@ def _result(
         flop_per_request_uncached=uncached,
         flop_per_output_token=_flop_per_token(serving, cache=True),
         flop_per_output_token_uncached=_flop_per_token(serving, cache=False),
+        prefill_sides=prompt,
+        decode_sides=step if serving.decode_steps else None,
         prefill_s=known(outputs["prefill_s"]),
         time_per_output_token_s=outputs["time_per_output_token_s"],
         tokens_per_s=known(outputs["throughput.tokens_per_s"]),
@@ -187,11 +193,11 @@ def _replica(serving: Serving, held: Held) -> Replica:
 
 
 def _flop_per_token(serving: Serving, *, cache: bool) -> float:
-    """FLOP of an output token after the first, the mean of a request; of a token read, for an encoder [FLOP/token]."""
+    """FLOP of an output token after the first, the mean of a request; of the only one; of a token read [FLOP/token]."""
     s = serving
     first = generation_flop(s.architecture, s.prompt_tokens, 1)
     if not s.decode_steps:
-        return first / s.prompt_tokens
+        return first / s.prompt_tokens if s.in_one_pass else float(first)
     whole = generation_flop(s.architecture, s.prompt_tokens, s.output_tokens, cache=cache)
     return (whole - first) / s.decode_steps
 

@@ -8,6 +8,7 @@ from tonne.count.fit import with_fit
 from tonne.count.masks import minimum
 from tonne.count.memory import Memory, memory_per_accelerator
 from tonne.count.module import WorkCounts
+from tonne.count.sequence import LABELS
 from tonne.count.workload import Counts, counts_of
 from tonne.describe.plan import Parallelism, TrainingPlan
 from tonne.errors import DescriptionError
@@ -150,6 +151,11 @@ def _counts(plan: TrainingPlan, found: Collected) -> Counts | WorkCounts | None:
         found.notes.append(note)
     if plan.training.objective == "instruction" and "answer_fraction" not in plan.data.model_fields_set:
         found.notes.append("answer_fraction is not given: a loss, and logits, on all tokens are assumed.")
+    if plan.training.objective in LABELS and plan.architecture.task_head is None:
+        found.notes.append(
+            f"[architecture] has no head for the labels of {plan.training.objective}: none is counted. Give one, e.g. "
+            f"task_head = {{ labels = 2 }}."
+        )
     return counts_of(
         plan.architecture,
         tokens=plan.data.tokens,

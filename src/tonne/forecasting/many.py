@@ -12,6 +12,7 @@ from tonne.describe.quantity import Quantity
 from tonne.errors import DescriptionError, ElementError, TonneError
 from tonne.estimate import Estimate, propagate
 from tonne.forecasting.inputs import Inputs, inputs_of
+from tonne.forecasting.modification import architecture_is_the_starts
 from tonne.forecasting.outcome import outcome
 from tonne.forecasting.single import Forecast, account_of, dependencies, forecast
 from tonne.reference.calibration import Calibration, shipped
@@ -54,13 +55,19 @@ def forecast_many(
 
     Raises:
         ElementError: An element is out of range; the text holds its index and what is wrong with it.
-        DescriptionError: No field is given, or the shapes do not broadcast.
+        DescriptionError: No field is given, one of [inference] is, or the shapes do not broadcast.
     """
     import numpy as np
 
     if not fields:
         raise DescriptionError("fields is empty. Name at least one, e.g. {'data.tokens': [1e9, 1e10]}.")
     names = list(fields)
+    of_use = [name for name in names if name.startswith("inference.")]
+    if of_use:
+        raise DescriptionError(
+            f"{of_use[0]} changes nothing of a training run, which forecast_many() forecasts. "
+            f"Call forecast_inference() for each plan."
+        )
     try:
         arrays = dict(zip(names, np.broadcast_arrays(*(np.asarray(fields[n]) for n in names)), strict=True))
     except ValueError as error:
@@ -191,6 +198,8 @@ def _elements_to_check(numbers: Mapping[str, NDArray[np.float64]], size: int) ->
 def _element(plan: TrainingPlan, flat: Mapping[str, NDArray[Any]], position: int, index: int) -> TrainingPlan:
     """The plan of one element, checked."""
     described = plan.model_dump(exclude_unset=True)
+    if "start.from" in flat and architecture_is_the_starts(plan):
+        described.pop("architecture")  # each start brings its own
     for name, array in flat.items():
         value = array[position].item()
         if isinstance(value, float) and value.is_integer():

@@ -21,6 +21,7 @@ from tonne.reference.thresholds import threshold
 DEFAULT_LENGTHS = {"encoder": 512, "decoder": 2048, "encoder-decoder": 512}  # as of a plan without a length
 OBJECTIVES = {"encoder": "masked-lm", "decoder": "causal-lm", "encoder-decoder": "span-corruption"}
 FEWEST_DIGITS = 2  # a published "1T" is taken to mean 0.95 to 1.05
+SHAPE = ("kind", "layers", "encoder_layers", "decoder_layers", "width")  # a new head or vocabulary changes none of them
 Standing = Literal["below", "above", "straddles"]
 
 
@@ -53,6 +54,7 @@ def modification_of(plan: TrainingPlan, counts: Counts | WorkCounts | None, note
             notes.append("a part of the model is frozen: name the model it starts from in [start] from, or by --from.")
         return None
     own = Estimate.exact(counts.training_flop, Basis.MODELLED, "count")
+    _note_another_shape(plan, notes)
     original = original_training_flop(plan.start, notes)
     third = threshold("eu-modification-share")
     if original is None:
@@ -70,6 +72,32 @@ def modification_of(plan: TrainingPlan, counts: Counts | WorkCounts | None, note
         share=_quotient(own, original),
         threshold_flop=_product(original, third),
     )
+
+
+def _note_another_shape(plan: TrainingPlan, notes: list[str]) -> None:
+    """Say where [architecture] is no model that [start] could be: other layers, or another width."""
+    a, origin = plan.architecture, plan.start.origin
+    if a is None or isinstance(origin, Trained) or (plan.start.preset is None and not Path(origin).exists()):
+        return  # beside training_flop any name will do
+    original = Architecture.model_validate(original_fields(origin))
+    if any(getattr(a, name) != getattr(original, name) for name in SHAPE):
+        notes.append(
+            f"[architecture] has another shape ({_shape(a)}) than {origin} ({_shape(original)}), which training starts "
+            f"from. Leave [architecture] out to take the original's."
+        )
+
+
+def _shape(a: Architecture) -> str:
+    layers = f"{a.layers} layers" if a.kind != "encoder-decoder" else f"{a.encoder_layers} + {a.decoder_layers} layers"
+    return f"{a.kind}, {layers} of width {a.width}"
+
+
+def architecture_is_the_starts(plan: TrainingPlan) -> bool:
+    """Whether a plan trains the very architecture of the preset or folder that it starts from."""
+    origin = plan.start.origin
+    if plan.start.from_scratch or isinstance(origin, Trained):
+        return False
+    return plan.architecture == Architecture.model_validate(original_fields(origin))
 
 
 def standing(modification: Modification) -> Standing:
@@ -99,8 +127,9 @@ def original_training_flop(start: Start, notes: list[str], seen: tuple[Path, ...
     a = Architecture.model_validate(original_fields(start.origin))
     length = start.sequence_length or int(row.get("sequence_length_train") or 0) or DEFAULT_LENGTHS[a.kind]
     per_token = counts_of(a, tokens=1, sequence_length=length, objective=OBJECTIVES[a.kind]).model_flop_per_token
+    number = f"{tokens.value:.3g} tokens" if isinstance(tokens.value, int | float) else "its tokens"  # else an array
     notes.append(
-        f"the original's compute is counted from {tokens.value:.3g} tokens in sequences of {length}; "
+        f"the original's compute is counted from {number} in sequences of {length}; "
         "what its makers trained before or after these is not in it."
     )
     basis = weakest((tokens.basis, Basis(row.get("basis") or Basis.PUBLISHED), Basis.MODELLED))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from tonne.count.inference import served_weights_bytes
 from tonne.describe.architecture import Architecture
 from tonne.errors import TonneError, UnknownReferenceError
 from tonne.estimate import Estimate
@@ -12,6 +13,7 @@ from tonne.forecasting.serving import Serving, held_of, serving_joule, times_of,
 from tonne.reference.accelerators import AcceleratorRecord, accelerator
 from tonne.reference.inference_runs import InferenceRun
 from tonne.reference.power import power_family
+from tonne.units import GIBIBYTE
 
 MOST_SEQUENCES = 1024  # where a row says "as many as fit": what engines admit at once
 IDLE_SHARE = 0.14  # of the power while training, where the tables know no idle watts
@@ -55,7 +57,8 @@ def served_run(run: InferenceRun) -> ServedRun:
     if missing:
         raise TonneError(f"{run.id}: {', '.join(missing)} not given.")
     serving = _serving(run)
-    return ServedRun(run=run, serving=serving, work=work_of(serving), measured_s=_measured_s(run, serving))
+    work = work_of(serving) | _weights_as_printed(run, serving)
+    return ServedRun(run=run, serving=serving, work=work, measured_s=_measured_s(run, serving))
 
 
 def forecast_s(served: ServedRun, coefficients: Mapping[str, float]) -> float:
@@ -132,6 +135,15 @@ def _serving(run: InferenceRun) -> Serving:
     if run.batch_sequences is not None:
         return serving
     return replace(serving, batch_sequences=most_sequences(serving))
+
+
+def _weights_as_printed(run: InferenceRun, serving: Serving) -> dict[str, float]:
+    """What is read of the weights, where a row prints their size: 4-bit files are of many kinds."""
+    if run.weights_gib is None:
+        return {}
+    counted = served_weights_bytes(serving.architecture, serving.weight_precision)
+    ratio, work = run.weights_gib * GIBIBYTE / counted, work_of(serving)
+    return {name: ratio * work[name] for name in ("prefill_weights_bytes", "decode_weights_bytes")}
 
 
 def _cache_precision(run: InferenceRun) -> str:

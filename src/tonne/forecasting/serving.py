@@ -49,14 +49,14 @@ class Serving:
     prefill_sequences: int = 1  # prompts read at once; a server that never stops takes them one by one
 
     @property
-    def is_encoder(self) -> bool:
-        """Whether a request is one pass, without output tokens."""
-        return self.architecture.kind == "encoder"
+    def in_one_pass(self) -> bool:
+        """Whether a request is one pass without output tokens: of an encoder, or of a model that gives labels."""
+        return count.answers_in_one_pass(self.architecture)
 
     @property
     def decode_steps(self) -> int:
         """Steps after the prefill, which brings the first output token."""
-        return 0 if self.is_encoder else max(self.output_tokens - 1, 0)
+        return 0 if self.in_one_pass else max(self.output_tokens - 1, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +155,39 @@ def work_of(serving: Serving) -> dict[str, float]:
         "decode_steps": float(s.decode_steps),
         **_decode_work(s),
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """What bounds a phase [s]: the longer of arithmetic and reading counts, exchange and overhead come on top."""
+
+    arithmetic_s: float
+    reading_s: float
+    exchange_s: float
+    overhead_s: float
+
+
+def sides_of(x: Mapping[str, float]) -> tuple[Sides, Sides]:
+    """A prompt alone and a decode step from the compute-bound and the memory-bound side, before engines scatter."""
+    n, batch = x["replica_accelerators"], x["batch_sequences"]
+    rate = (n, x["replica_peak_flop_per_s"], x["prefill_peak_fraction"] * x["experts_fraction"] ** x["has_experts"])
+    memory = (n, x["memory_bandwidth_bytes_per_s"], x["bandwidth_fraction"])
+    link = (x["link_bytes_per_s"], x["link_fraction"])
+    overhead = (x["layer_s"], x["latency_s"], n)
+    prompt = Sides(
+        arithmetic_s=timing.compute_s(x["prefill_flop"], *rate),
+        reading_s=timing.reading_s(x["prefill_weights_bytes"], *memory),
+        exchange_s=timing.exchange_s(x["prefill_exchange_bytes"], *link),
+        overhead_s=timing.overhead_s(x["prefill_layers"], *overhead),
+    )
+    read = x["decode_weights_bytes"] + batch * x["decode_cache_bytes"]
+    step = Sides(
+        arithmetic_s=timing.compute_s(batch * (x["decode_matrices_flop"] + x["decode_scores_flop"]), *rate),
+        reading_s=timing.reading_s(read, *memory),
+        exchange_s=timing.exchange_s(batch * x["decode_exchange_bytes"], *link),
+        overhead_s=timing.overhead_s(x["decode_layers"], *overhead),
+    )
+    return prompt, step
 
 
 def times_of(x: Mapping[str, Number]) -> dict[str, Number]:

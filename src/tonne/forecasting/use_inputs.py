@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from tonne.describe.hardware import Cluster
 from tonne.describe.inference import Inference
 from tonne.describe.plan import TrainingPlan
+from tonne.describe.site import Site
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate
 from tonne.forecasting.inputs import Collected
@@ -23,6 +24,8 @@ IDLE_UNKNOWN = Estimate(
 SERVER_IDLE = Estimate(
     value=0.4, low=0.25, high=0.6, basis=Basis.ASSUMED, sources=("default: whole servers idle at 25 to 60 %",)
 )
+ENDLESS = ("relative", "alibi")  # positions that take any length
+OF_DECODING = ("output_tokens", "cache_precision")
 LISTED = ("prompt_tokens", "output_tokens", "batch_sequences", "weight_precision", "cache_precision")
 
 
@@ -48,7 +51,7 @@ def use_inputs_of(plan: TrainingPlan, coefficients: Mapping[str, Estimate]) -> U
     serving = serving_of(plan, asked, found)
     for name, value in work_of(serving).items():
         found.factors[name] = Estimate.exact(value, Basis.MODELLED, "count and accelerators.csv")
-    tokens = serving.prompt_tokens if serving.is_encoder else serving.output_tokens
+    tokens = serving.prompt_tokens if serving.in_one_pass else serving.output_tokens
     found.factors["tokens_per_request"] = Estimate.exact(float(tokens))
     found.factors.update(coefficients)
     if asked.busy_fraction is not None:
@@ -56,7 +59,7 @@ def use_inputs_of(plan: TrainingPlan, coefficients: Mapping[str, Estimate]) -> U
     else:
         found.factors["busy_fraction"] = BUSY_UNKNOWN
         found.notes.append("busy_fraction is not given: replicas serve 0.8 [0.5, 1] of the time, and idle the rest.")
-    stand_in = plan.model_copy(update={"cluster": _cluster(plan, serving)})
+    stand_in = plan.model_copy(update={"cluster": _cluster(plan, serving), "site": _site(plan, asked, serving, found)})
     add_hardware(stand_in, found)
     add_place(stand_in, found)
     found.factors["idle_power_fraction"] = _idle(serving, found.factors)
@@ -78,6 +81,8 @@ def serving_of(plan: TrainingPlan, asked: Inference, found: Collected) -> Servin
     if plan.architecture is None:
         raise DescriptionError("[architecture] is missing: the work of a request needs it. Name a preset, for example.")
     cluster = plan.cluster if asked.accelerator is None else Cluster(accelerator=asked.accelerator)
+    if cluster.note:
+        found.notes.append(cluster.note)
     serving = Serving(
         architecture=plan.architecture,
         record=cluster.record,
@@ -130,14 +135,26 @@ def _with(serving: Serving, number: int, found: Collected) -> Serving:
 
 def _note_defaults(asked: Inference, serving: Serving, found: Collected) -> None:
     """What was not said about the requests, and in what precision matrices multiply."""
-    names = [n for n in LISTED if n not in asked.model_fields_set and not (n == "output_tokens" and serving.is_encoder)]
+    meaningless = OF_DECODING if serving.in_one_pass else ()
+    names = [n for n in LISTED if n not in asked.model_fields_set and n not in meaningless]
     if names:
         found.notes.append(f"assumed: {', '.join(f'{name}={getattr(asked, name)}' for name in names)}.")
     used = peak_precision(serving.record, serving.weight_precision)
     if used != serving.weight_precision:
         found.notes.append(f"{serving.weight_precision} weights multiply in {used} on {serving.record.id}.")
-    if not serving.cache and not serving.is_encoder:
+    _note_length(serving, found)
+    if not serving.cache and not serving.in_one_pass:
         found.notes.append("without a cache every output token repeats the whole sequence.")
+
+
+def _note_length(serving: Serving, found: Collected) -> None:
+    """Where a request is longer than what the model was made for; relative positions have no end."""
+    a = serving.architecture
+    lengths = (serving.prompt_tokens, 0 if serving.in_one_pass else serving.output_tokens)
+    longest = max(lengths) if a.kind == "encoder-decoder" else sum(lengths)
+    if a.max_positions and longest > a.max_positions and a.positions not in ENDLESS:
+        made = "that the model has learned" if a.positions == "learned" else "that the model was made for"
+        found.notes.append(f"{longest} tokens are more than the {a.max_positions} positions {made}.")
 
 
 def _cluster(plan: TrainingPlan, serving: Serving) -> Cluster:
@@ -149,6 +166,22 @@ def _cluster(plan: TrainingPlan, serving: Serving) -> Cluster:
         given = ("accelerator_power_w", "host_power_w", "network_power_w")
         fields |= {name: getattr(own, name) for name in given if getattr(own, name) is not None}
     return Cluster(**fields)
+
+
+def _site(plan: TrainingPlan, asked: Inference, serving: Serving, found: Collected) -> Site:
+    """The site with the price of what serves: a price of the training's accelerators is none of another's."""
+    if plan.cluster.power_cap_w is not None:
+        found.notes.append("power_cap_w holds for the training: replicas run without a cap.")
+    if asked.usd_per_accelerator_hour is not None:
+        return plan.site.model_copy(update={"usd_per_accelerator_hour": asked.usd_per_accelerator_hour})
+    other = plan.trains and plan.cluster.record.id != serving.record.id
+    if not other or plan.site.usd_per_accelerator_hour is None:
+        return plan.site
+    found.notes.append(
+        f"the price of an accelerator-hour that is given is that of {plan.cluster.record.id}. Give that of "
+        f"{serving.record.id} as [inference] usd_per_accelerator_hour."
+    )
+    return plan.site.model_copy(update={"usd_per_accelerator_hour": None})
 
 
 def _idle(serving: Serving, factors: Mapping[str, Estimate]) -> Estimate:

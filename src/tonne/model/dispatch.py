@@ -58,7 +58,7 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._add(name, FORMULAS[name](named))
         else:
             self.uncounted[name] += 1
-        return NotImplemented  # torch goes on with the next mode
+        return func(*args, **given)
 
     def _count(self, name: str, func: Any, args: tuple[Any, ...], given: dict[str, Any], out: Any) -> None:  # noqa: ANN401
         formula = FORMULAS.get(name)

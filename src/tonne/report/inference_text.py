@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tonne.account import Account
+from tonne.count.inference import answers_in_one_pass
 from tonne.estimate import Estimate
 from tonne.forecasting import InferenceForecast
 from tonne.forecasting.inference import Overtakes
+from tonne.forecasting.serving import Sides
 from tonne.report import numbers
 from tonne.report.numbers import count_text, rounded, short, value_and_interval
 from tonne.report.text import INPUT_WORDS, LABEL, VALUE, WHY_UNKNOWN, listed
 
 ENERGY_KWH = (*numbers.ENERGY_KWH, (1e-3, "Wh"), (1e-6, "mWh"))
 LEAST_WH_KWH = 5e-5  # people say 0.24 Wh, but 3 mWh
-MASS_KG = (*numbers.MASS_KG, (1e-6, "mg"))
+MASS_KG = (*numbers.MASS_KG, (1e-6, "mg"), (1e-9, "µg"))
+SPEED = ((1e6, "M tok/s"), (1.0, "tok/s"))
+MOST_PLAIN_TOKENS = 5e5  # per second: the upper bound stands in the same unit, and may be twice as much
 VOLUME_L = (*numbers.VOLUME_L, (1e-3, "mL"))
 TIME_S = (*numbers.TIME_S, (1e-3, "ms"))
 ONE, INTERVAL = 15, 24
@@ -51,30 +55,45 @@ def _header(forecast: InferenceForecast) -> Iterator[str]:
     r, plan = forecast.replica, forecast.plan
     asked = plan.inference
     precision = "bf16" if asked is None else asked.weight_precision
-    memory = f"{(r.weights_bytes + r.cache_bytes) / 1e9:.0f} GB"
+    gigabytes = (r.weights_bytes + r.cache_bytes) / 1e9
+    memory = f"{rounded(gigabytes, 2) if gigabytes < 1 else f'{gigabytes:.0f}'} GB"
     yield f"Use       {plan.name} · {precision} weights · replica of {r.accelerators} x {r.accelerator} · {memory} held"
     requests = "" if forecast.requests is None else f" · {count_text(forecast.requests)} requests"
     prompt = 500 if asked is None else asked.prompt_tokens
-    answer = "" if forecast.time_per_output_token_s is None else f", {forecast.tokens_per_request} out"
+    answer = "" if _in_one_pass(forecast) else f", {forecast.tokens_per_request} out"
     yield f"          {prompt} tokens in{answer} · {r.batch_sequences} sequences at a time{requests}"
+
+
+def _in_one_pass(forecast: InferenceForecast) -> bool:
+    return forecast.plan.architecture is not None and answers_in_one_pass(forecast.plan.architecture)
 
 
 def _speed(forecast: InferenceForecast) -> Iterator[str]:
     f = forecast
     yield _row("", "value", "5 - 95 %", "")
-    first = "First token" if f.time_per_output_token_s is not None else "One pass"
-    yield _speed_row(first, f.prefill_s, TIME_S, "a prompt alone on a replica")
-    if f.time_per_output_token_s is not None:
-        yield _speed_row("Next tokens", f.time_per_output_token_s, TIME_S, "each, of all sequences at once")
-    yield _speed_row("Replica", f.tokens_per_s, ((1.0, "tok/s"),), "while it serves")
+    first = "One pass" if _in_one_pass(f) else "First token"
+    yield _speed_row(first, f.prefill_s, TIME_S, f"alone: {_sides_text(f.prefill_sides)}")
+    if f.time_per_output_token_s is not None and f.decode_sides is not None:
+        yield _speed_row("Next tokens", f.time_per_output_token_s, TIME_S, _sides_text(f.decode_sides))
+    speed = SPEED[:1] if f.tokens_per_s.value >= MOST_PLAIN_TOKENS else SPEED[1:]
+    yield _speed_row("Replica", f.tokens_per_s, speed, "while it serves")
     if f.replicas is not None:
         yield _speed_row("Replicas", f.replicas, ((1.0, ""),), "for the requests of a day")
     yield _row("Work", f"{rounded(f.flop_per_output_token)} FLOP", "exact", _work_text(f))
 
 
+def _sides_text(sides: Sides) -> str:
+    """What bounds a phase, and the other side of it."""
+    arithmetic, reading = (short(value, TIME_S, 2) for value in (sides.arithmetic_s, sides.reading_s))
+    bound = f"compute-bound {arithmetic} (read in {reading})"
+    if sides.reading_s >= sides.arithmetic_s:
+        bound = f"memory-bound {reading} (computed in {arithmetic})"
+    return f"{bound}, overhead {short(sides.exchange_s + sides.overhead_s, TIME_S, 2)}"
+
+
 def _work_text(f: InferenceForecast) -> str:
     if f.time_per_output_token_s is None:
-        return "a token read"
+        return "a token read" if _in_one_pass(f) else "the token written, and the prompt read for it"
     more = f.flop_per_output_token_uncached / f.flop_per_output_token
     return f"a token written; without a cache {rounded(more, 2)} times as much"
 

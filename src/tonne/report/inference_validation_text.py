@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import wrap
 
-from tonne.report.validation_text import INDENT, WIDTH, aligned, gate_lines, rounded_percent
+from tonne.report.validation_text import WIDTH, aligned, gate_lines, rounded_percent
 from tonne.validation.inference import InferenceValidation
 from tonne.validation.result import Gate
 
+LEFT_OUT = "left out  "
 HEADS = ("by source", "n", "median", "90th pct", "bias", "in 90 % interval")
 
 
@@ -37,6 +38,6 @@ def _left_out(validation: InferenceValidation, *, with_rows: bool) -> Iterator[s
         yield f"left out: {len(validation.left_out)} rows; --rows gives the reasons"
         return
     for row in validation.left_out:
-        first, *rest = wrap(f"{row.id}  {row.reason}", WIDTH)
-        yield f"left out  {first}"
-        yield from (INDENT * 5 + line for line in rest)
+        first, *rest = wrap(f"{row.id}  {row.reason}", WIDTH - len(LEFT_OUT))
+        yield LEFT_OUT + first
+        yield from (" " * len(LEFT_OUT) + line for line in rest)

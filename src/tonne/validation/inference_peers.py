@@ -13,8 +13,12 @@ PEAK_FRACTION = 0.4
 TWO_N = "2N FLOP at 40 % of peak"
 BANDWIDTH = "memory bandwidth alone"
 TWO_N_ENERGY = "2N FLOP at 40 %, board limit"
-ECOLOGITS = "EcoLogits"
-ECOLOGITS_WH_PER_BILLION, ECOLOGITS_WH = 8.91e-5, 1.43e-3  # a token, per billion active parameters, and besides
+ECOLOGITS_ONE, ECOLOGITS_MANY = "EcoLogits, one sequence", "EcoLogits, batch of 64"
+# Wh of a token per billion active parameters, and besides: fitted on one sequence at a time, and on batches
+ECOLOGITS_WH = {
+    ECOLOGITS_ONE: (8.91e-5, 1.43e-3),
+    ECOLOGITS_MANY: (1.1665e-6 * math.exp(-0.011206 * 64), 4.0529e-5),
+}
 ECOLOGITS_MEMORY_GB, ECOLOGITS_OVERHEAD = 80.0, 1.2
 BITS_PER_BYTE, BILLION, JOULE_PER_WH = 8, 1e9, 3600.0
 
@@ -54,28 +58,30 @@ def peer_times_s(served: ServedRun) -> dict[str, float]:
     return {TWO_N: two_n_s(served), BANDWIDTH: bandwidth_s(served)}
 
 
-def ecologits_j_per_token(served: ServedRun) -> float:
+def ecologits_j_per_token(served: ServedRun, version: str) -> float:
     """Energy of the accelerators for one output token, by EcoLogits.
 
-    Equation: E = G (8.91e-5 N + 1.43e-3) Wh, with N = active parameters in billions and
-    G = ceil(1.2 M q / 8 / 80 GB) accelerators, M = parameters, q = bits of a weight.
+    Equation: E = G (8.91e-5 N + 1.43e-3) Wh by its first regression, of one sequence at a time;
+    E = G (1.1665e-6 e^(-0.011206 B) N + 4.0529e-5) Wh with B = 64 by its later one, of batches; N = active parameters
+    in billions, G = ceil(1.2 M q / 8 / 80 GB) accelerators, M = parameters, q = bits of a weight.
 
     Returns:
         Energy [J]. Server and PUE, which the tool adds, are not included.
 
     Source: rince2024ecologits, energy of a GPU and number of GPUs.
     """
+    per_billion_wh, besides_wh = ECOLOGITS_WH[version]
     a = served.serving.architecture
     bits = {"fp32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "int8": 8}.get(served.serving.weight_precision, 4)
     held_gb = ECOLOGITS_OVERHEAD * parameters(a) * bits / BITS_PER_BYTE / BILLION
     cards = math.ceil(held_gb / ECOLOGITS_MEMORY_GB)
-    per_card_wh = ECOLOGITS_WH_PER_BILLION * active_parameters(a) / BILLION + ECOLOGITS_WH
+    per_card_wh = per_billion_wh * active_parameters(a) / BILLION + besides_wh
     return cards * per_card_wh * JOULE_PER_WH
 
 
 def peer_energies_j(served: ServedRun) -> Mapping[str, float]:
     """Energies of an output token by the simpler formulas, by name [J]."""
-    found = {ECOLOGITS: ecologits_j_per_token(served)}
+    found = {version: ecologits_j_per_token(served, version) for version in ECOLOGITS_WH}
     limit_w = served.serving.record.board_power_limit_w
     if limit_w is not None:
         answered = served.serving.output_tokens

@@ -126,3 +126,34 @@ def test_a_folder_of_a_plan_that_is_not_there(folder):
     result = called("forecast", str(plan_in(folder, "nowhere")))
     assert result.exit_code == 2
     assert "nowhere does not exist. Give a config.json of transformers, or the folder of one." in result.stderr
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_file(folder):
+    file = folder / "config.json"
+    file.write_text(json.dumps(CONFIG), encoding="utf-8-sig")
+    assert f"{PARAMETERS:,}" in called("count", str(file)).stdout
+
+
+def test_fields_that_the_model_type_does_not_look_at_are_refused(folder):
+    nested = {"model_type": "llama", "text_config": CONFIG}
+    (folder / "config.json").write_text(json.dumps(nested), encoding="utf-8")
+    result = called("count", str(folder))
+    assert result.exit_code == 2
+    assert "'llama' reads no text_config" in result.stderr
+
+
+@pytest.mark.parametrize(("model_type", "own"), [("bart", "encoder_layers"), ("t5", "num_layers"), ("gpt2", "n_layer")])
+def test_layers_by_the_name_of_all_types(folder, model_type, own):
+    def read(**fields):
+        (folder / "config.json").write_text(json.dumps({"model_type": model_type, **fields}), encoding="utf-8")
+        return Architecture.from_huggingface(folder)
+
+    assert read(num_hidden_layers=7) == read(**{own: 7}) == read(**{own: 7, "num_hidden_layers": 7})
+    assert read(num_hidden_layers=7) != read()
+    with pytest.raises(DescriptionError, match=rf"{own} = 3 and num_hidden_layers = 7 name one thing\. Keep one"):
+        read(**{own: 3, "num_hidden_layers": 7})
+
+
+def test_a_gate_that_the_activation_does_not_name_is_refused(folder):
+    (folder / "config.json").write_text(json.dumps({"model_type": "t5", "is_gated_act": True}), encoding="utf-8")
+    assert "is not gated, but is_gated_act is true" in called("count", str(folder)).stderr

@@ -42,6 +42,11 @@ def test_lines_fit_the_terminal(arguments):
     assert max(len(line) for line in lines) <= 130  # the line of the energy's parts, as without use
 
 
+def test_what_serves_is_enough():
+    named = printed("forecast", "llama-2-7b", "--inference-accelerator", "A100-80GB", "--grid", "FR")["inference"]
+    assert named["per_request"] == printed(*SERVED)["inference"]["per_request"]
+
+
 def test_options_describe_the_requests():
     asked = printed(
         *SERVED, "--requests", "1B", "--prompt-tokens", "100", "--output-tokens", "50", "--batch", "4",
@@ -66,9 +71,32 @@ def test_document_of_use_alone_has_no_account():
     assert found["inference"]["overtakes_energy"] is None
 
 
+def test_one_output_token_is_no_encoders_pass():
+    text = called(*SERVED, "--output-tokens", "1").stdout
+    assert "500 tokens in, 1 out" in text
+    assert "First token" in text
+    assert "the token written, and the prompt read for it" in text
+
+
+def test_little_memory_is_not_none():
+    text = called("forecast", "bert-base-uncased", "--accelerators", "A100-80GB", "--inference").stdout
+    assert "0.22 GB held" in text  # 109,482,240 weights of two bytes
+    assert "M tok/s" in text
+    assert "µg" in text
+    assert "One pass" in text
+
+
 def test_without_the_option_nothing_changes():
     assert "inference" not in printed(*BOTH)
     assert "First token" not in called(*BOTH).stdout
+
+
+def test_explanation_gives_equations_and_inputs_of_a_request():
+    found = {step["output"]: step for step in printed(*SERVED, "--explain")["inference"]["explanation"]}
+    assert found["request.time_per_output_token_s"]["equation"].startswith("t_d = max(t_c, t_w)")
+    assert {"decode_weights_bytes", "bandwidth_fraction"} <= set(found["request.time_per_output_token_s"]["inputs"])
+    assert found["request.energy.facility_kwh"]["value"] > found["request.energy.accelerators_kwh"]["value"]
+    assert "request.prefill_s = " in called(*SERVED, "--explain").stdout
 
 
 def test_bad_requests_are_one_line_and_exit_2():
@@ -77,7 +105,7 @@ def test_bad_requests_are_one_line_and_exit_2():
 
 
 def test_validation_of_inference():
-    text = called("validate", "--inference").stdout
+    text = called("validate", "--inference", "--rows").stdout
     assert "time, decode steps alone" in text
     assert "EcoLogits" in text
     assert max(len(line) for line in text.splitlines()) <= 120

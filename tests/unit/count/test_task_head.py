@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tonne.count.flops import executed_flop, forward_flop_parts
+from tonne.count.inference import generation_flop, prefill_flop
 from tonne.count.memory import memory_per_accelerator
 from tonne.count.parameters import matmul_parameters, parameter_parts, parameters
 from tonne.count.sequence import sequence_of
@@ -74,3 +75,17 @@ def test_a_decoder_labels_its_last_token():
 def test_logits_of_labels_take_little_memory():
     bare, labelled = (memory_per_accelerator(a, sequence_length=7) for a in (BARE, with_head(BARE, labels=2)))
     assert bare.logits_bytes == 5 * labelled.logits_bytes
+
+
+def test_reading_a_prompt_ends_in_labels():
+    encoder = with_head(BARE, labels=3)
+    assert prefill_flop(encoder, 7) - prefill_flop(BARE, 7) == 2 * 3 * 8
+    decoder = Architecture(kind="decoder", layers=1, **SHAPE)
+    assert prefill_flop(decoder, 7) - prefill_flop(with_head(decoder, labels=3), 7) == 2 * 8 * (10 - 3)
+
+
+def test_a_decoder_for_labels_reads_all_that_its_encoder_reads():
+    both = with_head(Architecture(kind="encoder-decoder", encoder_layers=1, decoder_layers=2, **SHAPE), labels=3)
+    forward = forward_flop_parts(both, sequence_of(both, sequence_length=7, objective="classification"))
+    assert prefill_flop(both, 7) == sum(forward.values())
+    assert generation_flop(both, 7, 20) == prefill_flop(both, 7)

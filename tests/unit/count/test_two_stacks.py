@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -55,6 +56,30 @@ def test_memory_and_decoding_see_the_decoder():
 def test_heads_that_do_not_share_the_width_are_an_error():
     with pytest.raises(ValidationError, match=r"decoder_heads=3 cannot share heads x head_width = 8 .* divisor of 8"):
         Architecture(decoder_heads=3, **BOTH)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "encoder", "layers": 2, "decoder_heads": 4}, "decoder_heads has no meaning here"),
+        ({"kind": "decoder", "layers": 2, "decoder_vocabulary": 4}, "decoder_vocabulary has no meaning here"),
+        ({"kind": "encoder", "layers": 2, "distinct_layers": 2}, "Give shared_layers = true, or leave distinct_layers"),
+        ({"kind": "encoder", "layers": 2, "convolution_groups": 3}, "convolution_groups=3 does not divide width=8"),
+    ],
+)
+def test_what_does_not_fit_together_is_an_error(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        Architecture(**SHAPE, **fields)
+
+
+def test_arrays_of_a_decoders_width():
+    a = Architecture(decoder_feed_forward_width=5, **BOTH)
+    wider = Architecture(decoder_feed_forward_width=11, **BOTH)
+    both = a.model_copy(update={"decoder_feed_forward_width": np.array([5.0, 11.0])})
+    assert list(parameters(both)) == [parameters(a), parameters(wider)]
+    sequence = Sequence(encoder_length=7, decoder_length=3, predicted=3)
+    assert list(executed_flop(both, sequence)) == [executed_flop(a, sequence), executed_flop(wider, sequence)]
+    assert list(feed_forward_states(both)) == [feed_forward_states(a), feed_forward_states(wider)]
 
 
 def test_token_tables_of_their_own():

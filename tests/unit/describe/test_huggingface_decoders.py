@@ -171,6 +171,7 @@ def test_a_gemma_that_looks_both_ways(read):
         (of_type("llama", hidden_act="sine"), r"hidden_act = 'sine' is not a known activation. Known: gelu"),
         (of_type("llama", hidden_act=None), "hidden_act = null is not a word"),
         (of_type("llama", architectures=["LlamaForMaskedLM"]), "LlamaForMaskedLM .* is not counted for llama"),
+        (of_type("llama", architectures=["LlamaForRewardModel"]), "names LlamaForRewardModel, whose head is not known"),
         (of_type("llama", architectures=["Llama"]), "names Llama, whose head is not known"),
         (of_type("llama", architectures="LlamaModel"), "not a list of class names"),
         (of_type("gpt2", architectures=["GPT2DoubleHeadsModel"]), r"double-heads\) is not counted"),

@@ -11,8 +11,10 @@ from tonne.count.layers import expert_layers
 from tonne.count.parameters import active_parameters, parameter_parts, parameters
 from tonne.count.sequence import Sequence
 from tonne.describe.architecture import Architecture
+from tonne.describe.huggingface.experts import READERS
 from tonne.describe.huggingface.experts_parts import places_of
 from tonne.errors import DescriptionError
+from tonne.reference.huggingface import default_values
 
 
 @pytest.fixture
@@ -307,7 +309,8 @@ def test_corrections_of_the_router_are_buffers_in_transformers(read, name, field
         ("mixtral", {"tie_word_embeddings": 1}, ["tie_word_embeddings = 1", "true or false"]),
         ("deepseek_v2", {}, ["num_experts_per_tok = null"]),
         ("deepseek_v3", {"kv_lora_rank": None}, ["kv_lora_rank = null"]),
-        ("deepseek_v3", {"q_lora_rank": -1}, ["q_lora_rank = -1"]),
+        ("deepseek_v3", {"q_lora_rank": 0}, ["q_lora_rank = 0", "1 or more"]),
+        ("deepseek_v3", {"num_hidden_layers": 1e300}, ["num_hidden_layers = 1e+300", "100,000"]),
         ("qwen2_moe", {"mlp_only_layers": "all"}, ["mlp_only_layers = 'all'", "[0, 1]"]),
         ("qwen2_moe", {"decoder_sparse_step": 0}, ["decoder_sparse_step = 0"]),
         ("qwen3_moe", {"attention_bias": None}, ["attention_bias = null", "true or false"]),
@@ -322,3 +325,19 @@ def test_bad_values_are_named(read, model_type, fields, words):
         read(model_type, **fields)
     for word in ("config.json", *words):
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("model_type", sorted(READERS))
+def test_any_bad_value_is_counted_or_named(read, model_type):
+    """Whatever stands in a field: what can be counted is, what cannot is refused by the field's name."""
+    needed = {"num_experts_per_tok": 6} if model_type == "deepseek_v2" else {}
+    for field in default_values(model_type):
+        for value in (None, "x", -1, 0, 1.5, 1e300, True, [], ["a"], [[0]], {}):
+            try:
+                a = read(model_type, **needed | {field: value})
+            except ValueError as error:
+                told = str(error)
+            else:
+                assert 0 < active_parameters(a) <= parameters(a), (field, value)
+                told = field
+            assert field in told, (field, value)

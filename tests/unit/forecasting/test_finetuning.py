@@ -46,6 +46,26 @@ def test_architecture_that_is_given_stays():
     assert plan({"from": "llama-3.1-8b"}, architecture=small).architecture.layers == 3
 
 
+def test_architecture_of_another_shape_than_the_start_is_noted():
+    def shapes(**sections):
+        return [note for note in tonne.forecast(plan({"from": "llama-2-7b"}, **sections)).notes if "shape" in note]
+
+    (note,) = shapes(architecture={"preset": "llama-2-13b"})
+    assert "decoder, 40 layers of width 5120) than llama-2-7b (decoder, 32 layers of width 4096)" in note
+    assert not shapes()
+    assert not shapes(architecture={"preset": "llama-2-7b", "vocabulary": 32064})
+
+
+def test_labels_without_a_head_are_noted():
+    def heads(**head):
+        architecture = {"preset": "bert-base-uncased", **head}
+        found = tonne.forecast(plan({}, architecture=architecture, training={"objective": "classification"}))
+        return [note for note in found.notes if "no head for the labels of classification" in note]
+
+    assert len(heads()) == 1
+    assert not heads(task_head={"labels": 2})
+
+
 def test_scratch_is_no_modification():
     scratch = plan({"from": "scratch"}, architecture={"preset": "gpt2-small"})
     assert tonne.forecast(scratch).modification is None
@@ -152,6 +172,29 @@ def test_many_ranks_equal_one_by_one():
         assert many.counts.training_flop[index] == pytest.approx(one.counts.training_flop, rel=1e-12)
         assert many.account.duration_s.value[index] == pytest.approx(one.account.duration_s.value, rel=1e-12)
         assert many.modification.share.value[index] == pytest.approx(one.modification.share.value, rel=1e-12)
+
+
+def test_many_starts_bring_their_architectures():
+    names = ["llama-2-7b", "llama-2-13b"]
+    many = tonne.forecast_many(plan({"from": names[0]}), {"start.from": names})
+    alone = [tonne.forecast(plan({"from": name})) for name in names]
+    assert list(many.counts.parameters) == [6738415616, 13015864320]
+    assert list(many.account.energy.facility_kwh.value) == pytest.approx(
+        [found.account.energy.facility_kwh.value for found in alone]
+    )
+    assert list(many.modification.share.value) == pytest.approx([found.modification.share.value for found in alone])
+
+
+def test_many_tokens_of_the_original():
+    many = tonne.forecast_many(plan({"from": "llama-2-7b", "tokens": 1e12}), {"start.tokens": [1e12, 2e12]})
+    first, second = many.modification.share.value
+    assert first == pytest.approx(2 * second)
+    assert any("counted from its tokens" in note for note in many.notes)
+
+
+def test_use_is_no_field_of_many_runs():
+    with pytest.raises(DescriptionError, match=r"inference\.prompt_tokens changes nothing of a training run"):
+        tonne.forecast_many(plan({"from": "llama-2-7b"}), {"inference.prompt_tokens": [100, 200]})
 
 
 def test_many_frozen_layers_and_tokens_equal_one_by_one():

@@ -178,6 +178,25 @@ def test_another_accelerator_brings_its_own_watts():
     assert found.training.plan.cluster.record.id == "nvidia-a100-sxm4-80gb"
 
 
+def test_the_price_of_one_accelerator_is_none_of_another():
+    site = {"usd_per_accelerator_hour": 40.0}
+    own = tonne.forecast_inference(plan(**TRAINED, site=site))
+    assert own.per_request.cost_usd.value == pytest.approx(40 * own.per_request.accelerator_s.value / 3600)
+    other = tonne.forecast_inference(plan(**TRAINED, site=site, accelerator="L40S"))
+    assert other.per_request.cost_usd.value < 5 * other.per_request.accelerator_s.value / 3600  # 1.86 USD in the table
+    assert other.training.account.cost_usd.value == own.training.account.cost_usd.value
+    assert any("is that of nvidia-a100-sxm4-80gb. Give that of nvidia-l40s" in note for note in other.notes)
+    given = tonne.forecast_inference(plan(**TRAINED, site=site, accelerator="L40S", usd_per_accelerator_hour=2.0))
+    assert given.per_request.cost_usd.value == pytest.approx(2 * given.per_request.accelerator_s.value / 3600)
+    alone = tonne.forecast_inference(plan(site=site, accelerator="L40S"))  # no training: there is one price
+    assert alone.per_request.cost_usd.value == pytest.approx(40 * alone.per_request.accelerator_s.value / 3600)
+
+
+def test_a_cap_of_the_training_is_none_of_the_replicas():
+    found = tonne.forecast_inference(plan(**(TRAINED | {"cluster": {"accelerators": 1024, "power_cap_w": 300}})))
+    assert any("replicas run without a cap" in note for note in found.notes)
+
+
 def test_training_is_the_same_with_and_without_use():
     with_use = plan(**TRAINED)
     assert tonne.forecast_inference(with_use).training.account == tonne.forecast(with_use).account
@@ -188,6 +207,47 @@ def test_no_run_described_leaves_the_training_out():
     assert found.training is None
     assert found.overtakes_energy is None
     assert any("no training run is described" in note for note in found.notes)
+
+
+def test_a_model_with_a_head_for_labels_answers_in_one_pass():
+    shape = {"kind": "decoder", "layers": 2, "width": 64, "heads": 4, "vocabulary": 100, "task_head": {"labels": 3}}
+    fields = {"architecture": shape, "cluster": {"accelerator": "A100-SXM4-80GB"}, "inference": {"prompt_tokens": 40}}
+    found = tonne.forecast_inference(tonne.TrainingPlan.from_fields(fields))
+    assert found.time_per_output_token_s is None
+    assert found.tokens_per_request == 40
+    assert not any("positions" in note for note in found.notes)  # their number is not given
+    # matrices of two layers, pairs of 40 tokens under the mask in two products, three labels of the last one
+    assert found.flop_per_request == 2 * (2 * 12 * 64**2 * 40 + 2 * 2 * 64 * 40 * 41 // 2 + 3 * 64)
+
+
+def test_the_only_output_token_is_the_whole_request():
+    found = tonne.forecast_inference(plan(prompt_tokens=50, output_tokens=1))
+    assert found.flop_per_output_token == found.flop_per_request == found.flop_per_request_uncached
+    assert found.tokens_per_request == 1
+
+
+def test_how_an_accelerator_was_read_is_noted():
+    assert "A100-80GB is taken to mean nvidia-a100-sxm4-80gb" in tonne.forecast_inference(plan()).notes
+    other = tonne.forecast_inference(plan(accelerator="H100"))
+    assert "H100 is taken to mean nvidia-h100-sxm5-80gb" in other.notes
+    assert not any("A100" in note for note in other.notes)
+
+
+@pytest.mark.parametrize(
+    ("preset", "prompt", "output", "text"),
+    [
+        ("gpt-3-175b", 2000, 49, "2049 tokens are more than the 2048 positions that the model has learned"),
+        ("llama-2-7b", 4000, 97, "4097 tokens are more than the 4096 positions that the model was made for"),
+        ("llama-2-7b", 4000, 96, None),
+        ("bloom-176b", 4000, 96, None),  # alibi
+        ("bart-large", 1000, 1000, None),  # two sequences of 1,024 at most
+        ("bart-large", 1025, 10, "1025 tokens are more than the 1024 positions that the model has learned"),
+        ("bert-base-uncased", 512, 300, None),
+    ],
+)
+def test_requests_longer_than_the_model_are_noted(preset, prompt, output, text):
+    notes = tonne.forecast_inference(plan(preset, prompt_tokens=prompt, output_tokens=output)).notes
+    assert [note.rstrip(".") for note in notes if "positions" in note] == ([text] if text else [])
 
 
 def test_the_fewest_accelerators_that_hold_it():
@@ -256,3 +316,41 @@ def test_exact_replicas_hold_the_same_weights():
 def test_what_is_no_plan_is_told():
     with pytest.raises(DescriptionError, match=r"takes a TrainingPlan, not str"):
         tonne.forecast_inference("llama-2-7b")
+
+
+def test_requests_longer_than_the_learned_positions_are_noted():
+    notes = tonne.forecast_inference(plan("gpt2-small", prompt_tokens=1000, output_tokens=100)).notes
+    assert any("1100 tokens are more than the 1024 positions" in note for note in notes)
+
+
+def test_data_without_a_number_of_accelerators_leaves_the_training_out():
+    found = tonne.forecast_inference(plan(data={"tokens": 1e12, "sequence_length": 4096}))
+    assert found.training is None
+
+
+def test_chip_hours_that_are_known_are_a_training_run_too():
+    fields = {
+        "architecture": {"preset": "llama-2-7b"},
+        "cluster": {"accelerator": "A100-80GB"},
+        "schedule": {"accelerator_hours": 184_320},
+        "inference": {"busy_fraction": 1},
+        "site": SITE,
+    }
+    found = tonne.forecast_inference(tonne.TrainingPlan.from_fields(fields))
+    trained = found.training.account.energy.facility_kwh.value
+    assert found.overtakes_energy.requests.value == pytest.approx(trained / found.per_request.facility_kwh.value)
+
+
+def test_both_sides_of_each_phase():
+    found = tonne.forecast_inference(
+        plan(prompt_tokens=1000, output_tokens=101, batch_sequences=8), coefficients=COEFFICIENTS
+    )
+    values = {name: e.value for name, e in COEFFICIENTS.items()}
+    times = times_of({**work_of(serving()), **values})
+    prompt, step = found.prefill_sides, found.decode_sides
+    assert prompt.arithmetic_s > prompt.reading_s  # a thousand tokens share the reading
+    assert prompt.arithmetic_s + prompt.overhead_s == pytest.approx(times["prefill_s"])
+    assert step.reading_s > step.arithmetic_s
+    assert step.reading_s + step.overhead_s == pytest.approx(times["decode_step_s"])
+    assert step.arithmetic_s == pytest.approx(times["decode_computing_s"])
+    assert step.exchange_s == 0

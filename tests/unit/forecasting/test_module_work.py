@@ -56,6 +56,7 @@ def test_fraction_of_the_peak_is_that_of_decoders_with_twice_the_spread():
     assert fraction.high == pytest.approx(min(decoder.high**2 / decoder.value, 0.9))
     assert fraction.basis == "assumed"
     assert any("no run of such a model is in the calibration" in note for note in found.notes)
+    assert any("takes 2.5 times as long as forecast in fp16" in note for note in found.notes)
     assert not any("below 1 billion parameters" in note for note in found.notes)
 
 

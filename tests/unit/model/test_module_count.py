@@ -479,3 +479,23 @@ def test_the_copy_without_numbers_takes_no_memory():
     assert all(isinstance(tensor, FakeTensor) for tensor in tensors)
     assert [p.requires_grad for p in twin.parameters()] == [p.requires_grad for p in module.parameters()]
     assert isinstance(twin.unregistered[0], nn.Parameter)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_flex_attention_fills_the_square():
+    flex = pytest.importorskip("torch.nn.attention.flex_attention")
+
+    class Flexible(nn.Module):
+        def forward(self, states):
+            return flex.flex_attention(states, states, states)
+
+    counts = tonne.count_module(Flexible(), torch.zeros(1, 2, 128, 16), backward=False)
+    assert counts.flop_by_operation == {"higher_order::flex_attention": 2 * 2 * 2 * 128 * 128 * 16}
+
+
+def test_a_branch_that_numbers_choose_is_named():
+    class Branching(nn.Module):
+        def forward(self, x):
+            return torch.cond(x.sum() > 0, lambda x: x @ x, lambda x: x @ x @ x, (x,))
+
+    assert tonne.count_module(Branching(), torch.ones(3, 3), backward=False).uncounted == {"higher_order::cond": 1}

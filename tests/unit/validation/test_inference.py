@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import tonne
 from tonne.forecasting.served_runs import served_run
 from tonne.reference.inference_runs import inference_runs
 from tonne.validation import validate_inference
-from tonne.validation.inference_peers import bandwidth_s, ecologits_j_per_token, two_n_s
+from tonne.validation.inference_peers import ECOLOGITS_MANY, ECOLOGITS_ONE, bandwidth_s, ecologits_j_per_token, two_n_s
 from tonne.validation.result import Gate
 
 FOUND = validate_inference()
@@ -55,10 +56,23 @@ def test_gpt_fast_row_by_the_simpler_formulas():
 
 def test_ecologits_of_llama_2_7b():
     # ceil(1.2 x 6.74 x 2 / 80) = 1 card of 8.91e-5 x 6.74 + 1.43e-3 Wh
-    assert ecologits_j_per_token(row("I0001")) == pytest.approx(3600 * (8.91e-5 * 6.738 + 1.43e-3), rel=1e-3)
+    first, later = (ecologits_j_per_token(row("I0001"), version) for version in (ECOLOGITS_ONE, ECOLOGITS_MANY))
+    assert first == pytest.approx(3600 * (8.91e-5 * 6.738 + 1.43e-3), rel=1e-3)
+    # e^(-0.011206 x 64) = 0.4881
+    assert later == pytest.approx(3600 * (1.1665e-6 * 0.4881 * 6.738 + 4.0529e-5), rel=1e-3)
 
 
 def test_dictionary_has_rows_and_sources():
     found = FOUND.to_dict()
     assert {"gates", "sources", "left_out", "passed"} <= set(found)
     assert found["gates"][0]["rows"][0]["covered"] in {True, False}
+
+
+def test_code_of_2023_took_four_to_five_times_the_energy():
+    """Samsi et al. 2023, arXiv:2310.03003: about 3 to 4 J an output token of LLaMA 65B, as the page of limits says."""
+    asked = {"accelerators": 8, "batch_sequences": 64, "prompt_tokens": 100, "output_tokens": 512, "busy_fraction": 1}
+    fields = {"architecture": {"preset": "llama-65b"}, "cluster": {"accelerator": "A100-SXM4-80GB"}, "inference": asked}
+    energy = tonne.forecast_inference(tonne.TrainingPlan.from_fields(fields)).per_request.accelerators_kwh
+    middle, high = (kwh * 3.6e6 / 512 for kwh in (energy.value, energy.high))
+    assert high < 3
+    assert 3.5 / middle == pytest.approx(4.5, abs=0.5)

@@ -45,7 +45,16 @@ HEAD_OF_ENDING: Mapping[str, Head] = MappingProxyType(
     }
 )  # the first ending that fits, in this order
 DEFAULT_LABELS = 2  # transformers' PretrainedConfig
+OWN_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "num_hidden_layers": ("encoder_layers", "num_layers", "n_layers", "n_layer"),
+        "hidden_size": ("d_model", "n_embd", "dim"),
+        "num_attention_heads": ("num_heads", "n_heads", "n_head"),
+    }
+)  # names that transformers gives all types -> those that a type has in their place
 LONGEST_SHOWN = 60
+LARGEST = 10**12
+MOST_LAYERS = 10**5
 
 ACTIVATIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -88,13 +97,18 @@ class Config:
             f"Add it to the file, or give the fields of [architecture] themselves."
         )
 
-    def number(self, *names: str, least: int = 0) -> int:
-        """A whole number, ``least`` or more."""
+    def number(self, *names: str, least: int = 0, most: int = LARGEST) -> int:
+        """A whole number, ``least`` or more, and not absurd."""
         value = self.value(*names)
-        whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
-        if not whole or value < least:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or value < least or value != value // 1:
             raise DescriptionError(
-                f"{self.file}: {self._given(names)} = {_shown(value)} is not a whole number, {least} or more. "
+                f"{self.file}: {self._given(names)} = {shown(value)} is not a whole number, {least} or more. "
+                f"Mend it, e.g. {self._given(names)}: {self._example(names)}."
+            )
+        if value > most:
+            raise DescriptionError(
+                f"{self.file}: {self._given(names)} = {shown(value)} is more than {most:,}, beyond any model. "
                 f"Mend it, e.g. {self._given(names)}: {self._example(names)}."
             )
         return int(value)
@@ -102,6 +116,10 @@ class Config:
     def size(self, *names: str) -> int:
         """A whole number, 1 or more."""
         return self.number(*names, least=1)
+
+    def layers(self, *names: str) -> int:
+        """Layers of a stack, 1 or more; readers look at each of them."""
+        return self.number(*names, least=1, most=MOST_LAYERS)
 
     def number_or_none(self, *names: str, least: int = 0) -> int | None:
         """A whole number, or None where the value is null or nobody gives one."""
@@ -112,9 +130,7 @@ class Config:
         """True or false."""
         value = self.value(*names)
         if not isinstance(value, bool):
-            raise DescriptionError(
-                f"{self.file}: {self._given(names)} = {_shown(value)} is not true or false. Mend it."
-            )
+            raise DescriptionError(f"{self.file}: {self._given(names)} = {shown(value)} is not true or false. Mend it.")
         return value
 
     def word(self, *names: str) -> str:
@@ -122,7 +138,7 @@ class Config:
         value = self.value(*names)
         if not isinstance(value, str):
             raise DescriptionError(
-                f"{self.file}: {self._given(names)} = {_shown(value)} is not a word in quotes. Mend it."
+                f"{self.file}: {self._given(names)} = {shown(value)} is not a word in quotes. Mend it."
             )
         return value
 
@@ -157,8 +173,8 @@ class Config:
         if self.class_name is None:
             return None
         for ending, head in HEAD_OF_ENDING.items():
-            if self.class_name.endswith(ending):
-                return head
+            if self.class_name.endswith(ending) and not (head == "base" and "For" in self.class_name):
+                return head  # a ...ForRewardModel is none without a head
         raise DescriptionError(
             f"{self.file}: architectures names {self.class_name}, whose head is not known. Known are classes that end "
             f"in {', '.join(HEAD_OF_ENDING)}. Name the class whose weights you count, or leave architectures out."
@@ -194,7 +210,7 @@ class Config:
         return next((self.defaults[name] for name in names if isinstance(self.defaults.get(name), int)), 12)
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401 - whatever JSON held
+def shown(value: Any) -> str:  # noqa: ANN401 - whatever JSON held
     """A value as the file writes it, cut where it is long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
@@ -210,7 +226,7 @@ def read_config(path: str | Path) -> Config:
     file = Path(path)
     file = file / "config.json" if file.is_dir() else file
     try:
-        given = json.loads(file.read_text(encoding="utf-8"))
+        given = json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise PlanFileError(
             f"{file} does not exist. Give a config.json of transformers, or the folder of one."
@@ -230,10 +246,30 @@ def read_config(path: str | Path) -> Config:
             f"{file}: architectures = {classes!r} is not a list of class names. Write it as "
             f'"architectures": ["LlamaForCausalLM"], or leave it out.'
         )
+    defaults = default_values(given["model_type"])
     return Config(
         file=str(file),
         model_type=given["model_type"],
         class_name=classes[0],
-        given=given,
-        defaults=default_values(given["model_type"]),
+        given=_under_own_names(given, defaults, file),
+        defaults=defaults,
     )
+
+
+def _under_own_names(given: dict[str, Any], defaults: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """What a file gives by the names that all model types share, under those of its own type too.
+
+    Raises:
+        DescriptionError: It gives one thing twice, and not the same.
+    """
+    found = dict(given)
+    for shared, names in OWN_NAMES.items():
+        own = next((name for name in names if name in defaults), None)
+        if own is None or shared in defaults or shared not in given:
+            continue
+        if given.get(own, given[shared]) != given[shared]:
+            raise DescriptionError(
+                f"{file}: {own} = {shown(given[own])} and {shared} = {shown(given[shared])} name one thing. Keep one."
+            )
+        found[own] = given[shared]
+    return found

@@ -58,29 +58,21 @@ def _upper_windows(config: Config, layers: int) -> dict[str, Any]:
 
 
 def gemma(config: Config) -> dict[str, Any]:
-    """The first Gemma."""
-    return _gemma(config)
+    """As LLaMA, with heads of a width of their own."""
+    return {**rotary(config), "bias": biases(attention=config.flag("attention_bias"))}
 
 
 def gemma2(config: Config) -> dict[str, Any]:
     """Norms before and after; the first layer of two has the window."""
-    fields = _gemma(config) | {"norm_position": "both"}
+    fields = gemma(config) | {"norm_position": "both"}
     return fields | last_of_each_full(config, fields["layers"], 2)
 
 
 def gemma3_text(config: Config) -> dict[str, Any]:
-    """Also norms of queries and keys; the last layer of six attends fully."""
-    fields = _gemma(config) | {"norm_position": "both", "query_key_norm": "head"}
-    return fields | last_of_each_full(config, fields["layers"], 6, pattern=True)
-
-
-def _gemma(config: Config) -> dict[str, Any]:
-    both_ways = config.value("use_bidirectional_attention")
-    return {
-        **rotary(config),
-        "kind": "encoder" if both_ways else "decoder",
-        "bias": biases(attention=config.flag("attention_bias")),
-    }
+    """Also norms of queries and keys; the last layer of six attends fully. For embeddings it looks both ways."""
+    fields = gemma(config) | {"norm_position": "both", "query_key_norm": "head"}
+    kind = "encoder" if config.flag("use_bidirectional_attention") else "decoder"
+    return fields | {"kind": kind} | last_of_each_full(config, fields["layers"], 6, pattern=True)
 
 
 def phi(config: Config) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tonne.describe.huggingface.config import ACTIVATIONS, Config, Head
+from tonne.describe.huggingface.config import ACTIVATIONS, Config, Head, shown
 from tonne.describe.huggingface.encoder_parts import label_head
 from tonne.errors import DescriptionError
 
@@ -33,16 +33,16 @@ def t5(config: Config) -> dict[str, Any]:
     transformers ties the output table to the token table in every class, whatever ``tie_word_embeddings`` says, so the
     count is that of one table. The published v1.1 weights hold two, and a preset such as ``t5-v1.1-base`` counts both.
     """
-    head, layers = config.head_among(*T5_HEADS), config.number("num_layers")
+    head, layers = config.head_among(*T5_HEADS), config.size("num_layers")
     activation, gated = _feed_forward(config)
     fields = {
-        "width": config.number("d_model", "hidden_size"),
-        "heads": config.number("num_heads", "num_attention_heads"),
-        "head_width": config.number("d_kv", "head_dim"),
-        "feed_forward_width": config.number("d_ff"),
+        "width": config.size("d_model", "hidden_size"),
+        "heads": config.size("num_heads", "num_attention_heads"),
+        "head_width": config.size("d_kv", "head_dim"),
+        "feed_forward_width": config.size("d_ff"),
         "feed_forward": "gated" if gated else "plain",
         "activation": activation,
-        "vocabulary": config.number("vocab_size"),
+        "vocabulary": config.size("vocab_size"),
         "positions": "relative",
         "relative_buckets": config.number("relative_attention_num_buckets"),
         "norm": "rms",
@@ -53,7 +53,7 @@ def t5(config: Config) -> dict[str, Any]:
     if head in ("encoder", "token-classification"):
         labels = {} if head == "encoder" else label_head(config, head)
         return fields | {"kind": "encoder", "layers": layers} | labels
-    decoder_layers = config.number_or_none("num_decoder_layers")
+    decoder_layers = config.number_or_none("num_decoder_layers", least=1)
     fields |= {
         "kind": "encoder-decoder",
         "encoder_layers": layers,
@@ -72,10 +72,15 @@ def umt5(config: Config) -> dict[str, Any]:
 def _feed_forward(config: Config) -> tuple[str, bool]:
     """Activation and whether it is gated, from e.g. ``gated-gelu``."""
     word = config.word("feed_forward_proj")
+    if config.given.get("is_gated_act") is True and not word.startswith("gated-"):
+        raise DescriptionError(
+            f"{config.file}: feed_forward_proj = {shown(word)} is not gated, but is_gated_act is true. Keep one of "
+            f"them, e.g. feed_forward_proj: gated-{word}."
+        )
     name = word.removeprefix("gated-")
     if name not in ACTIVATIONS:
         raise DescriptionError(
-            f"{config.file}: feed_forward_proj = {word!r} is not known. Known: {', '.join(ACTIVATIONS)}, with or "
+            f"{config.file}: feed_forward_proj = {shown(word)} is not known. Known: {', '.join(ACTIVATIONS)}, with or "
             f"without 'gated-' before it. Take the nearest of them: it changes no count."
         )
     return ACTIVATIONS[name], word != name
@@ -143,12 +148,12 @@ def _two_stacks(config: Config, heads: tuple[Head, ...], *, labels: int | None =
     Untied, transformers stores three token tables: one that was to be shared, and one a stack.
     """
     head, tied = config.head_among(*heads), config.flag("tie_word_embeddings")
-    width = config.number("d_model", "hidden_size")
+    width = config.size("d_model", "hidden_size")
     fields: dict[str, Any] = {
         "width": width,
         "feed_forward": "plain",
         "activation": config.activation("activation_function"),
-        "vocabulary": config.number("vocab_size"),
+        "vocabulary": config.size("vocab_size"),
         "norm": "layer",
         "bias": True,
         "tied_embeddings": tied or head not in ("seq2seq", "causal-lm"),
@@ -173,20 +178,21 @@ def _two_stacks(config: Config, heads: tuple[Head, ...], *, labels: int | None =
 
 
 def _stack(config: Config, side: str, width: int) -> dict[str, Any]:
+    heads = f"{side}_attention_heads"
     return {
-        "layers": config.number(f"{side}_layers"),
-        "heads": config.divisor(width, f"{side}_attention_heads", default=width),
-        "feed_forward_width": config.number(f"{side}_ffn_dim"),
+        "layers": config.size(f"{side}_layers"),
+        "heads": config.divisor(width, heads, default=config.size(heads)),
+        "feed_forward_width": config.size(f"{side}_ffn_dim"),
     }
 
 
 def _learned(config: Config) -> dict[str, Any]:
-    rows = config.number("max_position_embeddings")
+    rows = config.size("max_position_embeddings")
     return {"positions": "learned", "max_positions": rows, "position_offset": POSITION_OFFSET}
 
 
 def _stored(config: Config) -> dict[str, Any]:
-    rows = config.number("max_position_embeddings")
+    rows = config.size("max_position_embeddings")
     return {"positions": "sinusoidal", "max_positions": rows, "stored_positions": True}
 
 

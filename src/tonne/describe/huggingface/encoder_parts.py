@@ -20,19 +20,19 @@ def post_norm(config: Config) -> dict[str, Any]:
     With ``is_decoder`` it is a decoder: its mask is causal. ``add_cross_attention`` stores cross-attentions, which
     nothing reads as long as the model stands alone.
     """
-    width = config.number(*WIDTH)
+    width = config.size(*WIDTH)
     causal = "is_decoder" in config.defaults and config.flag("is_decoder")
     return {
         "kind": "decoder" if causal else "encoder",
-        "layers": config.number(*LAYERS),
+        "layers": config.size(*LAYERS),
         "width": width,
-        "heads": config.divisor(width, *HEADS, default=width),
-        "feed_forward_width": config.number(*INNER),
+        "heads": config.divisor(width, *HEADS, default=config.size(*HEADS)),
+        "feed_forward_width": config.size(*INNER),
         "feed_forward": "plain",
         "activation": config.activation(*ACTIVATION),
-        "vocabulary": config.number("vocab_size"),
+        "vocabulary": config.size("vocab_size"),
         "positions": "learned",
-        "max_positions": config.number("max_position_embeddings"),
+        "max_positions": config.size("max_position_embeddings"),
         "norm": "layer",
         "norm_position": "post",
         "final_norm": False,

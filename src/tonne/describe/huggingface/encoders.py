@@ -28,6 +28,7 @@ ROBERTA_HEADS: tuple[Head, ...] = tuple(head for head in BERT_HEADS if head not 
 LABELS_ONLY: tuple[Head, ...] = tuple(head for head in ROBERTA_HEADS if head != "causal-lm")
 POOLED: tuple[Head, ...] = ("base", "pre-training", "next-sentence", "sequence-classification", "multiple-choice")
 PADDING_ROW = 1  # RoBERTa's positions count from the row after that of the padding
+FULL_EVERY = 3  # ModernBERT's layers that attend fully, where the file does not say
 SUMMARY_LABELS = "summary_proj_to_labels"
 
 
@@ -62,8 +63,8 @@ def xlm_roberta_xl(config: Config) -> dict[str, Any]:
 
 def _roberta(config: Config, heads: tuple[Head, ...]) -> dict[str, Any]:
     fields, head = post_norm(config), config.head_among(*heads)
-    padding = config.number("pad_token_id") if "pad_token_id" in config.given else PADDING_ROW
-    offset = min(padding + 1, max(config.number("max_position_embeddings") - 1, 0))
+    padding = config.number_or_none("pad_token_id")
+    offset = min((PADDING_ROW if padding is None else padding) + 1, fields["max_positions"] - 1)
     fields |= {"max_positions": fields["max_positions"] - offset, "position_offset": offset}
     fields |= {"pooler": head in ("base", "multiple-choice")}
     if head in ("masked-lm", "causal-lm"):
@@ -74,12 +75,12 @@ def _roberta(config: Config, heads: tuple[Head, ...]) -> dict[str, Any]:
 def albert(config: Config) -> dict[str, Any]:
     """A narrow token table, always projected; groups of layers that share their weights."""
     fields, head = post_norm(config), config.head_among(*(h for h in BERT_HEADS if h not in _NOT_OF_ALBERT))
-    groups, inner = config.number("num_hidden_groups"), config.number("inner_group_num")
+    groups, inner = config.size("num_hidden_groups"), config.size("inner_group_num")
     fields |= {
         "layers": fields["layers"] * inner,
         "shared_layers": True,
         "distinct_layers": groups * inner,
-        "embedding_width": config.number("embedding_size"),
+        "embedding_width": config.size("embedding_size"),
         "embedding_projection_bias": True,
         "token_types": config.number("type_vocab_size"),
         "pooler": head in POOLED,
@@ -107,8 +108,8 @@ def electra(config: Config) -> dict[str, Any]:
     """A token table projected where it is narrower; a generator's output table, or a discriminator's one label."""
     fields, head = post_norm(config), config.head_among(*(h for h in BERT_HEADS if h != "next-sentence"))
     fields |= {"token_types": config.number("type_vocab_size")}
-    if config.number("embedding_size") != fields["width"]:
-        fields |= {"embedding_width": config.number("embedding_size"), "embedding_projection_bias": True}
+    if config.size("embedding_size") != fields["width"]:
+        fields |= {"embedding_width": config.size("embedding_size"), "embedding_projection_bias": True}
     if head in ("masked-lm", "causal-lm"):
         return fields | language_head(config, own_bias=False)
     if head == "pre-training":
@@ -140,7 +141,7 @@ def modernbert(config: Config) -> dict[str, Any]:
     """Pre-norm, gated, rotary; windows but in every third layer, from the first on; a dense layer and a norm on top."""
     fields, head = post_norm(config), config.head_among(*LABELS_ONLY)
     layers, norm_bias = fields["layers"], config.flag("norm_bias")
-    every = config.number_or_none("global_attn_every_n_layers") or 3
+    every = config.number_or_none("global_attn_every_n_layers", least=1) or FULL_EVERY
     fields |= {
         "feed_forward": "gated",
         "positions": "rotary",
@@ -149,7 +150,7 @@ def modernbert(config: Config) -> dict[str, Any]:
         "first_norm": False,
         "norm_bias": norm_bias,
         "bias": _modernbert_biases(config),
-        **windows(config, layers, config.number("local_attention"), list(range(0, layers, every))),
+        **windows(config, layers, config.size("local_attention"), list(range(0, layers, every))),
     }
     dense_bias = config.flag("classifier_bias")
     if head == "masked-lm":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tonne.describe.huggingface.config import Config, Head
+from tonne.describe.huggingface.config import Config, Head, shown
 from tonne.describe.huggingface.encoder_parts import label_head, language_head, post_norm
 from tonne.errors import DescriptionError
 
@@ -22,7 +22,7 @@ HEADS_V2: tuple[Head, ...] = (*HEADS, "multiple-choice")
 
 def deberta(config: Config) -> dict[str, Any]:
     """Queries and values with a bias; a projection of the relative positions for each product, the second with one."""
-    if config.given.get("talking_head"):
+    if _switch(config, "talking_head"):
         raise DescriptionError(
             f"{config.file}: talking_head = true mixes the heads by matrices that are not counted. Set it to false."
         )
@@ -47,7 +47,7 @@ def deberta_v2(config: Config) -> dict[str, Any]:
     if not config.flag("relative_attention"):
         return fields
     products = _products(config)
-    own = 0 if config.given.get("share_att_key", False) else len(products)
+    own = 0 if _switch(config, "share_att_key") else len(products)
     table = _span(config, "position_buckets") or _span(config, "max_relative_positions")
     return fields | {
         "relative_rows": 2 * (table or config.number("max_position_embeddings")),
@@ -60,7 +60,7 @@ def deberta_v2(config: Config) -> dict[str, Any]:
 def _stack(config: Config, heads: tuple[Head, ...]) -> dict[str, Any]:
     """What both have: segments and absolute positions where they are asked for, and the heads."""
     fields, head = post_norm(config), config.head_among(*heads)
-    narrow = config.number_or_none("embedding_size")
+    narrow = config.number_or_none("embedding_size", least=1)
     fields["token_types"] = config.number("type_vocab_size")
     if narrow is not None and narrow != fields["width"]:
         fields |= {"embedding_width": narrow, "embedding_norm_projected": True}
@@ -88,20 +88,26 @@ def _language_head(config: Config, fields: dict[str, Any]) -> dict[str, Any]:
 def _products(config: Config) -> tuple[str, ...]:
     """The products named in ``pos_att_type``, a list or words with bars between."""
     named = config.value("pos_att_type") or []
-    words = [word.strip() for word in named.lower().split("|")] if isinstance(named, str) else list(named)
-    unknown = [word for word in words if word not in (*PRODUCTS, "none", "")]
-    if unknown:
+    words = [word.strip() for word in named.lower().split("|")] if isinstance(named, str) else named
+    if not isinstance(words, list) or any(word not in (*PRODUCTS, "none", "") for word in words):
         raise DescriptionError(
-            f"{config.file}: pos_att_type = {named!r} has {unknown[0]!r}. Known: {', '.join(PRODUCTS)}. Mend it."
+            f"{config.file}: pos_att_type = {shown(named)} is not a list of some of {', '.join(PRODUCTS)}. Mend it."
         )
     return tuple(word for word in PRODUCTS if word in words)
+
+
+def _switch(config: Config, name: str) -> bool:
+    """A switch that the configuration class does not declare; off where it is left out."""
+    return config.flag(name) if name in config.given else False
 
 
 def _span(config: Config, name: str) -> int | None:
     """A number of positions to either side; None where it is left out, or below 1."""
     value = config.given.get(name, -1)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise DescriptionError(f"{config.file}: {name} = {value!r} is not a whole number. Give one, or -1 for none.")
+        raise DescriptionError(
+            f"{config.file}: {name} = {shown(value)} is not a whole number. Give one, or -1 for none."
+        )
     return value if value > 0 else None
 
 
@@ -125,7 +131,7 @@ def _refuse_other_widths(config: Config, width: int, heads: int) -> None:
     for name, fits in (("pooler_hidden_size", width), ("attention_head_size", width // heads)):
         if config.given.get(name, fits) != fits:
             raise DescriptionError(
-                f"{config.file}: {name} = {config.given[name]!r} does not fit hidden_size = {width} and "
+                f"{config.file}: {name} = {shown(config.given[name])} does not fit hidden_size = {width} and "
                 f"num_attention_heads = {heads}. It must be {fits}; leave it out."
             )
 

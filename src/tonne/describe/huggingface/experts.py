@@ -96,6 +96,25 @@ def granitemoe(config: Config) -> dict[str, Any]:
     return fields | mixture | {"bias": biases(attention=config.flag("attention_bias"))}
 
 
+def granitemoeshared(config: Config) -> dict[str, Any]:
+    """GraniteMoE with one shared expert of a width of its own, or none."""
+    fields, width = granitemoe(config), config.number("shared_intermediate_size")
+    return fields | {"experts": fields["experts"] | ({"shared": 1, "shared_width": width} if width else {})}
+
+
+def minimax_m2(config: Config) -> dict[str, Any]:
+    """MiniMax-M2: norms over all queries and all keys; the router's correction is a buffer, as DeepSeek-V3's."""
+    mixture = experts(config, count="num_local_experts", width="intermediate_size", places=EVERYWHERE)
+    return decoder(config, 2) | mixture | {"query_key_norm": "full"}
+
+
+def flex_olmo(config: Config) -> dict[str, Any]:
+    """FlexOlmo: norms on the branches, and over all queries and all keys."""
+    mixture = experts(config, count="num_experts", width="intermediate_size", places=EVERYWHERE)
+    norms = {"norm_position": "post", "reordered_norm": True, "final_norm": True, "query_key_norm": "full"}
+    return decoder(config, 2) | mixture | norms | {"bias": biases(attention=config.flag("attention_bias"))}
+
+
 def phimoe(config: Config) -> dict[str, Any]:
     """Phi-3.5-MoE: layer norms, and a bias of the output table on request."""
     fields = decoder(config, 3, output_bias=config.flag("lm_head_bias"))
@@ -134,7 +153,7 @@ def _latent(config: Config, fields: dict[str, Any], *, bias: bool = False) -> di
     plain = {name: value for name, value in fields.items() if name not in ("kv_heads", "head_width")}
     latent = {
         "kv_rank": config.size("kv_lora_rank"),
-        "query_rank": config.number_or_none("q_lora_rank"),
+        "query_rank": config.number_or_none("q_lora_rank", least=1),
         "rotary_width": config.size("qk_rope_head_dim"),
         "plain_width": config.size("qk_nope_head_dim"),
         "value_width": config.size("v_head_dim"),
@@ -156,7 +175,7 @@ def _after_first_dense(config: Config, layers: int, *, bias: bool = False) -> di
 
 def _qwen_places(config: Config) -> dict[str, Any] | None:
     """Every so many layers have experts, but for those that the file names."""
-    layers, step = config.size("num_hidden_layers"), config.size("decoder_sparse_step")
+    layers, step = config.layers("num_hidden_layers"), config.size("decoder_sparse_step")
     if not config.number("num_experts", "num_local_experts"):
         return None
     dense = config.value("mlp_only_layers") or []
@@ -188,6 +207,9 @@ READERS: dict[str, Callable[[Config], dict[str, Any]]] = {
     "gpt_oss": gpt_oss,
     "olmoe": olmoe,
     "granitemoe": granitemoe,
+    "granitemoeshared": granitemoeshared,
+    "minimax_m2": minimax_m2,
+    "flex_olmo": flex_olmo,
     "phimoe": phimoe,
     "glm4_moe": glm4_moe,
     "ernie4_5_moe": ernie4_5_moe,

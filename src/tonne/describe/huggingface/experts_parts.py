@@ -32,7 +32,7 @@ def decoder(config: Config, heads: int = len(ALL_HEADS), *, output_bias: bool = 
     width, count = config.size("hidden_size"), config.size("num_attention_heads")
     return {
         "kind": "decoder",
-        "layers": config.size("num_hidden_layers"),
+        "layers": config.layers("num_hidden_layers"),
         "width": width,
         "heads": count,
         "kv_heads": config.divisor(count, "num_key_value_heads", default=count),

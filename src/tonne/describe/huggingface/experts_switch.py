@@ -15,7 +15,7 @@ ENCODER_TABLES = 2
 
 def switch_transformers(config: Config) -> dict[str, Any]:
     """Switch Transformer: as T5, with experts in some layers of either stack, of which a token visits one."""
-    head, layers = config.head_among("seq2seq", "base", "encoder"), config.size("num_layers", "num_hidden_layers")
+    head, layers = config.head_among("seq2seq", "base", "encoder"), config.layers("num_layers", "num_hidden_layers")
     tied = config.flag("tie_word_embeddings")
     fields = {
         "width": config.size("d_model", "hidden_size"),
@@ -36,7 +36,8 @@ def switch_transformers(config: Config) -> dict[str, Any]:
     experts = _experts(config, layers, config.number("num_sparse_encoder_layers"))
     if head == "encoder":
         return fields | {"kind": "encoder", "layers": layers, "experts": experts}
-    decoder_layers = config.number_or_none("num_decoder_layers", least=1) or layers
+    same = config.value("num_decoder_layers") is None
+    decoder_layers = layers if same else config.layers("num_decoder_layers")
     decoder_experts = _experts(config, decoder_layers, config.number("num_sparse_decoder_layers"))
     return fields | {
         "kind": "encoder-decoder",

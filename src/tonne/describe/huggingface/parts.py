@@ -29,7 +29,7 @@ def stack(config: Config) -> dict[str, Any]:
     inner = config.number_or_none(*INNER, least=1)
     return {
         "kind": "decoder",
-        "layers": config.size(*LAYERS),
+        "layers": config.layers(*LAYERS),
         "width": width,
         "heads": heads,
         "kv_heads": config.divisor(heads, "num_key_value_heads", default=heads),

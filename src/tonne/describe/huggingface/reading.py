@@ -42,6 +42,12 @@ def architecture_fields(path: str | Path) -> dict[str, Any]:
     reader = READERS.get(config.model_type)
     if reader is None:
         raise DescriptionError(_unknown(config))
+    if isinstance(config.given.get("text_config"), dict):
+        raise DescriptionError(
+            f"{config.file}: {config.model_type!r} reads no text_config, and takes its own defaults for what stands "
+            f"there. Save the text_config as a file of its own, with its model_type, or write its fields beside "
+            f"model_type."
+        )
     return reader(config)
 
 
