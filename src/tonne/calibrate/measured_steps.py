@@ -28,6 +28,7 @@ FRAMEWORKS = {
     "mosaicml/llm-foundry": "llm-foundry",
     "foundation-model-stack/fms-fsdp": "fms-fsdp",
 }
+DENSE_LAYERS_OF_SLICE = 1  # SimuMax says so of its slice of DeepSeek-V3, and the memory of that of V2 fits it
 PER_NODE = 8
 
 
@@ -147,7 +148,7 @@ def architecture_of(row: Row) -> Architecture:
         if "slice" in row["model_name"]:
             fields["layers"] = int(row["layers"])
             if "experts" in fields:
-                fields["experts"] = {**fields["experts"], "dense_layers": 0}
+                fields["experts"] = {**fields["experts"], "dense_layers": DENSE_LAYERS_OF_SLICE}
         fields["multi_token_layers"] = int("MTP" in row["model_name"])
         if row["vocab"]:
             fields["vocabulary"] = int(row["vocab"])

@@ -13,6 +13,7 @@ from tonne.count.step import Layout
 from tonne.estimate import Basis, Estimate, Number
 from tonne.forecasting.measured import GIVEN, Rescaled, rescaled
 from tonne.forecasting.searches import MOST_SEARCHES, found_layout, layout_notes, searched_many
+from tonne.reference.memory_model import usable_bytes
 from tonne.reference.time_model import shipped_time_model
 from tonne.reference.time_stacks import KNOWN, UNSEEN, log_half_width, stack_of
 from tonne.timing.collectives import maximum
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 Lengths = tuple[Number, Number | None, Number | None]  # of a sequence, its source and its target [token]
 SOURCE = "tonne.calibrate: time model fitted on throughput.csv"
-BYTES_PER_GB = 1e9
 TWO_STACKS_LOG_HALF_WIDTH = 0.29  # no encoder was measured: the spread of an effect that no row has shown
 MOST_FRACTION = 0.95
 
@@ -125,7 +125,7 @@ def _wanted(plan: TrainingPlan, counts: Counts, lengths: Lengths, precision: str
         architecture=a,
         sequence=sequence,
         machine=machine,
-        capacity_bytes=cluster.record.memory_gb * BYTES_PER_GB,
+        capacity_bytes=usable_bytes(cluster.record.memory_gb),
         accelerators=cluster.accelerators,  # type: ignore[arg-type] # a plan that trains says how many
         batch_sequences=_assumed_batch(plan, counts) if batch is None else batch,
         precision=precision,
