@@ -116,6 +116,9 @@ class Schedule(Section):
 
     start: datetime | None = None
     goodput: Share | None = None
+    accelerator_mtbf_h: Positive | None = None  # mean time between failures of one accelerator [h]
+    restart_s: Positive | None = None  # until a run that failed steps again [s]
+    checkpoint_s: Positive | None = None  # of one checkpoint, steps waiting [s]
     step_utilisation: Share | None = None
     accelerator_hours: Positive | None = None
     measured_step_s: float | None = Field(default=None, gt=0, description="of this very plan, measured [s]")

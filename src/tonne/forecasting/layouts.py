@@ -13,6 +13,7 @@ from tonne.count.step import Layout
 from tonne.estimate import Basis, Estimate, Number
 from tonne.forecasting.measured import GIVEN, Rescaled, rescaled
 from tonne.forecasting.searches import MOST_SEARCHES, found_layout, layout_notes, searched_many
+from tonne.reference.batches import batch_line
 from tonne.reference.memory_model import usable_bytes
 from tonne.reference.time_model import shipped_time_model
 from tonne.reference.time_stacks import KNOWN, UNSEEN, log_half_width, stack_of
@@ -62,8 +63,11 @@ def timed(plan: TrainingPlan, counts: Counts, lengths: Lengths, precision: str) 
     if seconds is None:
         return None
     if plan.training.global_batch_sequences is None and isinstance(wanted.batch_sequences, int):
-        text = "global_batch_sequences is not given: %s sequences are assumed to lay out the step."
-        notes += (text % f"{wanted.batch_sequences:,}",)
+        factor = batch_line().spread_factor
+        notes += (
+            f"global_batch_sequences is not given: {wanted.batch_sequences:,} sequences are assumed to lay out the "
+            f"step (printed batches on so many accelerators lie around it by a factor of {factor:.1f}).",
+        )
     flop = counts.training_flop_per_token * counts.sequence_length
     if plan.training.frozen_layers:  # the time model trains every layer: so does the FLOP that goes with it
         flop = model_flop(wanted.architecture, wanted.sequence)

@@ -13,6 +13,7 @@ from tonne.count.layers import stacks
 from tonne.count.masks import whole
 from tonne.count.memory import memory_per_accelerator
 from tonne.count.step import Layout
+from tonne.reference.batches import batch_line
 from tonne.timing.collectives import maximum
 from tonne.timing.situation import NEWEST_RELEASE, situation
 from tonne.timing.step_time import step_time_s
@@ -39,10 +40,6 @@ LONG_SEQUENCE = 16_384  # below, a sequence is not split
 RUNNERS_UP = 3
 MOST_DOUBLINGS = 40
 RECOMPUTED_PARTS = 8  # layers are recomputed by eighths, as many as the memory asks for
-# Tokens of a batch where a plan names none: the line through those of 30 published runs on 8 to 16,384 accelerators,
-# from GPT-2 (0.5 million) to DeepSeek-V3 (63 million), which lie around it by a factor of 2.4. Beside the accelerators
-# the size of the model says nothing more.
-BATCH_TOKENS, BATCH_ACCELERATORS, BATCH_EXPONENT = 5.4e6, 1000, 0.344
 
 Splits = tuple[
     int, int, int, int, int, int, int, int
@@ -125,7 +122,8 @@ def most_bytes(w: Wanted) -> float:
 def assumed_batch_tokens(accelerators: Number) -> Number:
     """Tokens of a batch where a plan does not say them.
 
-    Equation: B = b (n / n_0)^0.344, with b = 5.4 million tokens, n = accelerators, n_0 = 1000.
+    Equation: B = b (n / n_0)^x, with n = accelerators; b, n_0 and x of assumed_batch.csv: the line through batches that
+    sources print for pre-training.
 
     Args:
         accelerators: That run; may be an array.
@@ -133,9 +131,10 @@ def assumed_batch_tokens(accelerators: Number) -> Number:
     Returns:
         Tokens [token].
 
-    Source: brown2020gpt3, table 2.1; touvron2023llama, table 2; dubey2024llama3, table 4; deepseek2024v3, section 4.2.
+    Source: tonne, fitted on throughput.csv and published_runs.csv
     """
-    return BATCH_TOKENS * (accelerators / BATCH_ACCELERATORS) ** BATCH_EXPONENT
+    line = batch_line()
+    return line.tokens * (accelerators / line.accelerators) ** line.exponent
 
 
 def assumed_batch_sequences(sequence_length: Number, accelerators: Number) -> Number:
