@@ -42,7 +42,7 @@ def failure_met(accelerators: Number, run_h: Number, accelerator_mtbf_h: Number)
         Probability.
 
     Valid for: failures that know nothing of each other.
-    Source: young1974, section on the distribution of failures.
+    Source: tonne
     """
     return 1 - math.e ** (-accelerators * run_h / accelerator_mtbf_h)
 
