@@ -38,13 +38,16 @@ class Habits:
     selects_products: bool = False
 
 
-def habits_of(framework: str, precision: str, *, fused_loss: bool | None = None) -> Habits:
+def habits_of(
+    framework: str, precision: str, *, fused_loss: bool | None = None, sequence: bool | None = None
+) -> Habits:
     """Habits of a framework: those of Megatron-LM and its kin are known, the others are PyTorch's own.
 
     Args:
         framework: As in a plan.
         precision: As in a plan.
         fused_loss: The loss is computed with its gradient in the logits' place; left out: as the framework does.
+        sequence: Tensor ranks share the sequence between the matrices; left out: as the framework does.
 
     Source: korthikanti2022recomputation, section 4.
     """
@@ -58,10 +61,22 @@ def habits_of(framework: str, precision: str, *, fused_loss: bool | None = None)
     return Habits(
         gradient_bytes=gradient,
         sums_apart=megatron and width < THIRTY_TWO_BIT,
-        sequence_parallel=not deepspeed,
+        sequence_parallel=shares_sequence(framework, sequence),
         logit_bytes=width if fused else plain,
         input_bytes=INPUT_BYTES.get(precision) if megatron else None,
         copy_bytes=2 * INPUT_BYTES.get(precision, 0.0) if name in COPIED_WEIGHTS else 0.0,
         dropout=name not in NO_DROPOUT,
         selects_products=name in PARTLY_RECOMPUTED,
     )
+
+
+def shares_sequence(framework: str, sequence: bool | None = None) -> bool:
+    """Whether tensor ranks share the sequence between the matrices, so that norms and residuals lie there once.
+
+    Args:
+        framework: As in a plan.
+        sequence: As in a plan; left out: as the framework does, and all but BLOOM's do.
+
+    Source: korthikanti2022recomputation, section 4.2.
+    """
+    return framework.lower() not in SUMMED_IN_32_BITS if sequence is None else sequence

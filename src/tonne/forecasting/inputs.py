@@ -321,6 +321,7 @@ def _memory_of(
         virtual_pipeline_stages=split.virtual_pipeline_stages,
         micro_batches=micro_batches,
         framework=plan.software.framework,
+        sequence=split.sequence if isinstance(split, Parallelism) else None,
     )
 
 

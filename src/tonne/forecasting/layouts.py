@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tonne.count.flops import model_flop
+from tonne.count.framework import shares_sequence
 from tonne.count.masks import minimum, whole
 from tonne.count.sequence import sequence_of
 from tonne.count.step import Layout
@@ -191,6 +192,7 @@ def step_s(wanted: Wanted, p: Parallelism, accelerator_id: str) -> Number:
         recompute_all=float(wanted.recomputation == "full"),
         recompute_scores=float(wanted.recomputation == "selective"),
         weight_gradients=float(wanted.lora is None),
+        whole_sequence=float(not shares_sequence(wanted.framework, p.sequence)),
     )
     figures = situation(
         wanted.architecture,

@@ -9,6 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from tonne.count.fit import largest_fitting_bytes, needed_bytes
+from tonne.count.framework import shares_sequence
 from tonne.count.layers import stacks
 from tonne.count.masks import whole
 from tonne.count.memory import memory_per_accelerator
@@ -318,6 +319,7 @@ def _seconds(w: Wanted, candidates: Candidates, coefficients: Mapping[str, float
         recompute_all=candidates.share,
         recompute_scores=float(w.recomputation == "selective"),
         weight_gradients=float(w.lora is None),
+        whole_sequence=float(not shares_sequence(w.framework)),
     )
     figures = situation(
         w.architecture,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from tonne.count.framework import shares_sequence
 from tonne.count.sequence import Sequence, sequence_of
 from tonne.count.step import Layout, step_work
 from tonne.timing.collectives import maximum
@@ -38,6 +39,7 @@ def layout_of(plan: TrainingPlan, p: Parallelism, *, micro_batch_sequences: Numb
         recompute_all=float(plan.training.recomputation == "full"),
         recompute_scores=float(plan.training.recomputation == "selective"),
         weight_gradients=float(plan.training.lora is None),
+        whole_sequence=float(not shares_sequence(plan.software.framework, p.sequence)),
     )
 
 
