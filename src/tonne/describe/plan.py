@@ -88,7 +88,8 @@ class Parallelism(Section):
     virtual_pipeline_stages: int = Field(default=1, ge=1)
     sharding: Literal["none", "zero-1", "zero-2", "zero-3"] = "zero-1"
     sequence: bool | None = Field(
-        default=None, description="tensor ranks share the sequence between the matrices; left out: as the framework does"
+        default=None,
+        description="tensor ranks share the sequence between the matrices; left out: as the framework does",
     )
 
     @property
