@@ -37,6 +37,8 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "timing/step_time.py",
         "timing/search.py",
         "timing/goodput.py",
+        "reference/families.py",
+        "calibrate/families.py",
         "reference/step_residuals.py",
         "calibrate/utilisation.py",
         "reference/goodput.py",

@@ -49,12 +49,12 @@ def family_shares(rows: Iterable[Row], coefficients: Values, spreads: Sequence[S
     asked = asked_shares(rows, coefficients)
     noise = {s.kind: s.log_half_width / Z_90 for s in spreads if s.stack == "unseen" and s.precision == SIXTEEN_BIT}
     between = between_families(coefficients)
-    found = [_family(name, sources, noise, between) for name, sources in sorted(asked.items())]
+    found = [family_of_sources(name, sources, noise, between) for name, sources in sorted(asked.items())]
     known = [*class_logs(coefficients), *(math.log(f.share) for f in found)]
-    return [_other_family(known), *found]
+    return [family_without_rows(known), *found]
 
 
-def _other_family(known: Sequence[float]) -> FamilyShare:
+def family_without_rows(known: Sequence[float]) -> FamilyShare:
     """What a family without any measurement is taken to reach: what the fitted ones do, as unsure as families differ.
 
     Equation: ln k = 0, half-width t_(n - 1) (1 + 1 / n)^0.5 (sum x^2 / (n - 1))^0.5, with x = logarithms of what the n
@@ -81,7 +81,7 @@ def between_families(coefficients: Values) -> float:
     return math.sqrt(sum(log * log for log in logs) / (len(logs) - 1))
 
 
-def _family(
+def family_of_sources(
     name: str, sources: Mapping[str, Sequence[tuple[str, float]]], noise: Values, between: float
 ) -> FamilyShare:
     """One family's share: the mean of its sources, drawn towards 1 as far as families differ no more than they do.
