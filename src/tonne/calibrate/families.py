@@ -31,6 +31,7 @@ from tonne.reference.step_residuals import STUDENT_95
 from tonne.reference.time_model import FITTED_FAMILIES, Spread
 from tonne.timing.machine import machine_of
 from tonne.timing.search import Wanted, assumed_batch_sequences, fastest_layout
+from tonne.timing.situation import release_year
 
 LEAST_SHARE, HALVINGS = 0.2, 20  # a family that reaches less than a fifth of the others is another kind of machine
 FRAMEWORKS = {"AI-Hypercomputer/maxtext": "maxtext", "stanford-crfm/levanter": "levanter"}
@@ -172,6 +173,7 @@ def wanted_of(row: Row) -> Wanted:
         precision="bf16",
         framework=FRAMEWORKS.get(source, "unknown"),
         flash_attention=row["flash_attention"] != "n",
+        release_year=release_year(row["date"]),
         recomputation="full" if row["activation_recompute"] == "full" else None,
         micro_batch_sequences=int(row["micro_batch"]) if row["micro_batch"] else None,
     )

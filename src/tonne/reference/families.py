@@ -19,7 +19,6 @@ from tonne.reference.time_model import BY_KERNEL, BY_PRECISION, FITTED_FAMILIES,
 TABLE = "time_model_families"
 SIXTEEN_BIT, THIRTY_TWO_BIT = "16-bit", "32-bit"
 MOST_SHARE = 1.0
-BY_AGE = ("mixture_older", "routing_older", "expert_layer_older")
 LAUNCHES = ("layer_s", "expert_layer_s")
 WHOLE_PROGRAM = "TPU"
 
@@ -96,7 +95,7 @@ def shared_coefficients(
         share: The family's multiple.
     """
     shared = {name: value for name, value in coefficients.items() if "." not in name}
-    return shared | pooled_shares(coefficients, precision_class, share) | software_of(family)
+    return shared | pooled_shares(coefficients, precision_class, share) | launches_of(family)
 
 
 def pooled_shares(coefficients: Mapping[str, float], precision_class: str, family: float) -> dict[str, float]:
@@ -135,13 +134,9 @@ def geometric_mean(numbers: list[float]) -> float:
     return math.exp(sum(math.log(number) for number in numbers) / len(numbers))
 
 
-def software_of(family: str) -> dict[str, float]:
-    """What is not carried over from the fitted families: how fast their mixtures' software got faster, year by year.
-
-    A TPU's step is one program, compiled before it runs, with known shapes: nothing is launched layer by layer.
-    """
-    ageless = dict.fromkeys(BY_AGE, 1.0)
-    return ageless | (dict.fromkeys(LAUNCHES, 0.0) if family.startswith(WHOLE_PROGRAM) else {})
+def launches_of(family: str) -> dict[str, float]:
+    """What starting operations costs where a whole step is one program, compiled before it runs: a TPU's."""
+    return dict.fromkeys(LAUNCHES, 0.0) if family.startswith(WHOLE_PROGRAM) else {}
 
 
 def family_share(family: str) -> FamilyShare:
