@@ -39,6 +39,8 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "calibrate/batches.py",
         "timing/goodput.py",
         "forecasting/lost_time.py",
+        "reference/families.py",
+        "calibrate/families.py",
         "reference/step_residuals.py",
         "calibrate/utilisation.py",
         "reference/goodput.py",

@@ -30,6 +30,7 @@ FRAMEWORKS = {
 }
 DENSE_LAYERS_OF_SLICE = 1  # SimuMax says so of its slice of DeepSeek-V3, and the memory of that of V2 fits it
 PER_NODE = 8
+BEFORE_SEQUENCE = {"arXiv 2104.04473", "bigscience-workshop/bigscience"}  # their Megatron had no such parallelism
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,7 @@ def _plan_fields(row: Row, chip: str, precision: str, framework: str) -> dict[st
             "expert": expert,
             "virtual_pipeline_stages": int(stages.group(1)) if stages else 1,
             "sharding": _sharding(row["zero_or_fsdp_stage"]),
+            "sequence": _shares_sequence(row),
         },
         "software": {
             "framework": framework,
@@ -131,6 +133,12 @@ def _plan_fields(row: Row, chip: str, precision: str, framework: str) -> dict[st
 
 def _selective(recomputation: str) -> str:
     return "selective" if recomputation.startswith("selective") else "none"
+
+
+def _shares_sequence(row: Row) -> bool:
+    """Whether tensor ranks shared the sequence: not before 2022, nor in the baseline that its paper compares with."""
+    baseline = "baseline without SP" in row["notes"] and row["activation_recompute"] == "full"
+    return publisher(row["source"]) not in BEFORE_SEQUENCE and not baseline
 
 
 def _sharding(stage: str) -> str:

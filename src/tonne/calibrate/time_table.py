@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tonne.calibrate.families import family_shares
 from tonne.calibrate.measured_steps import measured_steps
 from tonne.calibrate.scales import measured_stacks, scale_spreads
 from tonne.calibrate.time_model import cross_validated, refitted, spreads
+from tonne.reference.families import TABLE as FAMILIES
+from tonne.reference.families import FamilyShare
 from tonne.reference.step_residuals import TABLE as RESIDUALS
 from tonne.reference.step_residuals import StepResidual
 from tonne.reference.table import table
@@ -31,7 +34,10 @@ def write_time_model(folder: Path) -> int:
     coefficients, rows = fitted_time_model()
     write_stacks(folder, rows)
     _write(folder / TABLE, _columns(Fitted), coefficients)
-    _write(folder / SPREADS, _columns(Spread), spreads(rows))
+    of_steps = spreads(rows)
+    _write(folder / SPREADS, _columns(Spread), of_steps)
+    shares = family_shares(table("throughput"), {c.name: c.value for c in coefficients}, of_steps)
+    _write(folder / f"{FAMILIES}.csv", _columns(FamilyShare), shares)
     _write(folder / RESIDUALS, _columns(StepResidual), rows)
     return len(rows)
 

@@ -73,6 +73,7 @@ class Layout:
     recompute_all: Number = 0
     recompute_scores: Number = 0
     weight_gradients: Number = 1
+    whole_sequence: Number = 0  # 1: norms and residuals run over the whole sequence on every tensor rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +192,8 @@ def _stack(  # noqa: PLR0913, PLR0917
     score_passes = (FLASH_SCORES if flash else PLAIN_SCORES + p.recompute_scores) + p.recompute_all
     met = inner + sparse * w["visited"]
     attentions = layers + crossed
-    elements = NORM_AND_RESIDUAL * layers * a.width + ROTARY * attentions * (w["queries"] + w["keys_values"])
+    norms = NORM_AND_RESIDUAL * layers * a.width * (1 + p.whole_sequence * (p.tensor - 1))  # shared below, or not
+    elements = norms + ROTARY * attentions * (w["queries"] + w["keys_values"])
     elements = elements + (GATED_ACTIVATION if gated else PLAIN_ACTIVATION) * met
     casts = attentions * (2 * a.width + 2 * w["mixed"] + w["queries"] + w["keys_values"]) + layers * a.width + 2 * met
     work: dict[str, Number] = {

@@ -87,6 +87,10 @@ class Parallelism(Section):
     expert: int = Field(default=1, ge=1)
     virtual_pipeline_stages: int = Field(default=1, ge=1)
     sharding: Literal["none", "zero-1", "zero-2", "zero-3"] = "zero-1"
+    sequence: bool | None = Field(
+        default=None,
+        description="tensor ranks share the sequence between the matrices; left out: as the framework does",
+    )
 
     @property
     def accelerators(self) -> int:
@@ -100,6 +104,9 @@ class Software(Section):
     framework: str = "unknown"
     released: str | None = None
     flash_attention: bool = True
+    compile: bool | None = Field(
+        default=None, description="element-wise work is fused by a compiler; left out: as the framework does"
+    )
 
 
 class MeasuredStep(Parallelism):

@@ -21,7 +21,7 @@ from tonne.forecasting.place import add_place
 from tonne.forecasting.watts import add_hardware
 from tonne.reference.calibration import Calibration
 from tonne.reference.memory_model import usable_bytes
-from tonne.reference.time_model import shipped_time_model
+from tonne.timing.machine import machine_of
 from tonne.timing.search import LayoutChoice, LayoutFound
 
 TERA = 1e12
@@ -201,7 +201,7 @@ def _add_time(
 def _achieved(
     plan: TrainingPlan, counts: Counts | WorkCounts, calibration: Calibration, precision: str, found: Collected
 ) -> Estimate:
-    """The share of the peak that steps reach: by the time model, or where it was not fitted, by kind of model alone."""
+    """The share of the peak that steps reach: by the time model, or without a layout, by kind of model."""
     measured = plan.schedule.measured_step_s is not None or plan.schedule.measured_step is not None
     if measured:
         require_batch(plan)
@@ -237,9 +237,7 @@ def add_pace(plan: TrainingPlan, calibration: Calibration, found: Collected) -> 
 def _why_not_timed(plan: TrainingPlan, precision: str) -> str:
     """Why the share of the peak is that of the kind of model."""
     chip, instead = plan.cluster.record.id, "the share of the peak is that of its kind of model"
-    if shipped_time_model().for_machine(chip, precision, plan.software.framework) is None:
-        return f"no step of {chip} in {precision} was measured: {instead}."
-    if plan.parallelism is None:
+    if machine_of(plan.cluster, precision) is not None and plan.parallelism is None:
         return f"no layout of the model was found that fits into the memory of so few {chip}: {instead}."
     return f"too little is known of {chip} to time a layout: {instead}."
 
@@ -319,6 +317,7 @@ def _memory_of(
         virtual_pipeline_stages=split.virtual_pipeline_stages,
         micro_batches=micro_batches,
         framework=plan.software.framework,
+        sequence=split.sequence if isinstance(split, Parallelism) else None,
     )
 
 

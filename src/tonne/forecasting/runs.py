@@ -23,6 +23,7 @@ from tonne.reference.accelerators import accelerator
 from tonne.reference.calibration import Calibration, family_of
 from tonne.reference.goodput import KIND_OF_ROW, peak_flop_per_s, run_flop
 from tonne.reference.pace import PaceEvidence
+from tonne.reference.time_model import FITTED_FAMILIES
 from tonne.units import SECONDS_PER_HOUR
 
 Row = Mapping[str, str]
@@ -56,7 +57,7 @@ def pace_evidence(rows: Iterable[Row], calibration: Calibration) -> list[PaceEvi
                 ratio=calendar / (step.value * kept.value),
                 step=step,
                 goodput=kept,
-                timed=_timed_fraction(tuple(sorted(row.items()))) is not None,
+                timed=_timed_fraction(tuple(sorted(row.items()))) is not None and family_of(chip.id) in FITTED_FAMILIES,
             )
         )
     return found
@@ -115,7 +116,10 @@ def step_fraction(row: Row, calibration: Calibration) -> Estimate:
 @lru_cache(maxsize=256)
 def _timed_fraction(items: tuple[tuple[str, str], ...]) -> Estimate | None:
     """The same by the time model; None where it was not fitted for the chip. Searched once for each row."""
-    plan = run_plan(dict(items))
+    row = dict(items)
+    if row["kind"] == "encdec" or (row["kind"] == "moe" and not row["layers"]):
+        return None  # lengths of source and target, or experts, that nobody printed cannot be laid out
+    plan = run_plan(row)
     assert plan.architecture is not None
     assert plan.data is not None
     length = plan.data.sequence_length
@@ -165,7 +169,7 @@ def architecture_fields(row: Row) -> dict[str, Any]:
         return preset_fields(row["architecture_id"])
     active = float(row["params_active"] or row["params_total"])
     if not row["layers"] or not row["hidden"]:
-        return _typical(active)
+        return typical_fields(active)
     width, heads = int(float(row["hidden"])), int(float(row["heads"] or 0)) or int(float(row["hidden"])) // TYPICAL_HEAD
     fields = {
         "kind": "decoder",
@@ -184,7 +188,8 @@ def architecture_fields(row: Row) -> dict[str, Any]:
     return min((fields | {"feed_forward": f} for f in ("plain", "gated")), key=lambda f: abs(_size(f) - active))
 
 
-def _typical(parameters: float) -> dict[str, Any]:
+def typical_fields(parameters: float) -> dict[str, Any]:
+    """The fields of a decoder of so many parameters, in the usual proportions."""
     layers = max(1, round((parameters / (PARAMETERS_OF_LAYER * TYPICAL_ASPECT**2)) ** (1 / 3)))
     heads = max(1, round(TYPICAL_ASPECT * layers / TYPICAL_HEAD))
     return {
@@ -205,8 +210,8 @@ def _experts(row: Row, fields: Mapping[str, Any]) -> dict[str, int]:
     total, active = float(row["params_total"]), float(row["params_active"])
     without = _size({**fields, "feed_forward": "gated"}) - one
     per_token = max(1, round((active - without) / one))
-    return {"count": per_token + max(1, round((total - active) / one)), "per_token": per_token,
-            "width": fields["feed_forward_width"]}  # fmt: skip
+    count = 1 << round(math.log2(per_token + max(1.0, (total - active) / one)))  # so that accelerators can share them
+    return {"count": max(count, per_token), "per_token": per_token, "width": fields["feed_forward_width"]}
 
 
 def _size(fields: Mapping[str, Any]) -> float:

@@ -9,6 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from tonne.count.fit import largest_fitting_bytes, needed_bytes
+from tonne.count.framework import eager_share, shares_sequence
 from tonne.count.layers import stacks
 from tonne.count.masks import whole
 from tonne.count.memory import memory_per_accelerator
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 LEAST_PROBABILITY = 0.25  # that a layout fits, to be tried: of 222 that ran, 42 % are reckoned to be above the card
-SHARDED_FRAMEWORKS = {"fsdp", "fms-fsdp", "llm-foundry", "torchtitan", "pytorch", "transformers"}
+SHARDED_FRAMEWORKS = {"fsdp", "fms-fsdp", "llm-foundry", "torchtitan", "pytorch", "transformers", "maxtext", "levanter"}
 SPLIT_FRAMEWORKS = {"megatron-lm", "megatron-bridge", "megatron-deepspeed", "nemo", "transformer-engine"}
 MOST_TENSOR, MOST_PIPELINE, MOST_VIRTUAL, MOST_EXPERT, MOST_CONTEXT = 16, 64, 8, 64, 64
 MOST_UNEVEN = 1.06  # stages whose fullest has more layers than this multiple of the mean are not tried
@@ -68,6 +69,7 @@ class Wanted:
     micro_batch_sequences: int | None = None
     lora: Lora | None = None
     frozen_layers: int = 0
+    compiled: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,6 +319,7 @@ def _seconds(w: Wanted, candidates: Candidates, coefficients: Mapping[str, float
         recompute_all=candidates.share,
         recompute_scores=float(w.recomputation == "selective"),
         weight_gradients=float(w.lora is None),
+        whole_sequence=float(not shares_sequence(w.framework)),
     )
     figures = situation(
         w.architecture,
@@ -326,6 +329,7 @@ def _seconds(w: Wanted, candidates: Candidates, coefficients: Mapping[str, float
         precision=w.precision,
         flash_attention=w.flash_attention,
         release_year=w.release_year,
+        eager=eager_share(w.framework, w.compiled),
     )
     return step_time_s(figures, coefficients)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from tonne.count.framework import FULL_PRECISION, eager_share, shares_sequence
 from tonne.count.sequence import Sequence, sequence_of
 from tonne.count.step import Layout, step_work
 from tonne.timing.collectives import maximum
@@ -38,6 +39,7 @@ def layout_of(plan: TrainingPlan, p: Parallelism, *, micro_batch_sequences: Numb
         recompute_all=float(plan.training.recomputation == "full"),
         recompute_scores=float(plan.training.recomputation == "selective"),
         weight_gradients=float(plan.training.lora is None),
+        whole_sequence=float(not shares_sequence(plan.software.framework, p.sequence)),
     )
 
 
@@ -51,6 +53,7 @@ def situation(  # noqa: PLR0913 - what a step rests on, by name
     flash_attention: bool = True,
     release_year: float = NEWEST_RELEASE,
     sharded: Number = 1,
+    eager: Number = 0,
 ) -> dict[str, Number]:
     """Figures by name for ``step_time``; a layout of arrays makes arrays.
 
@@ -63,8 +66,9 @@ def situation(  # noqa: PLR0913 - what a step rests on, by name
         flash_attention: Kernels that store no scores.
         release_year: Of the software, e.g. 2026.5.
         sharded: 1 where the optimizer's state is split over the copies.
+        eager: Share of the element-wise work that is not fused.
     """
-    low = precision in LOW_PRECISIONS
+    low, wide = precision in LOW_PRECISIONS, precision in FULL_PRECISION  # in 32 bits all is, attention as well
     work = step_work(architecture, sequence, layout, flash_attention=flash_attention, low_precision=low)
     copies = layout.data * layout.context
     expert_copies = maximum(copies * layout.tensor / layout.expert, 1.0 + 0.0 * copies)
@@ -72,12 +76,15 @@ def situation(  # noqa: PLR0913 - what a step rests on, by name
         **work.as_dict(),
         **{f.name: getattr(layout, f.name) for f in fields(layout)},
         **{f.name: getattr(machine, f.name) for f in fields(machine)},
+        "peak_16_bit_flop_per_s": machine.peak_flop_per_s if wide else machine.peak_16_bit_flop_per_s,
+        "wide": float(wide),
         "length": maximum(sequence.decoder_length, sequence.encoder_length) + 0.0,
         "per_token": float(architecture.experts.per_token) if architecture.experts is not None else 1.0,
         "copies": copies,
         "expert_copies": expert_copies,
         "experts_sharded_over": 1 + sharded * (expert_copies - 1),
         "sharded_over": 1 + sharded * (copies - 1),
+        "eager": eager,
         "mixture": float(architecture.experts is not None),
         "years_older": NEWEST_RELEASE - min(max(release_year, OLDEST_RELEASE), NEWEST_RELEASE),
     }
@@ -106,6 +113,7 @@ def plan_situation(plan: TrainingPlan, parallelism: Parallelism) -> dict[str, Nu
         flash_attention=plan.software.flash_attention,
         release_year=release_year(plan.software.released),
         sharded=float(parallelism.sharding != "none"),
+        eager=eager_share(plan.software.framework, plan.software.compile),
     )
 
 

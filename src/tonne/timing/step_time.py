@@ -58,6 +58,7 @@ def step_parts(x: Values, c: Values) -> dict[str, Number]:
 
 def _computing(x: Values, c: Values) -> dict[str, Number]:
     width, memory = x["matrix_width_bytes"], x["memory_bytes_per_s"]
+    state = _state_bytes(x)
     dense = product_s(
         x["matrix_flop"],
         x["matrix_numbers"] * width,
@@ -67,6 +68,7 @@ def _computing(x: Values, c: Values) -> dict[str, Number]:
     )
     plain = product_s(x["plain_flop"], 0.0, x["peak_16_bit_flop_per_s"], memory, (c["plain_share"], 0.0))
     older = _older(x, c["mixture_older"])
+    unfused = c["eager"] ** x["eager"]
     experts = product_s(
         x["expert_flop"],
         x["expert_numbers"] * width,
@@ -80,13 +82,13 @@ def _computing(x: Values, c: Values) -> dict[str, Number]:
     return {
         "matrices": older * (dense + plain),
         "experts": older * experts,
-        "attention": older * (scores + moving_s(x["score_numbers"], SIXTEEN_BIT, memory, 1.0)),
+        "attention": older * (scores + moving_s(x["score_numbers"], state, memory, 1.0)),
         "moving": older
         * (
-            moving_s(x["element_numbers"], SIXTEEN_BIT, memory, c["element_traffic"])
+            moving_s(x["element_numbers"], state, memory, c["element_traffic"] * unfused)
             + moving_s(x["cast_numbers"], 1.0, memory, c["cast_traffic"])
-            + moving_s(x["permuted_numbers"], SIXTEEN_BIT, memory, c["permute_traffic"])
-            + moving_s(x["logit_numbers"], SIXTEEN_BIT, memory, c["logit_traffic"])
+            + moving_s(x["permuted_numbers"], state, memory, c["permute_traffic"])
+            + moving_s(x["logit_numbers"], state, memory, c["logit_traffic"] * unfused)
         ),
         "launches": _launches(x, c),
     }
@@ -96,7 +98,13 @@ def _launches(x: Values, c: Values) -> Number:
     """What starting operations costs: of a layer with experts much, for its shapes are known only when it runs."""
     host = 1 + x["host_beside"] * (c["host_beside"] - 1)
     experts = x["expert_layers"] * c["expert_layer_s"] * host * _older(x, c["expert_layer_older"])
-    return (x["layers"] - x["expert_layers"]) * c["layer_s"] + experts + c["micro_batch_s"]
+    dense = (x["layers"] - x["expert_layers"]) * c["layer_s"] * c["eager"] ** x["eager"]
+    return dense + experts + c["micro_batch_s"]
+
+
+def _state_bytes(x: Values) -> Number:
+    """Bytes of a number between the products: two, or four in a run of 32 bits [byte]."""
+    return SIXTEEN_BIT * (1 + x["wide"])
 
 
 def _older(x: Values, per_year: Number) -> Number:
@@ -105,20 +113,21 @@ def _older(x: Values, per_year: Number) -> Number:
 
 
 def _messages(x: Values, c: Values, attention: Number) -> dict[str, Number]:
+    state = _state_bytes(x)
     link, network = x["link_bytes_per_s"] * c["link_share"], x["network_bytes_per_s"] * c["network_share"]
 
     def rate(members: Number, inner: Number) -> Number:
         return group_bytes_per_s(members, inner, x["domain"], link, network)
 
-    routed = routed_s(x["routed_numbers"] * SIXTEEN_BIT, x["per_token"], x["expert"], x["domain"], (link, network))
+    routed = routed_s(x["routed_numbers"] * state, x["per_token"], x["expert"], x["domain"], (link, network))
     inner = x["tensor"] * x["context"] * x["data"]
     return {
-        "tensor": c["tensor_exposed"] * SIXTEEN_BIT * x["tensor_numbers"] / rate(x["tensor"], 1.0),
+        "tensor": c["tensor_exposed"] * state * x["tensor_numbers"] / rate(x["tensor"], 1.0),
         "context": exposed_s(
-            SIXTEEN_BIT * x["context_numbers"] / rate(x["context"], x["tensor"]), attention, c["context_exposed"], 1.0
+            state * x["context_numbers"] / rate(x["context"], x["tensor"]), attention, c["context_exposed"], 1.0
         ),
         "routing": c["routing_exposed"] * routed * _older(x, c["routing_older"]),
-        "pipeline": c["pipeline_exposed"] * SIXTEEN_BIT * x["pipeline_numbers"] / rate(x["pipeline"], inner),
+        "pipeline": c["pipeline_exposed"] * state * x["pipeline_numbers"] / rate(x["pipeline"], inner),
     }
 
 
@@ -132,10 +141,11 @@ def _sharding(x: Values, c: Values, compute_s: Number, last_s: Number) -> Number
     once = _over_copies(shared, x["copies"], group_bytes_per_s(x["copies"], x["tensor"], x["domain"], link, network))
     rate = group_bytes_per_s(x["expert_copies"], x["expert"], x["domain"], link, network)
     once = once + _over_copies(x["expert_weights"], x["expert_copies"], rate)
-    whole_step = exposed_s(GRADIENT_AND_WEIGHT_BYTES * once, last_s, c["data_exposed"], c["shard_overlap"])
-    m = x["micro_batches"]
-    gradients_often = exposed_s((2 + 2 * m) * once, compute_s, c["shard_exposed"], c["shard_overlap"])
-    gathered_and_reduced = 4 + 2 * x["weight_gradients"]  # 16-bit weights twice, 16-bit gradients
+    m, state = x["micro_batches"], _state_bytes(x)
+    gathered = state - SIXTEEN_BIT  # what a weight of 32 bits adds to the gathering of 16-bit ones
+    whole_step = exposed_s((GRADIENT_AND_WEIGHT_BYTES + gathered) * once, last_s, c["data_exposed"], c["shard_overlap"])
+    gradients_often = exposed_s(state * (1 + m) * once, compute_s, c["shard_exposed"], c["shard_overlap"])
+    gathered_and_reduced = state * (2 + x["weight_gradients"])  # weights twice, gradients once
     all_often = exposed_s(gathered_and_reduced * m * once, compute_s, c["shard_exposed"], c["shard_overlap"])
     plain = 1 - x["zero_2"] - x["zero_3"]
     learning = plain * whole_step + x["zero_2"] * gradients_often

@@ -167,6 +167,17 @@ def test_messages_of_two_accelerators_by_hand():
     assert context.context_numbers == 3 * 12 * 2 * 128
 
 
+def test_ranks_that_do_not_share_the_sequence_repeat_norms_and_residuals():
+    # of two ranks each moves 22 x 64 numbers a token and layer whole, and half of the rotations and activations
+    shared, whole = (step_work(PLAIN, EIGHT, Layout(tensor=2, whole_sequence=whole)) for whole in (0, 1))
+    assert shared.element_numbers == 8 * 2 * (22 * 64 + 4 * 192 + 5 * 128) / 2
+    assert whole.element_numbers == 8 * 2 * (22 * 64 + (4 * 192 + 5 * 128) / 2)
+    # an all-reduce sends what a reduce-scatter and an all-gather send
+    assert whole.tensor_numbers == shared.tensor_numbers
+    alone = step_work(PLAIN, EIGHT, Layout(whole_sequence=1))
+    assert alone.element_numbers == step_work(PLAIN, EIGHT, Layout()).element_numbers
+
+
 def test_recomputation_repeats_the_forward_pass_of_the_layers():
     split = {"micro_batch_sequences": 3, "tensor": 2, "context": 2}
     plain, again = (step_work(PLAIN, EIGHT, Layout(**split, recompute_all=share)) for share in (0, 1))

@@ -18,7 +18,7 @@ MACHINE = {
 }  # fmt: skip
 REST = {
     "length": 1000.0, "per_token": 2.0, "copies": 1, "sharded_over": 1, "expert_copies": 1, "experts_sharded_over": 1,
-    "mixture": 0.0, "years_older": 0.0,
+    "mixture": 0.0, "years_older": 0.0, "eager": 0.0, "wide": 0.0,
 }  # fmt: skip
 ROLES = {"matrix_share": 0.5, "plain_share": 0.5, "score_share": 0.25}
 FIXED = ("layer_s", "expert_layer_s", "micro_batch_s", "step_s")
@@ -54,6 +54,31 @@ def test_attention_by_hand():
 def test_moving_by_hand():
     moved = {"element_numbers": 1e11, "cast_numbers": 1e11, "permuted_numbers": 2e11, "logit_numbers": 3e11}
     assert parts(**moved)["moving"] == pytest.approx(0.2 + 0.1 + 0.4 + 0.6)
+
+
+def test_what_nothing_fuses_moves_and_launches_more():
+    moved = {"element_numbers": 1e11, "cast_numbers": 1e11, "logit_numbers": 3e11, "layers": 10.0}
+    times = {"layer_s": 0.001, "eager": 1.44}
+    eager = parts(times, **moved, eager=1.0)
+    assert eager["moving"] == pytest.approx(1.44 * 0.2 + 0.1 + 1.44 * 0.6)
+    assert eager["launches"] == pytest.approx(1.44 * 0.01)
+    unknown = parts(times, **moved, eager=0.5)  # half way, in logarithms
+    assert unknown["moving"] == pytest.approx(1.2 * 0.2 + 0.1 + 1.2 * 0.6)
+    assert parts(times, **moved)["moving"] == pytest.approx(0.9)
+
+
+def test_in_32_bits_every_number_has_four_bytes():
+    moved = {"element_numbers": 1e11, "cast_numbers": 1e11, "logit_numbers": 3e11, "tensor": 2, "tensor_numbers": 1e10}
+    assert parts(**moved, wide=1.0)["moving"] == pytest.approx(0.4 + 0.1 + 1.2)
+    # 1e10 numbers of four bytes at half of 200 GB/s
+    assert parts(**moved, wide=1.0)["tensor"] == pytest.approx(0.4)
+    # of 1e10 weights over two copies half goes round: a gradient of four bytes and, where weights are gathered, four
+    # more instead of two; nothing hides them
+    sharded = {"weights": 1e10, "copies": 2, "sharded_over": 2, "data": 2}
+    alone = {"data_exposed": 1.0, "shard_exposed": 1.0, "shard_overlap": 0.0}
+    assert parts(alone, **sharded, wide=1.0)["sharding"] == pytest.approx(8 * 5e9 / 100e9)
+    assert parts(alone, **sharded)["sharding"] == pytest.approx(6 * 5e9 / 100e9)
+    assert parts(alone, **sharded, wide=1.0, zero_3=1)["sharding"] == pytest.approx(12 * 5e9 / 100e9)
 
 
 def test_launches_of_a_processor_behind_pcie_and_beside():
