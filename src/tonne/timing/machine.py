@@ -18,6 +18,7 @@ SAME_SERVERS = {  # sold in the servers of another
     "nvidia-b100": "nvidia-b200-sxm",
 }
 GRACE = ("nvidia-gh", "nvidia-gb")
+ULTRA = ("nvidia-b300", "nvidia-gb300")  # Blackwell Ultra: more watts for the same nominal 16-bit and 8-bit peaks
 LOW_PRECISIONS = {"fp8": 1.0, "fp4": 0.5}
 SPARE_PEAKS = {
     "fp32": ("fp32",),
@@ -34,17 +35,20 @@ class Machine:
     """One accelerator: nominal rates, one direction where there are two.
 
     ``domain``: accelerators joined by fast links. ``host_beside``: 1 where the processor sits behind PCIe, 0 where it
-    shares the accelerator's module (Grace).
+    shares the accelerator's module (Grace). ``vector_flop_per_s``: 32-bit, what is no matrix product. ``ultra``: 1 for
+    Blackwell Ultra.
     """
 
     peak_flop_per_s: float
     peak_16_bit_flop_per_s: float
+    vector_flop_per_s: float
     memory_bytes_per_s: float
     link_bytes_per_s: float
     network_bytes_per_s: float
     domain: float
     matrix_width_bytes: float
     host_beside: float
+    ultra: float
 
 
 def machine_of(cluster: Cluster, precision: str) -> Machine | None:
@@ -53,7 +57,8 @@ def machine_of(cluster: Cluster, precision: str) -> Machine | None:
     peaks = record.peak_dense_tflop_per_s
     peak = next((peaks[p] for p in SPARE_PEAKS[precision] if p in peaks), None)
     plain = next((peaks[p] for p in SPARE_PEAKS["bf16"] if p in peaks), peak)
-    if peak is None or plain is None or record.memory_bandwidth_gb_s is None:
+    vector = peaks.get("fp32")
+    if peak is None or plain is None or vector is None or record.memory_bandwidth_gb_s is None:
         return None
     link = record.interconnect_gb_s_bidirectional
     if link is None:
@@ -62,12 +67,14 @@ def machine_of(cluster: Cluster, precision: str) -> Machine | None:
     return Machine(
         peak_flop_per_s=peak * FLOP_PER_TFLOP,
         peak_16_bit_flop_per_s=plain * FLOP_PER_TFLOP,
+        vector_flop_per_s=vector * FLOP_PER_TFLOP,
         memory_bytes_per_s=record.memory_bandwidth_gb_s * BYTES_PER_GB,
         link_bytes_per_s=link / 2 * BYTES_PER_GB,
         network_bytes_per_s=_network_gbit_per_s(cluster, node) / BITS_PER_BYTE * BYTES_PER_GB,
         domain=_domain(cluster, node),
         matrix_width_bytes=4.0 if precision in {"fp32", "tf32"} else LOW_PRECISIONS.get(precision, 2.0),
         host_beside=float(not record.id.startswith(GRACE)),
+        ultra=float(record.id.startswith(ULTRA)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,9 @@ from tonne.count.layers import stacks
 from tonne.count.masks import whole
 from tonne.count.memory import memory_per_accelerator
 from tonne.count.step import Layout
+from tonne.describe.plan import Software
 from tonne.timing.collectives import maximum
-from tonne.timing.situation import NEWEST_RELEASE, situation
+from tonne.timing.situation import situation
 from tonne.timing.step_time import step_time_s
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ class Wanted:
     batch_sequences: int
     precision: str
     framework: str = "unknown"
-    flash_attention: bool = True
-    release_year: float = NEWEST_RELEASE
+    software: Software = field(default_factory=Software)
     recomputation: str | None = None
     micro_batch_sequences: int | None = None
     lora: Lora | None = None
@@ -293,7 +293,7 @@ def _memory_bytes(w: Wanted, columns: Array, sharding: str, recomputation: str) 
         context=c,
         expert=e,
         sharding=sharding,
-        flash_attention=w.flash_attention,
+        flash_attention=w.software.flash_attention,
         lora=w.lora,
         frozen_layers=w.frozen_layers,
         virtual_pipeline_stages=v,
@@ -325,8 +325,7 @@ def _seconds(w: Wanted, candidates: Candidates, coefficients: Mapping[str, float
         layout,
         w.machine,
         precision=w.precision,
-        flash_attention=w.flash_attention,
-        release_year=w.release_year,
+        software=w.software,
     )
     return step_time_s(figures, coefficients)
 
