@@ -19,7 +19,7 @@ from tonne.reference.time_stacks import KNOWN, UNSEEN, log_half_width, stack_of
 from tonne.timing.collectives import maximum
 from tonne.timing.machine import machine_of
 from tonne.timing.search import LayoutFound, Wanted, assumed_batch_sequences, assumed_batch_tokens
-from tonne.timing.situation import release_year, situation
+from tonne.timing.situation import situation
 from tonne.timing.step_time import step_time_s
 
 if TYPE_CHECKING:
@@ -130,8 +130,7 @@ def _wanted(plan: TrainingPlan, counts: Counts, lengths: Lengths, precision: str
         batch_sequences=_assumed_batch(plan, counts) if batch is None else batch,
         precision=precision,
         framework=plan.software.framework,
-        flash_attention=plan.software.flash_attention,
-        release_year=release_year(plan.software.released),
+        software=plan.software,
         recomputation=training.recomputation if "recomputation" in given else None,
         micro_batch_sequences=training.micro_batch_sequences if "micro_batch_sequences" in given else None,
         lora=training.lora,
@@ -156,10 +155,12 @@ def _estimate(plan: TrainingPlan, fraction: Number, precision: str, known: Resca
     stack = stack_of(plan.software.framework, plan.cluster.record.id)
     partial = plan.training.lora is not None or bool(plan.training.frozen_layers)
     stack = UNSEEN if partial else stack
-    width: Number = log_half_width(kind, precision, stack)
+    settled = kind == "dense" or None not in {plan.software.dispatch, plan.software.overlapped_experts}
+    width: Number = log_half_width(kind, precision, stack, settled=settled)
     if a.kind != "decoder":
         width = math.hypot(width, TWO_STACKS_LOG_HALF_WIDTH)
     words = "of a stack that was measured" if stack == KNOWN else "of a stack that was not measured"
+    words += "" if settled else ", the plan does not say how tokens reach the experts"
     sources: tuple[str, ...] = (f"{SOURCE}; {words}",)
     if known is not None:
         width, sources = known.log_half_width, (GIVEN, SOURCE)
@@ -198,8 +199,7 @@ def step_s(wanted: Wanted, p: Parallelism, accelerator_id: str) -> Number:
         layout,
         wanted.machine,
         precision=wanted.precision,
-        flash_attention=wanted.flash_attention,
-        release_year=wanted.release_year,
+        software=wanted.software,
         sharded=float(p.sharding != "none"),
     )
     return step_time_s(figures, _coefficients(wanted, accelerator_id))
