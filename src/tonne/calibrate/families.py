@@ -16,6 +16,7 @@ from tonne.count.flops import model_flop
 from tonne.count.sequence import sequence_of
 from tonne.describe.architecture import Architecture
 from tonne.describe.hardware import Cluster
+from tonne.describe.plan import Software
 from tonne.estimate import Z_90
 from tonne.forecasting.runs import TYPICAL_LENGTH, typical_fields
 from tonne.reference.calibration import POOLED
@@ -31,7 +32,6 @@ from tonne.reference.step_residuals import STUDENT_95
 from tonne.reference.time_model import FITTED_FAMILIES, Spread
 from tonne.timing.machine import machine_of
 from tonne.timing.search import Wanted, assumed_batch_sequences, fastest_layout
-from tonne.timing.situation import release_year
 
 LEAST_SHARE, HALVINGS = 0.2, 20  # a family that reaches less than a fifth of the others is another kind of machine
 FRAMEWORKS = {"AI-Hypercomputer/maxtext": "maxtext", "stanford-crfm/levanter": "levanter"}
@@ -163,6 +163,11 @@ def wanted_of(row: Row) -> Wanted:
     machine = machine_of(Cluster(accelerator=row["gpu"], accelerators=accelerators), "bf16")
     assert machine is not None  # every accelerator with a utilisation has a peak, and memory
     batch = row["global_batch_seqs"]
+    software = Software(
+        framework=FRAMEWORKS.get(source, "unknown"),
+        released=row["date"] or None,
+        flash_attention=row["flash_attention"] != "n",
+    )
     return Wanted(
         architecture=architecture,
         sequence=sequence_of(architecture, sequence_length=length),
@@ -171,9 +176,7 @@ def wanted_of(row: Row) -> Wanted:
         accelerators=accelerators,
         batch_sequences=int(batch) if batch else int(assumed_batch_sequences(length, accelerators)),
         precision="bf16",
-        framework=FRAMEWORKS.get(source, "unknown"),
-        flash_attention=row["flash_attention"] != "n",
-        release_year=release_year(row["date"]),
+        software=software,
         recomputation="full" if row["activation_recompute"] == "full" else None,
         micro_batch_sequences=int(row["micro_batch"]) if row["micro_batch"] else None,
     )

@@ -107,6 +107,13 @@ class Software(Section):
     compile: bool | None = Field(
         default=None, description="element-wise work is fused by a compiler; left out: as the framework does"
     )
+    graphed_step: bool = Field(default=False, description="the whole step is one CUDA graph, mixtures of experts too")
+    dispatch: Literal["all-to-all", "fused"] | None = Field(
+        default=None, description="exchanges with experts: plain, or by kernels such as DeepEP and HybridEP"
+    )
+    overlapped_experts: bool | None = Field(default=None, description="exchanges with experts run beside computing")
+    expert_capacity: bool = Field(default=False, description="experts drop tokens above a capacity: shapes are fixed")
+    low_precision_attention: bool = Field(default=False, description="attention in 8 bits too")
 
 
 class MeasuredStep(Parallelism):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tonne.count.flops import model_flop
-from tonne.count.framework import eager_share, fusion_is_known, shares_sequence
+from tonne.count.framework import fusion_is_known, shares_sequence
 from tonne.count.masks import minimum, whole
 from tonne.count.sequence import sequence_of
 from tonne.count.step import Layout
@@ -23,7 +23,7 @@ from tonne.reference.time_stacks import KNOWN, UNSEEN, log_half_width, stack_of
 from tonne.timing.collectives import maximum
 from tonne.timing.machine import machine_notes, machine_of
 from tonne.timing.search import LayoutFound, Wanted, assumed_batch_sequences, assumed_batch_tokens
-from tonne.timing.situation import NEWEST_RELEASE, OLDEST_RELEASE, release_year, situation
+from tonne.timing.situation import NEWEST_RELEASE, OLDEST_RELEASE, situation
 from tonne.timing.step_time import step_time_s
 
 if TYPE_CHECKING:
@@ -136,14 +136,11 @@ def _wanted(plan: TrainingPlan, counts: Counts, lengths: Lengths, precision: str
         accelerators=cluster.accelerators,  # type: ignore[arg-type] # a plan that trains says how many
         batch_sequences=_assumed_batch(plan, counts) if batch is None else batch,
         precision=precision,
-        framework=plan.software.framework,
-        flash_attention=plan.software.flash_attention,
-        release_year=release_year(plan.software.released),
+        software=plan.software,
         recomputation=training.recomputation if "recomputation" in given else None,
         micro_batch_sequences=training.micro_batch_sequences if "micro_batch_sequences" in given else None,
         lora=training.lora,
         frozen_layers=training.frozen_layers,
-        compiled=plan.software.compile,
     )
 
 
@@ -161,6 +158,7 @@ def _estimate(plan: TrainingPlan, fraction: Number, precision: str, known: Resca
     chip, framework = plan.cluster.record.id, plan.software.framework
     served = coefficients_of(chip, precision, framework)
     words = "of a stack that was measured" if stack_of(framework, chip) == KNOWN else "of a stack that was not measured"
+    words += "" if _settled(plan) else ", the plan does not say how tokens reach the experts"
     sources: tuple[str, ...] = (f"{SOURCE}; {words}",)
     slow, fast = _log_half_widths(plan, precision, served.log_half_width)
     basis = served.basis
@@ -173,6 +171,12 @@ def _estimate(plan: TrainingPlan, fraction: Number, precision: str, known: Resca
         basis=basis,
         sources=sources,
     )
+
+
+def _settled(plan: TrainingPlan) -> bool:
+    """Whether a mixture's plan says how tokens reach the experts, which a dense model's need not."""
+    a, software = plan.architecture, plan.software
+    return a is None or a.experts is None or None not in {software.dispatch, software.overlapped_experts}
 
 
 def _log_half_widths(plan: TrainingPlan, precision: str, of_chip: float) -> tuple[float, float]:
@@ -191,7 +195,8 @@ def _log_half_widths(plan: TrainingPlan, precision: str, of_chip: float) -> tupl
         further.append(TWO_STACKS_LOG_HALF_WIDTH)
     if not fusion_is_known(software.framework, software.compile):
         further.append(math.log(step_constant("compile_gain")))
-    fast = math.hypot(log_half_width(kind, precision, UNSEEN if partial else stack), *further)
+    of_kind = log_half_width(kind, precision, UNSEEN if partial else stack, settled=_settled(plan))
+    fast = math.hypot(of_kind, *further)
     if a.experts is None or software.released is not None:
         return fast, fast
     per_year = shipped_time_model().coefficients["mixture_older"]
@@ -224,9 +229,7 @@ def step_s(wanted: Wanted, p: Parallelism, accelerator_id: str) -> Number:
         layout,
         wanted.machine,
         precision=wanted.precision,
-        flash_attention=wanted.flash_attention,
-        release_year=wanted.release_year,
+        software=wanted.software,
         sharded=float(p.sharding != "none"),
-        eager=eager_share(wanted.framework, wanted.compiled),
     )
     return step_time_s(figures, coefficients_of(accelerator_id, wanted.precision, wanted.framework).values)

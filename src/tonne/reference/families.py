@@ -14,7 +14,16 @@ from functools import cache
 from tonne.estimate import Z_90, Basis
 from tonne.reference.calibration import POOLED, PRECISION_CLASS, family_of
 from tonne.reference.table import table
-from tonne.reference.time_model import BY_KERNEL, BY_PRECISION, FITTED_FAMILIES, PLAIN, role_keys, shipped_time_model
+from tonne.reference.time_model import (
+    BY_KERNEL,
+    BY_PRECISION,
+    FITTED_FAMILIES,
+    PLAIN,
+    TENSOR,
+    role_keys,
+    shipped_time_model,
+    tensor_names,
+)
 
 TABLE = "time_model_families"
 SIXTEEN_BIT, THIRTY_TWO_BIT = "16-bit", "32-bit"
@@ -74,7 +83,7 @@ def coefficients_of(accelerator_id: str, precision: str, framework: str) -> Coef
         note = f"no step of {accelerator_id} in {precision} was measured: it is taken to reach the share of 16 bits."
         return Coefficients(values=own, log_half_width=half_width, basis=Basis.ASSUMED, note=note)
     of_family = family_share(family)
-    values = shared_coefficients(model.coefficients, family, wanted, of_family.share)
+    values = shared_coefficients(model.coefficients, family, wanted, of_family.share, framework=framework)
     return Coefficients(
         values=values,
         log_half_width=math.hypot(half_width, of_family.log_half_width),
@@ -84,7 +93,7 @@ def coefficients_of(accelerator_id: str, precision: str, framework: str) -> Coef
 
 
 def shared_coefficients(
-    coefficients: Mapping[str, float], family: str, precision_class: str, share: float
+    coefficients: Mapping[str, float], family: str, precision_class: str, share: float, *, framework: str = "unknown"
 ) -> dict[str, float]:
     """Coefficients by role of a family that was not fitted, at a multiple of the share of the peak of those that were.
 
@@ -93,9 +102,11 @@ def shared_coefficients(
         family: Chip generation, see ``family_of``.
         precision_class: Of the linear layers.
         share: The family's multiple.
+        framework: As in a plan; says whether messages are cut into pieces.
     """
+    tensor = geometric_mean([coefficients[name] for name in tensor_names(framework.lower())])
     shared = {name: value for name, value in coefficients.items() if "." not in name}
-    return shared | pooled_shares(coefficients, precision_class, share) | launches_of(family)
+    return shared | {TENSOR: tensor} | pooled_shares(coefficients, precision_class, share) | launches_of(family)
 
 
 def pooled_shares(coefficients: Mapping[str, float], precision_class: str, family: float) -> dict[str, float]:

@@ -40,7 +40,7 @@ def run_flop(row: Row) -> float | None:
     """Model FLOP of a published run from its row: active parameters, tokens and, where given, the shape.
 
     Equation: C = D (6 N + a L h s), with N the active parameters, D tokens, a = 6 under a causal mask and 12 without;
-    in an encoder-decoder each token passes through one of the two halves: C = 3 N D.
+    in an encoder-decoder each token passes through one of the two halves: C = 3 N D, with the targets' tokens in D.
 
     Returns:
         Work [FLOP]; None where parameters or tokens are not given.
@@ -51,7 +51,7 @@ def run_flop(row: Row) -> float | None:
     if not parameters or not tokens:
         return None
     if row["kind"] == "encdec":
-        return 3 * float(parameters) * float(tokens)
+        return 3 * float(parameters) * (float(tokens) + float(row["target_tokens"] or 0))
     shape = [float(row[name] or 0) for name in ("layers", "hidden", "seq_len")]
     attention = (12 if row["kind"] == "encoder" else 6) * math.prod(shape)
     return (6 * float(parameters) + attention) * float(tokens)

@@ -27,6 +27,7 @@ GRACE = ("nvidia-gh", "nvidia-gb")
 PODS = "ICI"  # links of a TPU that reach through all of its pod
 CARDS = ("PCIe", BRIDGE)  # a workstation in the tables does not say how many of these one server holds
 ON_CHIP = "SRAM"  # memory that holds no model: weights stream from outside, which the tables do not describe
+ULTRA = ("nvidia-b300", "nvidia-gb300")  # Blackwell Ultra: more watts for the same nominal 16-bit and 8-bit peaks
 LOW_PRECISIONS = {"fp8": 1.0, "fp4": 0.5}
 SPARE_PEAKS = {
     "fp32": ("fp32",),
@@ -43,17 +44,20 @@ class Machine:
     """One accelerator: nominal rates, one direction where there are two.
 
     ``domain``: accelerators joined by fast links. ``host_beside``: 1 where the processor sits behind PCIe, 0 where it
-    shares the accelerator's module (Grace).
+    shares the accelerator's module (Grace). ``vector_flop_per_s``: 32-bit, what is no matrix product. ``ultra``: 1 for
+    Blackwell Ultra.
     """
 
     peak_flop_per_s: float
     peak_16_bit_flop_per_s: float
+    vector_flop_per_s: float
     memory_bytes_per_s: float
     link_bytes_per_s: float
     network_bytes_per_s: float
     domain: float
     matrix_width_bytes: float
     host_beside: float
+    ultra: float
 
 
 def machine_of(cluster: Cluster, precision: str) -> Machine | None:
@@ -68,12 +72,14 @@ def machine_of(cluster: Cluster, precision: str) -> Machine | None:
     return Machine(
         peak_flop_per_s=peak * FLOP_PER_TFLOP,
         peak_16_bit_flop_per_s=plain * FLOP_PER_TFLOP,
+        vector_flop_per_s=peaks.get("fp32", plain * step_constant("vector_share_of_peak")) * FLOP_PER_TFLOP,
         memory_bytes_per_s=record.memory_bandwidth_gb_s * BYTES_PER_GB,
         link_bytes_per_s=_link_gb_per_s(record) / 2 * BYTES_PER_GB,
         network_bytes_per_s=_network_gbit_per_s(cluster, node) / BITS_PER_BYTE * BYTES_PER_GB,
         domain=_domain(cluster, node),
         matrix_width_bytes=4.0 if precision in {"fp32", "tf32"} else LOW_PRECISIONS.get(precision, 2.0),
         host_beside=float(not record.id.startswith(GRACE)),
+        ultra=float(record.id.startswith(ULTRA)),
     )
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
 from tonne.count.fit import largest_fitting_bytes, needed_bytes
-from tonne.count.framework import eager_share, shares_sequence
+from tonne.count.framework import shares_sequence
 from tonne.count.layers import stacks
 from tonne.count.masks import whole
 from tonne.count.memory import memory_per_accelerator
 from tonne.count.step import Layout
+from tonne.describe.plan import Software
 from tonne.reference.batches import batch_line
 from tonne.timing.collectives import maximum
-from tonne.timing.situation import NEWEST_RELEASE, situation
+from tonne.timing.situation import situation
 from tonne.timing.step_time import step_time_s
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-LEAST_PROBABILITY = 0.25  # that a layout fits, to be tried: of 222 that ran, 42 % are reckoned to be above the card
+LEAST_PROBABILITY = (
+    0.5  # that a layout fits, to be chosen; of 222 that ran, 42 % are reckoned to need more than the card has
+)
 SHARDED_FRAMEWORKS = {"fsdp", "fms-fsdp", "llm-foundry", "torchtitan", "pytorch", "transformers", "maxtext", "levanter"}
 SPLIT_FRAMEWORKS = {"megatron-lm", "megatron-bridge", "megatron-deepspeed", "nemo", "transformer-engine"}
 MOST_TENSOR, MOST_PIPELINE, MOST_VIRTUAL, MOST_EXPERT, MOST_CONTEXT = 16, 64, 8, 64, 64
@@ -62,14 +65,16 @@ class Wanted:
     accelerators: int
     batch_sequences: int
     precision: str
-    framework: str = "unknown"
-    flash_attention: bool = True
-    release_year: float = NEWEST_RELEASE
+    software: Software = field(default_factory=Software)
     recomputation: str | None = None
     micro_batch_sequences: int | None = None
     lora: Lora | None = None
     frozen_layers: int = 0
-    compiled: bool | None = None
+
+    @property
+    def framework(self) -> str:
+        """Of the software."""
+        return self.software.framework
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +299,7 @@ def _memory_bytes(w: Wanted, columns: Array, sharding: str, recomputation: str) 
         context=c,
         expert=e,
         sharding=sharding,
-        flash_attention=w.flash_attention,
+        flash_attention=w.software.flash_attention,
         lora=w.lora,
         frozen_layers=w.frozen_layers,
         virtual_pipeline_stages=v,
@@ -327,9 +332,7 @@ def _seconds(w: Wanted, candidates: Candidates, coefficients: Mapping[str, float
         layout,
         w.machine,
         precision=w.precision,
-        flash_attention=w.flash_attention,
-        release_year=w.release_year,
-        eager=eager_share(w.framework, w.compiled),
+        software=w.software,
     )
     return step_time_s(figures, coefficients)
 

@@ -101,5 +101,6 @@ def test_work_of_a_run_by_hand():
            "layers": "2", "hidden": "3", "seq_len": "5"}  # fmt: skip
     assert run_flop(row) == 10 * (600 + 6 * 30)
     assert run_flop({**row, "kind": "encoder"}) == 10 * (600 + 12 * 30)
-    assert run_flop({**row, "kind": "encdec"}) == 3000
+    assert run_flop({**row, "kind": "encdec", "target_tokens": ""}) == 3000
+    assert run_flop({**row, "kind": "encdec", "target_tokens": "4"}) == 3 * 100 * (10 + 4)
     assert run_flop({**row, "tokens_trained": ""}) is None

@@ -102,6 +102,19 @@ def test_ranks_that_do_not_share_the_sequence_take_longer_and_hold_more():
     assert step(tonne.forecast(plan(parallelism={"sequence": True}))).value == step(shared).value
 
 
+def test_a_mixture_whose_software_is_left_open_is_less_sure():
+    layout, chip = {"tensor": 1, "pipeline": 2, "data": 32}, {"accelerator": "H100"}
+    said = {"framework": "megatron-bridge", "released": "2026-08", "overlapped_experts": False}
+    for software, settled in ((said | {"dispatch": "fused"}, True), (said, False)):
+        mixture = {"preset": "mixtral-8x7b"}
+        p = plan(architecture=mixture, parallelism=layout, software=software, cluster=chip)
+        found = step(tonne.forecast(p))
+        assert found.high / found.value == pytest.approx(
+            math.exp(log_half_width("moe", "bf16", "known", settled=settled))
+        )
+        assert any("how tokens reach the experts" in source for source in found.sources) is not settled
+
+
 def test_stack_is_known_by_framework_and_chip():
     assert stack_of("Megatron-LM", A100) == "known"
     assert stack_of("llm-foundry", "nvidia-gb200") == "unseen"

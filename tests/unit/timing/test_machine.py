@@ -20,6 +20,7 @@ def test_a100_of_a_dgx():
     assert (a100.peak_flop_per_s, a100.peak_16_bit_flop_per_s) == (312e12, 312e12)
     assert (a100.memory_bytes_per_s, a100.link_bytes_per_s, a100.network_bytes_per_s) == (2039e9, 300e9, 25e9)
     assert (a100.domain, a100.matrix_width_bytes, a100.host_beside) == (8, 2, 1)
+    assert (a100.vector_flop_per_s, a100.ultra) == (19.5e12, 0)
 
 
 def test_h100_in_8_bits_has_twice_the_peak_and_half_the_width():
@@ -35,6 +36,11 @@ def test_a_rack_of_72_is_one_domain_however_many_stand_in_a_tray():
         gb200 = machine("GB200", "fp4", **own)
         assert (gb200.domain, gb200.link_bytes_per_s, gb200.network_bytes_per_s) == (72, 900e9, 50e9)
         assert (gb200.matrix_width_bytes, gb200.host_beside) == (0.5, 0)
+
+
+@pytest.mark.parametrize(("name", "ultra"), [("B200", 0), ("GB200", 0), ("B300", 1), ("GB300", 1)])
+def test_blackwell_ultra(name, ultra):
+    assert machine(name).ultra == ultra
 
 
 def test_grace_shares_the_module():

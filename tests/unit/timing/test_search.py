@@ -14,6 +14,7 @@ from tonne.count.sequence import sequence_of
 from tonne.count.step import Layout
 from tonne.describe.architecture import Architecture
 from tonne.describe.hardware import Cluster
+from tonne.describe.plan import Software
 from tonne.reference.batches import BatchLine
 from tonne.reference.time_model import shipped_time_model
 from tonne.timing.machine import machine_of
@@ -35,7 +36,7 @@ def wanted(preset="llama-13b", accelerators=16, batch=64, framework="megatron-lm
         "accelerators": accelerators,
         "batch_sequences": batch,
         "precision": "bf16",
-        "framework": framework,
+        "software": Software(framework=framework),
         "recomputation": "none",
     }
     return Wanted(**(fields | changes))
@@ -61,8 +62,8 @@ def one_by_one(w):
             micro_batches=rounds, framework=w.framework, **split,
         )  # fmt: skip
         layout = Layout(micro_batch_sequences=m, micro_batches=rounds, **split)
-        figures = situation(w.architecture, w.sequence, layout, w.machine, precision="bf16")
-        if fit_probability(memory, w.capacity_bytes, framework=w.framework) >= 0.25:
+        figures = situation(w.architecture, w.sequence, layout, w.machine, precision="bf16", software=w.software)
+        if fit_probability(memory, w.capacity_bytes, framework=w.framework) >= 0.5:
             times[t, p, m, v] = step_time_s(figures, coefficients(w))
     return times
 
