@@ -13,6 +13,7 @@ from typing import Any
 
 from tonne.describe.huggingface.config import Config, shown
 from tonne.errors import DescriptionError
+from tonne.reference.huggingface import default_values
 
 Fields = dict[str, Any]
 
@@ -26,6 +27,7 @@ APPROXIMATIONS: Mapping[str, str] = MappingProxyType(
         "quick_gelu": "sigmoid",
     }
 )  # the other names of GELU are the exact one
+ACTIVATION_NAMES = ("hidden_act", "activation_function", "feed_forward_proj", "dense_act_fn")
 BART_EPSILON = 1e-5  # torch's default, which no field of its file changes
 SCALINGS = ("linear", "dynamic", "llama3", "yarn")
 UNSCALED = ("default", None)
@@ -38,12 +40,26 @@ def numerics(config: Config, fields: Fields) -> Fields:
     return {} if reader is None else reader(config, fields)
 
 
+def numerics_of_type(model_type: str, fields: Fields) -> Fields:
+    """The same for a published model of that type, whose shape is known and of which no file is at hand.
+
+    What a type leaves to each model, such as the base of rotary positions, is the type's default.
+    """
+    gate = "gated-" if fields.get("feed_forward") == "gated" else ""
+    given = {
+        "tie_word_embeddings": fields.get("tied_embeddings", True),
+        "feed_forward_proj": f"{gate}{fields.get('activation', 'gelu')}",
+    }
+    config = Config(
+        file=model_type, model_type=model_type, class_name=None, given=given, defaults=default_values(model_type)
+    )
+    return numerics(config, fields)
+
+
 def not_held(config: Config) -> list[str]:
     """What the file asks for and no field of Architecture holds, as ``name = value``; its weights would be misread."""
-    found = []
-    for name in ("hidden_act", "activation_function", "feed_forward_proj"):
-        if str(config.given.get(name)).endswith("gelu_10"):
-            found.append(f"{name} = {shown(config.given[name])}")
+    clipped = [name for name in ACTIVATION_NAMES if str(config.given.get(name)).endswith("gelu_10")]
+    found = [f"{name} = {shown(config.given[name])}" for name in clipped]
     if config.given.get("position_embedding_type", "absolute") != "absolute":
         found.append(f"position_embedding_type = {shown(config.given['position_embedding_type'])}")
     if config.given.get("partial_rotary_factor") not in (None, 1, 1.0):

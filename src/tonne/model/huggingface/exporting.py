@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ def to_huggingface(
     return folder
 
 
-def _check(layout: Layout, parameters: dict[str, torch.Tensor], class_name: str) -> None:
+def _check(layout: Layout, parameters: Mapping[str, torch.Tensor], class_name: str) -> None:
     """Refuse a model of which some numbers would be left behind."""
     hollow = [name for name, tensor in parameters.items() if tensor.device.type == "meta"]
     if hollow:

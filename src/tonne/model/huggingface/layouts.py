@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tonne.model.huggingface.names_bart import bart
 from tonne.model.huggingface.names_bert import bert
 from tonne.model.huggingface.names_gpt2 import gpt2
-from tonne.model.huggingface.names_llama import llama, mistral_or_qwen2
+from tonne.model.huggingface.names_llama import llama, mistral
 from tonne.model.huggingface.names_t5 import t5
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ LAYOUTS: Mapping[str, Callable[[Architecture, Head], Layout]] = MappingProxyType
         "bert": bert,
         "gpt2": gpt2,
         "llama": llama,
-        "mistral": mistral_or_qwen2,
-        "qwen2": mistral_or_qwen2,
+        "mistral": mistral,
+        "qwen2": llama,
         "t5": t5,
     }
 )

@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from tonne.describe.huggingface.config import Head
 
 HEADS = ("lm_head.", "score.", "qa_outputs.")
+PREFIXES = ("model.", "transformer.")
 FREQUENCIES = (r"rotary_emb\.inv_freq$",)
 LABELS = {"sequence-classification": "score", "token-classification": "score", "question-answering": "qa_outputs"}
 
 
 def llama(a: Architecture, of: Head) -> Layout:
-    """The places of a class with this head; the one for answers has the model under an older name."""
+    """The places of a class with this head, also of Qwen 2; for answers the model has an older name."""
     return _layout(a, of, "transformer." if of == "question-answering" else "model.")
 
 
-def mistral_or_qwen2(a: Architecture, of: Head) -> Layout:
+def mistral(a: Architecture, of: Head) -> Layout:
     """The same, with the model under one name in all classes."""
     return _layout(a, of, "model.")
 
@@ -35,7 +36,9 @@ def _layout(a: Architecture, of: Head, prefix: str) -> Layout:
         *norm("norm", "decoder.final_norm", bias=False),
         *task_head(a, LABELS.get(of, "")),
     ]
-    return Layout(places=tuple(places), prefix=prefix, heads=HEADS, unread=FREQUENCIES, prefixed=of != "base")
+    return Layout(
+        places=tuple(places), prefix=prefix, also=PREFIXES, heads=HEADS, unread=FREQUENCIES, prefixed=of != "base"
+    )
 
 
 def _layer(a: Architecture, theirs: str, ours: str) -> Iterator[Place]:

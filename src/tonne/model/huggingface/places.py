@@ -34,7 +34,8 @@ class Place:
 class Layout:
     """All tensors of one class of transformers.
 
-    ``prefix`` stands before the names of the base model where ``prefixed``; a checkpoint may have it or not. ``heads``
+    ``prefix`` stands before the names of the base model where ``prefixed``; a checkpoint may have it or not, or one of
+    ``also``. ``heads``
     start the names of what stands on top in any class of the type. Those of another class are left out, with a word
     in the log, and so are ``of_other_heads``. ``unread`` are what old versions stored beside the weights (masks,
     positions). ``renamed`` are (old, new) parts of names of old checkpoints. ``zero`` are tensors that add nothing as
@@ -49,12 +50,14 @@ class Layout:
     renamed: tuple[tuple[str, str], ...] = ()
     zero: tuple[str, ...] = ()
     prefixed: bool = True
+    also: tuple[str, ...] = ()
 
     def plain(self, name: str) -> str:
         """A checkpoint's name as ``places`` has it: without the prefix, in today's words."""
         for old, new in self.renamed:
             name = name.replace(old, new)
-        return name.removeprefix(self.prefix)
+        prefix = next((prefix for prefix in (self.prefix, *self.also) if name.startswith(prefix)), "")
+        return name.removeprefix(prefix)
 
     def written(self, name: str) -> str:
         """The name to write: with the prefix, unless it is of a head."""

@@ -15,6 +15,7 @@ from tonne.model.huggingface import names_t5
 from tonne.model.huggingface.copying import check_shapes, check_zero, differ, dtype_of, fill, sources
 from tonne.model.huggingface.families import read_architecture
 from tonne.model.huggingface.layouts import LAYOUTS, layout_of
+from tonne.model.huggingface.places import Place
 from tonne.model.huggingface.shards import Stored, listed, stored_tensors
 from tonne.model.transformer import Transformer
 
@@ -66,7 +67,7 @@ def from_huggingface(
     return model
 
 
-def _read(found: Mapping[object, list[str]], stored: Mapping[str, Stored]) -> dict[str, Stored]:
+def _read(found: Mapping[Place, list[str]], stored: Mapping[str, Stored]) -> dict[str, Stored]:
     return {name: stored[name] for names in found.values() for name in names}
 
 

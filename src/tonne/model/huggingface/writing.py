@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ def write_tensors(layout: Layout, parameters: Mapping[str, torch.Tensor], folder
         weight_map |= dict.fromkeys(tensors, name)
     earlier = [folder / SINGLE, folder / INDEX, *folder.glob(SHARDS)]
     for name in names:
-        Path.replace(folder / (name + PARTIAL), folder / name)
+        (folder / (name + PARTIAL)).replace(folder / name)
     if len(shards) > 1:
         total = sum(_bytes(place, parameters) for place in layout.places)
         write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))})
@@ -49,7 +48,7 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
     partial = file.with_name(file.name + PARTIAL)
     partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, file)
+    partial.replace(file)
 
 
 def _shards(
