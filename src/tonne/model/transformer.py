@@ -20,7 +20,7 @@ from tonne.model.inputs import Inputs, More
 from tonne.model.later_tokens import later_tokens
 from tonne.model.layer import Sight
 from tonne.model.making import Linear, Making
-from tonne.model.masks import Sees, Tokens, checked_mask, counted_positions, readable
+from tonne.model.masks import Sees, Tokens, checked_mask, counted_positions, may_be_read
 from tonne.model.stack import Stack
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class Transformer(nn.Module):
     def loss_of(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The same of final states (batch, length, width): several losses may share one pass."""
         rows, wanted = states.flatten(0, -2), targets.flatten()
-        if readable(wanted):
+        if may_be_read(wanted):
             kept = wanted != IGNORED
             if not bool(kept.all()):
                 rows, wanted = (
