@@ -275,7 +275,8 @@ class EncoderDecoder(nn.Module):
         seen = None if source_mask is None else source_mask[:, None, None, :]  # (B, 1, 1, S)
         memory = self.encoder(self.embedded(source), seen)  # (B, S, d)
         states = self.decoder(self.embedded(target), memory, None, seen)  # (B, T, d)
-        return states @ self.tokens.weight.T  # (B, T, V)
+        logits: torch.Tensor = states @ self.tokens.weight.T  # (B, T, V)
+        return logits
 
     def embedded(self, ids: torch.Tensor) -> torch.Tensor:
         """Vectors of tokens with their positions, (B, T) -> (B, T, d)."""
