@@ -10,6 +10,8 @@ from importlib import import_module
 TYPE_CHECKING = False  # as in typing; type checkers read it as true
 
 if TYPE_CHECKING:
+    from tonne.model.huggingface import from_huggingface as from_huggingface
+    from tonne.model.huggingface import to_huggingface as to_huggingface
     from tonne.model.loss import linear_cross_entropy as linear_cross_entropy
     from tonne.model.module_count import count_module as count_module
     from tonne.model.transformer import Transformer as Transformer
@@ -23,7 +25,7 @@ _HOME_OF = {
     "to_huggingface": "tonne.model.huggingface",
 }
 
-__all__ = ["Transformer", "count_module", "linear_cross_entropy"]
+__all__ = ["Transformer", "count_module", "from_huggingface", "linear_cross_entropy", "to_huggingface"]
 
 
 def __getattr__(name: str) -> object:

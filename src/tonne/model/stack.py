@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from tonne.errors import DescriptionError
 from tonne.model.attention import relative_bias
@@ -61,7 +62,7 @@ class Stack(nn.Module):
         cross = decoder and a.kind == "encoder-decoder"
         count = (a.decoder_layers if decoder else a.encoder_layers) if a.kind == "encoder-decoder" else a.layers
         assert count is not None  # by construction of an Architecture
-        self.count = count
+        self.count, self.recomputes = count, False
         self.inputs = StackInputs(a, making=making)
         self.relative = None if a.relative_per_layer else relative_table(a, making)
         self.relative_rows = Table(a.relative_rows, a.width, making=making) if a.relative_rows else None
@@ -91,7 +92,11 @@ class Stack(nn.Module):
         sight = self._sight(states, tokens, sight or Sight(full=Sees(), windowed=Sees()), places)
         entered = states
         for place in range(self.count):
-            states = self.layers[place * len(self.layers) // self.count](states, sight, place)
+            layer = self.layers[place * len(self.layers) // self.count]
+            if self.recomputes and torch.is_grad_enabled() and sight.cache is None:
+                states = checkpoint(layer, states, sight, place, use_reentrant=False)
+            else:
+                states = layer(states, sight, place)
             if place == 0 and self.convolution is not None:
                 states = self.convolution(entered, states, tokens.mask)
         return (states if self.final_norm is None else self.final_norm(states)), sight

@@ -107,6 +107,26 @@ def test_a_sequence_longer_than_the_table_is_refused(small):
         model.logits(torch.zeros(1, 65, dtype=torch.long))
 
 
+def test_packed_documents_may_be_longer_together_than_the_table(small):
+    model = Transformer(small("gpt2-small"), dtype=torch.float64)
+    tokens = torch.zeros(1, 80, dtype=torch.long)
+    documents = torch.tensor([[0] * 40 + [1] * 40])
+    logits = model.logits(tokens, documents=documents)
+    assert (logits[:, :40] - logits[:, 40:]).abs().max() <= 1e-12
+    with pytest.raises(DescriptionError, match="70 tokens are more than max_positions=64"):
+        model.logits(tokens, documents=torch.tensor([[0] * 70 + [1] * 10]))
+
+
+def test_given_positions_turn_queries_and_keys(small):
+    model, tokens = Transformer(small("llama-3-8b"), dtype=torch.float64), torch.arange(6)[None]
+    shifted = model.logits(tokens, positions=torch.arange(100, 106)[None])
+    assert (shifted - model.logits(tokens)).abs().max() <= 1e-12  # only distances matter
+    spread = model.logits(tokens, positions=3 * torch.arange(6)[None])
+    assert (spread - model.logits(tokens)).abs().max() > 1e-9
+    with pytest.raises(DescriptionError, match="positions was given, but this model knows tokens by their distance"):
+        Transformer(small("bloom-560m")).logits(tokens, positions=tokens)
+
+
 def test_a_stored_table_of_waves_does_not_learn(small):
     model = Transformer(small("pegasus-large", stored_positions=True), dtype=torch.float64)
     table = model.encoder.inputs.positions.weight

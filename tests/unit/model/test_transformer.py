@@ -151,6 +151,44 @@ def test_weights_are_drawn_anew(small):
     assert model.decoder.final_norm.weight.min() == 1
 
 
+FAMILIES = ("gpt2-small", "t5-base", "deepseek-v3-671b", "gemma-2-2b", "deberta-v3-small", "albert-base")
+
+
+def loss_and_gradients(model, tokens):
+    """Loss of a model in its present mode, and its gradients by name."""
+    model.zero_grad()
+    more = {"source": tokens} if model.architecture.kind == "encoder-decoder" else {}
+    loss = model.loss(tokens, tokens.roll(1, 1), **more)
+    loss.backward()
+    return loss.item(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("preset", FAMILIES)
+def test_layers_computed_twice_give_the_same_gradients(small, preset):
+    architecture = small(preset, prediction_head=True) if preset == "albert-base" else small(preset)
+    model, tokens = model_of(architecture).train(), ids(2, 6)
+    kept = loss_and_gradients(model, tokens)
+    model.recompute_layers()
+    again = loss_and_gradients(model, tokens)
+    assert again[0] == pytest.approx(kept[0], abs=1e-14)
+    assert again[1].keys() == kept[1].keys()
+    for name, gradient in kept[1].items():
+        assert (again[1][name] - gradient).abs().max() <= 1e-14, name
+
+
+@pytest.mark.parametrize("preset", FAMILIES)
+def test_autocast_and_narrow_weights_give_nearly_the_same_loss(small, preset):
+    architecture = small(preset, prediction_head=True) if preset == "albert-base" else small(preset)
+    model, tokens = model_of(architecture).float().eval(), ids(2, 6)
+    exact, _ = loss_and_gradients(model, tokens)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed, gradients = loss_and_gradients(model, tokens)
+    assert mixed == pytest.approx(exact, abs=0.01)
+    assert all(gradient.dtype == torch.float32 for gradient in gradients.values())
+    narrow, _ = loss_and_gradients(model.bfloat16(), tokens)
+    assert narrow == pytest.approx(exact, abs=0.01)
+
+
 def test_later_tokens_are_learnt_while_training(small):
     model, tokens = model_of(small("llama-3-8b", multi_token_layers=1)), ids(2, 6)
     targets = tokens.roll(-1, 1)
