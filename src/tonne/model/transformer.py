@@ -277,13 +277,12 @@ class Transformer(nn.Module):
             return self._decoded(tokens, mask, x, None)
         if x.encoded is not None:
             return self._decoded(tokens, mask, x, x.encoded)
-        filled = x.cache is not None and x.cache.length
-        if x.source is None and not filled:
+        if x.cache is not None and x.cache.length:  # it holds what the decoder sees of the source
+            return self._decoded(tokens, mask, x, None)
+        if x.source is None:
             raise DescriptionError(
                 "an encoder-decoder needs its source. Give source=..., or encoded=model.encode(source, source_mask)."
             )
-        if x.source is None:
-            return self._decoded(tokens, mask, x, None)
         source = Inputs(documents=x.source_documents)
         encoded, balance = self._encoded(x.source, x.source_mask, source, source=True)
         states, more = self._decoded(tokens, mask, x, encoded)
