@@ -59,10 +59,10 @@ def spread(model: nn.Module, architecture: Architecture) -> None:
 
 def _matrices(model: nn.Module) -> Iterator[torch.Tensor]:
     for module in model.modules():
-        if (isinstance(module, Linear | Table) and module.weight.requires_grad) or (
-            isinstance(module, OutputTable) and module.weight is not None
-        ):
-            yield module.weight
+        if isinstance(module, Linear | Table | OutputTable):
+            weight = module.weight
+            if weight is not None and weight.requires_grad:
+                yield weight
         elif isinstance(module, ExpertFeedForward):
             yield from (module.up, module.down)
 

@@ -145,14 +145,14 @@ def differ(first: Stored, first_name: str, second: Stored, second_name: str) -> 
 
 
 def check_zero(layout: Layout, stored: Mapping[str, Stored], folder: Path) -> None:
-    """Refuse a tensor that the model has no place for, unless it adds nothing."""
+    """Refuse tensors that only one side reads, unless they add nothing."""
     for name, entry in stored.items():
         if layout.plain(name) in layout.zero:
             with _opened(entry.file) as tensors:
                 if tensors.get_tensor(name).count_nonzero():
                     raise WeightsError(
-                        f"{folder}: {name} is not zero, and the model has no place for it. Nothing can be done but to "
-                        f"set it to zero, which changes the logits."
+                        f"{folder}: {name} is not zero, as it is in what transformers trains and saves, and the logits "
+                        f"here would be others than there. Such weights are not read."
                     )
 
 
