@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tonne.errors import DescriptionError
 from tonne.model.attention import relative_bias
 from tonne.model.embeddings import StackInputs
 from tonne.model.layer import Sight, attends_fully, layers_of, relative_table
@@ -40,9 +41,11 @@ class Convolution(nn.Module):
 
     def forward(self, entered: torch.Tensor, left: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
         """(batch, length, width); padding is zero before and after."""
+        if real is not None:
+            entered = entered.masked_fill(~real[..., None], 0)  # its neighbours see padding as the end of the sequence
         mixed = self.convolution(entered.transpose(1, 2)).transpose(1, 2)
         mixed = mixed if real is None else mixed.masked_fill(~real[..., None], 0)
-        mixed = functional.dropout(torch.tanh(mixed), self.dropout, self.training)
+        mixed = torch.tanh(functional.dropout(mixed, self.dropout, self.training))
         states: torch.Tensor = self.norm(left + mixed)
         return states if real is None else states.masked_fill(~real[..., None], 0)
 
@@ -81,6 +84,10 @@ class Stack(nn.Module):
         Returns:
             Final states (batch, length, width), and what the layers handed back.
         """
+        if self.convolution is not None and tokens.documents is not None:
+            raise DescriptionError(
+                "a convolution reaches over the ends of packed documents. Leave documents out, one a sequence."
+            )
         sight = self._sight(states, tokens, sight or Sight(full=Sees(), windowed=Sees()), places)
         entered = states
         for place in range(self.count):
