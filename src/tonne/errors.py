@@ -6,6 +6,7 @@ TonneError
 ├── UnknownReferenceError (LookupError)    a name that no table knows, or that several rows answer to
 ├── PlanFileError (ValueError)             a plan file that is missing or is not TOML
 ├── MissingPackageError (ImportError)      a package that an extra brings is not installed
+├── WeightsError (ValueError)              weights that cannot be read, or that no format can hold
 └── ElementError (ValueError)              a bad element of an array; carries its index
 """
 
@@ -38,6 +39,10 @@ class PlanFileError(TonneError, ValueError):
 
 class MissingPackageError(TonneError, ImportError):
     """A part of tonne needs a package that is not installed; the text names the extra."""
+
+
+class WeightsError(TonneError, ValueError):
+    """Weights that cannot be read as a model, or written as one."""
 
 
 class ElementError(TonneError, ValueError):
