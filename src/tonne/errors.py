@@ -5,6 +5,9 @@ TonneError
 │   └── QuantityError                      a number that is none, or out of its range
 ├── UnknownReferenceError (LookupError)    a name that no table knows, or that several rows answer to
 ├── PlanFileError (ValueError)             a plan file that is missing or is not TOML
+├── CheckpointError (ValueError)           a checkpoint that is damaged, of another model, or cannot be written
+├── RunFolderError (OSError)               a folder that holds another run, or is in use
+├── TrainingError (ArithmeticError)        a run that cannot go on: its loss is no number
 ├── MissingPackageError (ImportError)      a package that an extra brings is not installed
 └── ElementError (ValueError)              a bad element of an array; carries its index
 """
@@ -34,6 +37,18 @@ class UnknownReferenceError(TonneError, LookupError):
 
 class PlanFileError(TonneError, ValueError):
     """A plan file that cannot be read."""
+
+
+class CheckpointError(TonneError, ValueError):
+    """A checkpoint that is damaged, of another model, or cannot be written."""
+
+
+class RunFolderError(TonneError, OSError):
+    """A run's folder that holds another run, or that another process writes to."""
+
+
+class TrainingError(TonneError, ArithmeticError):
+    """A run that cannot go on: its loss or its gradients are no numbers."""
 
 
 class MissingPackageError(TonneError, ImportError):

@@ -9,20 +9,19 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from tonne.describe.adapters import Lora
 from tonne.describe.architecture import Architecture
 from tonne.describe.hardware import Cluster
 from tonne.describe.inference import Inference
 from tonne.describe.quantity import Multiplier, Positive, Share
+from tonne.describe.run import Run
 from tonne.describe.section import Section
 from tonne.describe.site import Site
 from tonne.describe.start import Start, Trained, origin_from, original_fields
+from tonne.describe.training import Training
 from tonne.describe.workload import ModuleWork
 from tonne.errors import DescriptionError, PlanFileError
 
 EARLIEST_START, LATEST_START = 2000, 2100
-Precision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "fp4"]
-_SPELLINGS = {"mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4", "float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
 
 
 class Data(Section):
@@ -40,41 +39,6 @@ class Data(Section):
         if tokens < 1:
             raise DescriptionError("there is less than one token. Give the number of tokens, e.g. 300e9.")
         return float(round(tokens))
-
-
-class Training(Section):
-    """How the model is trained."""
-
-    objective: Literal[
-        "causal-lm",
-        "masked-lm",
-        "masked-lm+next-sentence",
-        "span-corruption",
-        "prefix-lm",
-        "seq2seq",
-        "classification",
-        "token-classification",
-        "question-answering",
-        "instruction",
-    ] = "causal-lm"
-    global_batch_sequences: int | None = Field(default=None, ge=1)
-    micro_batch_sequences: int = Field(default=1, ge=1)
-    precision: Precision = "bf16"
-    recomputation: Literal["none", "selective", "full"] = "none"
-    masked_fraction: float = Field(default=0.15, gt=0, le=1)
-    lora: Lora | None = None
-    frozen_layers: int = Field(default=0, ge=0, description="the embeddings and the first so many layers do not learn")
-
-    @field_validator("precision", mode="before")
-    @classmethod
-    def _spelling(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        return _SPELLINGS.get(str(value).lower(), str(value).lower())
-
-    @model_validator(mode="after")
-    def _one_way_to_freeze(self) -> Training:
-        if self.lora is not None and self.frozen_layers:
-            raise DescriptionError("lora freezes the whole model: leave frozen_layers out, or leave lora out.")
-        return self
 
 
 class Parallelism(Section):
@@ -149,6 +113,7 @@ class TrainingPlan(Section):
     workload: ModuleWork | None = None
     training: Training = Training()
     start: Start = Start()
+    run: Run = Run()
     parallelism: Parallelism | None = None
     software: Software = Software()
     cluster: Cluster

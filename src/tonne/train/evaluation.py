@@ -1,0 +1,97 @@
+"""How well a model predicts text that it was not trained on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from tonne.train.objective import Counted, moved
+from tonne.train.step import mixed
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tonne.train.batch import Batches
+    from tonne.train.distribution import Processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Mean losses over the held-out text [nat]; bits per byte where every token is predicted and bytes are known."""
+
+    loss: float
+    token_loss: float
+    sentence_loss: float | None
+    bits_per_byte: float | None
+    predicted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluator:
+    """Held-out batches, and how much of them is looked at."""
+
+    batches: Batches
+    processes: Processes
+    precision: str
+    micro_batch_sequences: int
+    sequences: int
+    bytes_per_token: float | None
+
+    @torch.no_grad()
+    def of(self, objective: nn.Module) -> Evaluation:
+        """The losses of a model now; the same sequences, masked alike, every time."""
+        losses, counted = torch.zeros(2, dtype=torch.float64), Counted(tokens=0, predicted=0, sentences=0)
+        steps = min(self.batches.steps_per_epoch, math.ceil(self.sequences / self.batches.batch_sequences))
+        was_training = objective.training
+        objective.eval()
+        for step in range(max(1, steps)):
+            batches = self.batches.micro_batches(
+                step,
+                rank=self.processes.rank,
+                ranks=self.processes.ranks,
+                micro_batch_sequences=self.micro_batch_sequences,
+            )
+            for batch in batches:
+                own = Counted.of([batch])
+                with mixed(self.precision, self.processes.device):
+                    found = objective(moved(batch, self.processes.device))
+                losses += found.double().cpu() * torch.tensor([own.predicted, own.sentences], dtype=torch.float64)
+                counted = _sum(counted, own)
+        objective.train(was_training)
+        return self._told(losses.tolist(), counted)
+
+    def _told(self, losses: list[float], counted: Counted) -> Evaluation:
+        """The means over all processes."""
+        values = self.processes.total([*losses, counted.tokens, counted.predicted, counted.sentences])
+        tokens, sentences, _, predicted, pairs = values
+        token_loss = tokens / max(1.0, predicted)
+        sentence_loss = sentences / pairs if pairs else None
+        return Evaluation(
+            loss=token_loss + (sentence_loss or 0.0),
+            token_loss=token_loss,
+            sentence_loss=sentence_loss,
+            bits_per_byte=None if self.bytes_per_token is None else bits_per_byte(token_loss, self.bytes_per_token),
+            predicted=int(predicted),
+        )
+
+
+def bits_per_byte(loss: float, bytes_per_token: float) -> float:
+    """A loss that no tokenizer flatters.
+
+    Equation: b = L / (ln 2 s), with L = loss, s = bytes_per_token.
+
+    Args:
+        loss: Mean over the tokens [nat/token].
+        bytes_per_token: Bytes of UTF-8 text that a token stands for in the mean [byte/token].
+
+    Returns:
+        Bits that the model needs for a byte of the text [bit/byte].
+    """
+    return loss / (math.log(2) * bytes_per_token)
+
+
+def _sum(a: Counted, b: Counted) -> Counted:
+    return Counted(tokens=a.tokens + b.tokens, predicted=a.predicted + b.predicted, sentences=a.sentences + b.sentences)

@@ -1,0 +1,98 @@
+"""Muon: momentum whose matrices are brought near to orthogonal before they are applied.
+
+The iteration runs in the precision of the parameters: where 16-bit products are emulated they take longer than 32-bit
+ones, and a matrix of a small model costs nothing either way. Matrices of one shape are stacked, and go through it
+together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tonne.train.sharding import like, whole
+
+A, B, C = 3.4445, -4.7750, 2.0315  # steepest at zero: singular values end between 0.7 and 1.2, not at 1
+ITERATIONS = 5
+TINY = 1e-7
+RMS_OF_ADAMW = 0.2  # root mean square of an AdamW update, so that both take one learning rate and weight decay
+
+
+def orthogonal(matrices: Tensor, iterations: int = ITERATIONS) -> Tensor:
+    """Matrices with the same singular vectors, and singular values near 1.
+
+    Equation: X <- a X + (b X X' + c (X X')^2) X, from X = G / |G|.
+
+    Args:
+        matrices: (count, rows, columns).
+        iterations: How often the equation is applied.
+
+    Source: jordan2024muon, Newton-Schulz iteration.
+    """
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices  # (count, short side, long side): the smaller square is the cheaper one
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=TINY)
+    for _ in range(iterations):
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=B, alpha=C), x, beta=A)
+    return x.mT if tall else x
+
+
+def update_scale(rows: int, columns: int) -> float:
+    """Factor that gives an orthogonal matrix the root mean square of an AdamW update.
+
+    Equation: 0.2 sqrt(max(m, n)), with m = rows, n = columns.
+
+    Source: liu2025muon, section 2.2.
+    """
+    return RMS_OF_ADAMW * math.sqrt(max(rows, columns))
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum, made orthogonal, with decoupled weight decay; for matrices alone.
+
+    A group may say ``blocks``: its matrices hold so many of them, one below the other (query, key and value of one
+    product, say), and each is made orthogonal by itself.
+    """
+
+    def __init__(self, params: Iterable[Any], *, lr: float, weight_decay: float = 0.0, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "blocks": 1})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Apply the gradients."""
+        assert closure is None, "Muon takes the gradients as they are"
+        for group in self.param_groups:
+            by_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    by_shape[tuple(parameter.shape)].append(parameter)
+            for parameters in by_shape.values():
+                self._apply(parameters, group)
+
+    def _apply(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        """One step of matrices of one shape."""
+        wanted = [self._direction(parameter, group["momentum"]) for parameter in parameters]
+        rows, columns = wanted[0].shape
+        blocks = group["blocks"]
+        stacked = torch.stack(wanted).view(-1, rows // blocks, columns)  # (matrices x blocks, rows, columns)
+        made = orthogonal(stacked).reshape(-1, rows, columns)
+        rate = group["lr"] * update_scale(rows // blocks, columns)
+        for parameter, update in zip(parameters, made, strict=True):
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            parameter.sub_(like(parameter, update), alpha=rate)
+
+    def _direction(self, parameter: Tensor, momentum: float) -> Tensor:
+        """Gradient with Nesterov momentum, whole also where the parameter is sharded."""
+        state = self.state[parameter]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        gradient = parameter.grad
+        assert gradient is not None
+        state["momentum"].lerp_(gradient, 1 - momentum)
+        return whole(gradient.lerp(state["momentum"], momentum))
