@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from tonne.describe.huggingface import architecture_fields
+from tonne.describe.numerics import Numerics, Positive
 from tonne.describe.presets import preset_fields, preset_ids
 from tonne.describe.section import Section
 from tonne.errors import DescriptionError, PlanFileError, UnknownReferenceError
@@ -49,6 +50,14 @@ class Experts(Section):
     bias: bool = Field(default=False, description="the experts' linears have a bias")
     router_bias: bool = False
     router_correction: bool = Field(default=False, description="a learned offset an expert, used for balance")
+    router_scores: Literal["softmax", "sigmoid"] = "softmax"
+    normalized_weights: bool | None = Field(default=None, description="visited ones sum to 1; left out: per_token > 1")
+    routing_scale: Positive = Field(default=1.0, description="what these weights are multiplied by")
+    groups: Count = Field(default=1, description="experts stand in groups, of which a token visits groups_per_token")
+    groups_per_token: Count = 1
+    group_score: Literal["maximum", "top-2-sum"] = "top-2-sum"
+    weighted_input: bool = Field(default=False, description="weights multiply what experts take, not what they give")
+    load_balance_weight: float = Field(default=0.01, ge=0, description="of the loss for balance, while training")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -78,9 +87,10 @@ class TaskHead(Section):
     dense: bool = Field(default=False, description="a width x width layer before it")
     dense_bias: bool = True
     norm: bool = Field(default=False, description="a norm between the two")
+    activation: Literal["tanh", "gelu", "relu"] = Field(default="tanh", description="after the layer before it")
 
 
-class Architecture(Section):
+class Architecture(Numerics):
     """Shape of one transformer.
 
     Fields left out are filled in at construction, so every field that a count needs holds a number: ``kv_heads``
@@ -91,7 +101,8 @@ class Architecture(Section):
     ``attention_window``: under a causal mask a token sees itself and the window - 1 before it; without one it sees
     window // 2 to either side and itself. ``window_every``: every so many layers one attends fully, the others see
     the window; the first full one is layer ``window_first_full`` (counted from 0; left out: window_every - 1). An
-    irregular pattern names its full layers in ``full_attention_layers`` instead.
+    irregular pattern names its full layers in ``full_attention_layers`` instead. What changes results but no count
+    stands in ``Numerics``.
     """
 
     LINEARS: ClassVar[tuple[Linear, ...]] = ("query", "key", "value", "output", "feed_forward")

@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.module_tracker import ModuleTracker
 
+from tonne.model.ahead import is_ahead
 from tonne.model.operations import FORMULAS, Arguments, Work, may_multiply
 
 Pass = Literal["forward", "backward"]
@@ -74,7 +75,7 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _add(self, name: str, work: Work) -> None:
         whole = work.flop + work.gradients
-        self.passes[self.now] += work.flop
+        self.passes["backward" if is_ahead() else self.now] += work.flop
         self.passes["backward"] += work.gradients
         self.operations[name] += whole
         self.repeated += work.repeated
