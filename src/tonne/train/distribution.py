@@ -138,20 +138,20 @@ def _sharded(module: nn.Module, processes: Processes, *, reshard: bool) -> nn.Mo
             "torchrun --nproc-per-node N -m tonne train ..., or leave sharding out."
         )
     mesh = init_device_mesh(processes.device.type, (processes.ranks,))
-    for layers in _outer_lists(module):
+    for layers in outer_lists(module):
         for layer in layers:
             fully_shard(layer, mesh=mesh, reshard_after_forward=reshard)
     fully_shard(module, mesh=mesh, reshard_after_forward=reshard)
     return module
 
 
-def _outer_lists(module: nn.Module) -> Iterator[nn.ModuleList]:
+def outer_lists(module: nn.Module) -> Iterator[nn.ModuleList]:
     """Lists of layers that lie in no other list."""
     for child in module.children():
         if isinstance(child, nn.ModuleList):
             yield child
         else:
-            yield from _outer_lists(child)
+            yield from outer_lists(child)
 
 
 def gathering(module: nn.Module, *, last: bool) -> AbstractContextManager[None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tonne.train.objective import Counted, moved
+from tonne.train.losses import Counted, moved
 from tonne.train.step import mixed
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class Evaluator:
     bytes_per_token: float | None
 
     @torch.no_grad()
-    def of(self, objective: nn.Module) -> Evaluation:
+    def of(self, module: nn.Module) -> Evaluation:
         """The losses of a model now; the same sequences, masked alike, every time."""
         losses, counted = torch.zeros(2, dtype=torch.float64), Counted(tokens=0, predicted=0, sentences=0)
         steps = min(self.batches.steps_per_epoch, math.ceil(self.sequences / self.batches.batch_sequences))
-        was_training = objective.training
-        objective.eval()
+        was_training = module.training
+        module.eval()
         for step in range(max(1, steps)):
             batches = self.batches.micro_batches(
                 step,
@@ -57,10 +57,10 @@ class Evaluator:
             for batch in batches:
                 own = Counted.of([batch])
                 with mixed(self.precision, self.processes.device):
-                    found = objective(moved(batch, self.processes.device))
+                    found = module(moved(batch, self.processes.device))
                 losses += found.double().cpu() * torch.tensor([own.predicted, own.sentences], dtype=torch.float64)
                 counted = _sum(counted, own)
-        objective.train(was_training)
+        module.train(was_training)
         return self._told(losses.tolist(), counted)
 
     def _told(self, losses: list[float], counted: Counted) -> Evaluation:

@@ -54,38 +54,33 @@ def update_scale(rows: int, columns: int) -> float:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, made orthogonal, with decoupled weight decay; for matrices alone.
+    """Nesterov momentum, made orthogonal, with decoupled weight decay; for matrices, or stacks of them.
 
-    A group may say ``blocks``: its matrices hold so many of them, one below the other (query, key and value of one
-    product, say), and each is made orthogonal by itself.
+    A group may say ``rows``: its parameters hold matrices of so many rows each, one below the other (query, key and
+    value of one product, say), and each is made orthogonal by itself.
     """
 
     def __init__(self, params: Iterable[Any], *, lr: float, weight_decay: float = 0.0, momentum: float = 0.95) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "blocks": 1})
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "rows": None})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Apply the gradients."""
         assert closure is None, "Muon takes the gradients as they are"
+        pieces: list[Tensor] = []
+        owners: list[tuple[Tensor, dict[str, Any], int]] = []
         for group in self.param_groups:
-            by_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    by_shape[tuple(parameter.shape)].append(parameter)
-            for parameters in by_shape.values():
-                self._apply(parameters, group)
-
-    def _apply(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        """One step of matrices of one shape."""
-        wanted = [self._direction(parameter, group["momentum"]) for parameter in parameters]
-        rows, columns = wanted[0].shape
-        blocks = group["blocks"]
-        stacked = torch.stack(wanted).view(-1, rows // blocks, columns)  # (matrices x blocks, rows, columns)
-        made = orthogonal(stacked).reshape(-1, rows, columns)
-        rate = group["lr"] * update_scale(rows // blocks, columns)
-        for parameter, update in zip(parameters, made, strict=True):
+                    direction = self._direction(parameter, group["momentum"])
+                    own = direction.split(group["rows"] or direction.shape[-2], dim=-2)
+                    pieces += own
+                    owners.append((parameter, group, len(own)))
+        made = iter(scaled_orthogonal(pieces))
+        for parameter, group, count in owners:
+            update = torch.cat([next(made) for _ in range(count)], dim=-2)
             parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.sub_(like(parameter, update), alpha=rate)
+            parameter.sub_(like(parameter, update), alpha=group["lr"])
 
     def _direction(self, parameter: Tensor, momentum: float) -> Tensor:
         """Gradient with Nesterov momentum, whole also where the parameter is sharded."""
@@ -96,3 +91,26 @@ class Muon(torch.optim.Optimizer):
         assert gradient is not None
         state["momentum"].lerp_(gradient, 1 - momentum)
         return whole(gradient.lerp(state["momentum"], momentum))
+
+
+def scaled_orthogonal(matrices: list[Tensor]) -> list[Tensor]:
+    """Each of the matrices (or stacks of them) made orthogonal, with the size of an AdamW update, in their order."""
+    by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, matrix in enumerate(matrices):
+        rows, columns = matrix.shape[-2:]
+        by_shape[min(rows, columns), max(rows, columns)].append(index)  # a tall one goes with its wide transposes
+    found = list(matrices)
+    for (short, long), indices in by_shape.items():
+        flat = [matrices[index] if _wide(matrices[index]) else matrices[index].mT for index in indices]
+        made = orthogonal(torch.cat([matrix.reshape(-1, short, long) for matrix in flat])).mul_(
+            update_scale(short, long)
+        )
+        parts = made.split([matrix.numel() // (short * long) for matrix in flat])
+        for index, wide, part in zip(indices, flat, parts, strict=True):
+            shaped = part.reshape(wide.shape)
+            found[index] = shaped if _wide(matrices[index]) else shaped.mT
+    return found
+
+
+def _wide(matrix: Tensor) -> bool:
+    return matrix.shape[-2] <= matrix.shape[-1]

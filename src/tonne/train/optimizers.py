@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +13,8 @@ from tonne.train.muon import Muon
 if TYPE_CHECKING:
     from tonne.describe.training import Training
 
-TABLES = ("embedding", "head", "output_table", "relative")  # parts whose rows are looked up or are the output's classes
+LAYERS = ".layers."
+NO_PRODUCT = ("relative", "position", "router")  # looked up by index, or so few rows that each is its own direction
 MATRIX_DIMENSIONS = 2
 
 
@@ -48,32 +49,48 @@ class Optimizers:
                 yield from group["params"]
 
 
-def optimizers_of(model: nn.Module, training: Training, *, blocks: dict[str, int] | None = None) -> Optimizers:
+def optimizers_of(model: nn.Module, training: Training) -> Optimizers:
     """The optimizers of a model as its plan asks.
 
     Args:
         model: Its parameters that want a gradient learn; the order of their names is that of the groups.
         training: Optimizer, rates, decay.
-        blocks: Of parameters that hold several matrices one below the other, how many; Muon makes each orthogonal.
     """
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     muon = training.optimizer == "muon"
-    hidden = [(name, parameter) for name, parameter in named if muon and is_hidden_matrix(name, parameter)]
-    names = {name for name, _ in hidden}
-    rest = [(name, parameter) for name, parameter in named if name not in names]
+    hidden = {name: p for name, p in named.items() if muon and is_hidden_matrix(name, p)}
+    rest = [parameter for name, parameter in named.items() if name not in hidden]
     parts: list[torch.optim.Optimizer] = [_adamw(rest, training)] if rest else []
-    return Optimizers(parts + ([_muon(hidden, training, blocks or {})] if hidden else []))
+    return Optimizers(parts + ([_muon(hidden, training)] if hidden else []))
 
 
 def is_hidden_matrix(name: str, parameter: torch.Tensor) -> bool:
-    """Whether a parameter multiplies hidden states: a matrix that is no table and no output."""
-    return parameter.ndim == MATRIX_DIMENSIONS and not any(part in name for part in TABLES)
+    """Whether a parameter multiplies hidden states inside a layer: a matrix, or the matrices of experts."""
+    product = LAYERS in name and not any(part in name for part in NO_PRODUCT)
+    return product and parameter.ndim >= MATRIX_DIMENSIONS
 
 
-def _adamw(named: list[tuple[str, nn.Parameter]], training: Training) -> torch.optim.Optimizer:
+def matrices_in(name: str, shapes: Mapping[str, torch.Size]) -> tuple[int, ...] | None:
+    """Rows of each of the matrices that a parameter holds one below the other; None where it is one.
+
+    Args:
+        name: The parameter's, as the model names it.
+        shapes: Of all parameters.
+    """
+    rows, last = shapes[name][-2], name.removesuffix(".weight").rpartition(".")[2]
+    if last == "query_key_value":
+        query = shapes[name.replace("query_key_value", "output")][-1]  # as wide as what comes back from the heads
+        return query, (rows - query) // 2, (rows - query) // 2
+    if last in {"key_value", "gate_up"}:
+        return rows // 2, rows // 2
+    down = shapes.get(name.removesuffix("up") + "down") if last == "up" else None  # of experts: a gate's half too
+    return (rows // 2, rows // 2) if down is not None and rows == 2 * down[-1] else None
+
+
+def _adamw(parameters: Sequence[nn.Parameter], training: Training) -> torch.optim.Optimizer:
     """AdamW in one fused kernel, without decay of norms and biases."""
-    matrices = [parameter for _, parameter in named if parameter.ndim >= MATRIX_DIMENSIONS]
-    others = [parameter for _, parameter in named if parameter.ndim < MATRIX_DIMENSIONS]
+    matrices = [parameter for parameter in parameters if parameter.ndim >= MATRIX_DIMENSIONS]
+    others = [parameter for parameter in parameters if parameter.ndim < MATRIX_DIMENSIONS]
     groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": training.weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -87,13 +104,14 @@ def _adamw(named: list[tuple[str, nn.Parameter]], training: Training) -> torch.o
     )
 
 
-def _muon(named: list[tuple[str, nn.Parameter]], training: Training, blocks: dict[str, int]) -> torch.optim.Optimizer:
-    """Muon, with a group for each number of blocks."""
-    by_blocks: dict[int, list[nn.Parameter]] = {}
-    for name, parameter in named:
-        by_blocks.setdefault(blocks.get(name, 1), []).append(parameter)
+def _muon(named: Mapping[str, nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    """Muon, with a group for each way in which parameters hold several matrices."""
+    shapes = {name: parameter.shape for name, parameter in named.items()}
+    groups: dict[tuple[int, ...] | None, list[nn.Parameter]] = {}
+    for name, parameter in named.items():
+        groups.setdefault(matrices_in(name, shapes), []).append(parameter)
     return Muon(
-        [{"params": parameters, "blocks": count} for count, parameters in sorted(by_blocks.items())],
+        [{"params": parameters, "rows": rows} for rows, parameters in groups.items()],
         lr=training.matrix_learning_rate or training.learning_rate,
         weight_decay=training.weight_decay,
         momentum=training.momentum,

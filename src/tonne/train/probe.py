@@ -32,7 +32,7 @@ DTYPE_OF = {"fp64": torch.float64, "fp32": torch.float32, "tf32": torch.float32,
 class Choices:
     """How a run uses its machine; each field moves the last digits of a result, so all are kept with the run.
 
-    ``peak_flop_per_s`` is one process's; ``trial_s`` the time of one trial of the model, None where none was made.
+    ``peak_flop_per_s`` is one process's; ``tokens_per_s`` of all, in a trial of the model; None where none was made.
     """
 
     threads: int
@@ -40,7 +40,7 @@ class Choices:
     compile: bool
     micro_batch_sequences: int
     peak_flop_per_s: float
-    trial_s: float | None = None
+    tokens_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

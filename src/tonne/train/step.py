@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tonne.errors import TrainingError
 from tonne.train.distribution import gathering
-from tonne.train.objective import Counted, check_ids, moved, shares
+from tonne.train.losses import Counted, check_ids, moved, shares
 from tonne.train.sharding import whole
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class StepResult:
 class Stepper:
     """What makes a step: a pure function of the step's number, the weights and the optimizer's state."""
 
-    objective: nn.Module
+    losses: nn.Module
     optimizers: Optimizers
     schedule: Schedule
     processes: Processes
@@ -81,9 +81,9 @@ class Stepper:
         """Add a micro-batch's gradients; its share of the step's two losses (2,)."""
         device = self.processes.device
         weight = torch.tensor(shares(batch, counted), dtype=torch.float64)
-        with gathering(self.objective, last=last):
+        with gathering(self.losses, last=last):
             with mixed(self.precision, device):
-                losses: Tensor = self.objective(moved(batch, device))
+                losses: Tensor = self.losses(moved(batch, device))
             # Wrappers average over the processes; the shares make it a sum over all tokens.
             weighted = losses * (weight * self.processes.ranks).to(losses)
             weighted.sum().backward()

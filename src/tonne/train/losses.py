@@ -40,7 +40,7 @@ class Counted:
         return cls(tokens=int(tokens), predicted=int(predicted), sentences=int(sentences))
 
 
-class Objective(nn.Module):
+class Losses(nn.Module):
     """Mean loss of the predicted tokens, and of the pairs of sentences, (2,); a loss that a batch has not is zero."""
 
     def __init__(self, model: Transformer) -> None:
