@@ -5,6 +5,8 @@ TonneError
 │   └── QuantityError                      a number that is none, or out of its range
 ├── UnknownReferenceError (LookupError)    a name that no table knows, or that several rows answer to
 ├── PlanFileError (ValueError)             a plan file that is missing or is not TOML
+├── DataError (ValueError)                 text or tokens that are missing, broken, or do not fit what reads them
+│   └── StoreError                         a token store that is incomplete, or of another tokenizer
 ├── MissingPackageError (ImportError)      a package that an extra brings is not installed
 └── ElementError (ValueError)              a bad element of an array; carries its index
 """
@@ -34,6 +36,14 @@ class UnknownReferenceError(TonneError, LookupError):
 
 class PlanFileError(TonneError, ValueError):
     """A plan file that cannot be read."""
+
+
+class DataError(TonneError, ValueError):
+    """Text or tokens that cannot be trained on as they are."""
+
+
+class StoreError(DataError):
+    """A token store that is incomplete, or does not belong to the tokenizer or the model."""
 
 
 class MissingPackageError(TonneError, ImportError):
