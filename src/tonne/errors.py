@@ -8,6 +8,8 @@ TonneError
 ├── CheckpointError (ValueError)           a checkpoint that is damaged, of another model, or cannot be written
 ├── RunFolderError (OSError)               a folder that holds another run, or is in use
 ├── TrainingError (ArithmeticError)        a run that cannot go on: its loss is no number
+├── DataError (ValueError)                 text or tokens that are missing, broken, or do not fit what reads them
+│   └── StoreError                         a token store that is incomplete, or of another tokenizer
 ├── MissingPackageError (ImportError)      a package that an extra brings is not installed
 └── ElementError (ValueError)              a bad element of an array; carries its index
 """
@@ -49,6 +51,12 @@ class RunFolderError(TonneError, OSError):
 
 class TrainingError(TonneError, ArithmeticError):
     """A run that cannot go on: its loss or its gradients are no numbers."""
+class DataError(TonneError, ValueError):
+    """Text or tokens that cannot be trained on as they are."""
+
+
+class StoreError(DataError):
+    """A token store that is incomplete, or does not belong to the tokenizer or the model."""
 
 
 class MissingPackageError(TonneError, ImportError):

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tonne.describe.architecture import Architecture
+from tonne.describe.data import Data, Tokenizer, data_paths_from
 from tonne.describe.hardware import Cluster
 from tonne.describe.inference import Inference
 from tonne.describe.quantity import Multiplier, Positive, Share
@@ -23,23 +24,6 @@ from tonne.errors import DescriptionError, PlanFileError
 
 EARLIEST_START, LATEST_START = 2000, 2100
 Described = TypeVar("Described", bound=Section)
-
-
-class Data(Section):
-    """Tokens that enter the model, and how long its sequences are."""
-
-    tokens: float = Field(gt=0, description="source plus target tokens for an encoder-decoder")
-    sequence_length: int | None = Field(default=None, ge=1)
-    source_length: int | None = Field(default=None, ge=1)
-    target_length: int | None = Field(default=None, ge=1)
-    answer_fraction: float = Field(default=1.0, gt=0, le=1, description="instruction: share of tokens with a loss")
-
-    @field_validator("tokens")
-    @classmethod
-    def _whole(cls, tokens: float) -> float:
-        if tokens < 1:
-            raise DescriptionError("there is less than one token. Give the number of tokens, e.g. 300e9.")
-        return float(round(tokens))
 
 
 class Parallelism(Section):
@@ -111,6 +95,7 @@ class TrainingPlan(Section):
     name: str = "plan"
     architecture: Architecture | None = None
     data: Data | None = None
+    tokenizer: Tokenizer | None = None
     workload: ModuleWork | None = None
     training: Training = Training()
     start: Start = Start()
@@ -274,6 +259,7 @@ def with_architecture_of_start(given: Any) -> Any:  # noqa: ANN401 - whatever th
 
 def paths_from(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The fields of a plan file with the paths in them taken from the folder that the file lies in."""
+    fields = data_paths_from(fields, folder)
     start = fields.get("start")
     if isinstance(start, dict) and "from" in start:
         fields = {**fields, "start": {**start, "from": origin_from(start["from"], folder)}}
