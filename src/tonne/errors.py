@@ -51,6 +51,8 @@ class RunFolderError(TonneError, OSError):
 
 class TrainingError(TonneError, ArithmeticError):
     """A run that cannot go on: its loss or its gradients are no numbers."""
+
+
 class DataError(TonneError, ValueError):
     """Text or tokens that cannot be trained on as they are."""
 

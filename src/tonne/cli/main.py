@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the time
@@ -147,6 +148,20 @@ def validate(
         validations.run_steps(with_rows=rows, as_json=json, refit=refit)
     else:
         validations.run(with_rows=rows, as_json=json, of_inference=inference)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A plan file (TOML).")],
+    output: Annotated[Path, typer.Option(help="Folder of the run: metrics.jsonl, checkpoints, model.")],
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Last step to make; the schedule stays.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+    json: Json = False,
+) -> None:
+    """Pre-train a transformer."""
+    from tonne.cli import training  # noqa: PLC0415 - see the module's docstring
+
+    training.run(config, output=output, max_steps=max_steps, resume=resume, as_json=json)
 
 
 def run() -> None:

@@ -84,7 +84,9 @@ class Recipe(Section):
                 "[training] global_batch_sequences is missing. Say how many sequences a step sees, e.g. 32."
             )
         if self.training.lora is not None or self.training.frozen_layers:
-            raise DescriptionError("lora and frozen_layers change a model that exists: tonne train pre-trains all of it.")
+            raise DescriptionError(
+                "lora and frozen_layers change a model that exists: tonne train pre-trains all of it."
+            )
         self._data_parallel_alone()
         return self
 

@@ -79,7 +79,7 @@ def fitted(choices: Choices, job: Job, processes: Processes) -> Choices:
 
 @contextmanager
 def machine_set(choices: Choices, job: Job, processes: Processes) -> Iterator[None]:
-    """torch as the choices say until the end of the block: threads, precision, denormal numbers taken as zero."""
+    """Torch as the choices say until the end of the block: threads, precision, denormal numbers taken as zero."""
     threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.set_flush_denormal(True)  # before the first threads start: they take it over
@@ -105,7 +105,7 @@ def set_compiled(model: nn.Module, on: bool) -> None:
             if on:
                 layer.compile()
             else:
-                layer._compiled_call_impl = None  # noqa: SLF001 - torch has no public way back
+                layer._compiled_call_impl = None
 
 
 def _precisions(job: Job, processes: Processes) -> list[str]:
@@ -165,7 +165,7 @@ def _tokens(job: Job) -> int:
 
 
 def _work(job: Job, processes: Processes, micro: int) -> tuple[Callable[[str], Any], int | None]:
-    """What is timed: the model's loss and gradients on few sequences, and their tokens; of a large model one product."""
+    """What is timed: loss and gradients of few sequences, and how many tokens these are; of a large model a product."""
     device = processes.device
     flop = job.flop_per_token * job.tokens_per_step / job.batches.batch_sequences
     if flop > LONGEST_TRIAL * TRIAL_FLOP and device.type == "cpu":

@@ -14,7 +14,7 @@ from tonne.train.step import mixed
 if TYPE_CHECKING:
     from torch import nn
 
-    from tonne.train.batch import Batches
+    from tonne.train.batches import Batches
     from tonne.train.distribution import Processes
 
 
@@ -31,23 +31,24 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluator:
-    """Held-out batches, and how much of them is looked at."""
+    """Held-out batches, and how much of them is looked at; ``whole_steps``: whole batches alone."""
 
+    losses: nn.Module
     batches: Batches
     processes: Processes
     precision: str
     micro_batch_sequences: int
     sequences: int
     bytes_per_token: float | None
+    whole_steps: bool = False
 
     @torch.no_grad()
-    def of(self, module: nn.Module) -> Evaluation:
-        """The losses of a model now; the same sequences, masked alike, every time."""
+    def now(self) -> Evaluation:
+        """The losses of the model as it is; the same sequences, masked alike, every time."""
         losses, counted = torch.zeros(2, dtype=torch.float64), Counted(tokens=0, predicted=0, sentences=0)
-        steps = min(self.batches.steps_per_epoch, math.ceil(self.sequences / self.batches.batch_sequences))
-        was_training = module.training
-        module.eval()
-        for step in range(max(1, steps)):
+        was_training = self.losses.training
+        self.losses.eval()
+        for step in range(self._steps()):
             batches = self.batches.micro_batches(
                 step,
                 rank=self.processes.rank,
@@ -57,11 +58,18 @@ class Evaluator:
             for batch in batches:
                 own = Counted.of([batch])
                 with mixed(self.precision, self.processes.device):
-                    found = module(moved(batch, self.processes.device))
+                    found = self.losses(moved(batch, self.processes.device))
                 losses += found.double().cpu() * torch.tensor([own.predicted, own.sentences], dtype=torch.float64)
                 counted = _sum(counted, own)
-        module.train(was_training)
+        self.losses.train(was_training)
         return self._told(losses.tolist(), counted)
+
+    def _steps(self) -> int:
+        """Batches that are looked at, at least one."""
+        held = self.batches.steps_per_epoch
+        if self.whole_steps and len(self.batches.samples) % self.batches.batch_sequences:
+            held -= 1  # sharded processes must all make the same calls
+        return max(1, min(held, math.ceil(self.sequences / self.batches.batch_sequences)))
 
     def _told(self, losses: list[float], counted: Counted) -> Evaluation:
         """The means over all processes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from tonne.model.transformer import Transformer
 from tonne.train.batches import Batches, checked_length
 from tonne.train.objectives.build import ObjectiveOptions, objective_for
 from tonne.train.prepare import store_for
+from tonne.train.run_folder import alone_in
 
 if TYPE_CHECKING:
     from tonne.describe.architecture import Architecture
@@ -87,9 +90,10 @@ def job_of(recipe: Recipe, folder: Path, *, report: Callable[[Progress], None] |
     """
     a, data, training = recipe.architecture, recipe.data, recipe.training
     length = _length(recipe)
-    store = store_for(
-        data, recipe.tokenizer, folder, objective=training.objective, vocabulary=a.vocabulary or None, report=report
-    )
+    with alone_in(folder):
+        store = store_for(
+            data, recipe.tokenizer, folder, objective=training.objective, vocabulary=a.vocabulary or None, report=report
+        )
     store.check_vocabulary(a.vocabulary)
     batches = _batches(recipe, store, length, validation=False)
     target = batches.objective.target_length(length)
@@ -123,6 +127,14 @@ def job_of(recipe: Recipe, folder: Path, *, report: Callable[[Progress], None] |
         batch_size_given="micro_batch_sequences" in training.model_fields_set,
         precision_given="precision" in training.model_fields_set,
     )
+
+
+def store_folder(recipe: Recipe, home: Path) -> Path:
+    """Where the store of a plan's data is kept: one folder for each choice of text and tokenizer."""
+    data = recipe.data.model_dump(mode="json", include={"source", "format", "columns", "documents", "split"})
+    chosen = recipe.tokenizer.model_dump(mode="json")
+    kept = [data, chosen, recipe.data.validation_fraction, recipe.training.objective, recipe.architecture.vocabulary]
+    return home / hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _length(recipe: Recipe) -> int:
@@ -160,8 +172,8 @@ def _model(recipe: Recipe) -> Transformer:
     origin = recipe.start.origin
     if not isinstance(origin, str) or not Path(origin).is_dir():
         raise DescriptionError(
-            f"[start] from = {origin!r} holds no weights that can be read here. Give 'scratch', or the folder of a model "
-            f"(config.json with its safetensors)."
+            f"[start] from = {origin!r} holds no weights that can be read here. Give 'scratch', or the folder of a "
+            f"model (config.json with its safetensors)."
         )
     from tonne.model import from_huggingface  # noqa: PLC0415 - most runs start from scratch
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +13,6 @@ from tonne.errors import MissingPackageError
 if TYPE_CHECKING:
     from tonne.describe.run import Logger
 
-LOG = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 MODULE_OF = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
 
@@ -45,22 +43,27 @@ class JsonLines:
         self._file.close()
 
 
-def cut_back(path: Path, step: int, log_every: int) -> None:
-    """Leave of a metrics.jsonl what a run that was never stopped would have written up to a step.
+def cut_back(path: Path, step: int, belongs: Callable[[dict[str, Any]], bool]) -> None:
+    """Leave of a file of lines what a run that was never stopped would have written up to a step.
 
-    Lines after the checkpoint are written again; the line that a cut run wrote of its last step belongs to no
+    Lines after the checkpoint are written again; a line that a cut run wrote of its last step may belong to no
     uninterrupted one; and the last line of a killed run may be half a line.
+
+    Args:
+        path: The file; it need not be there.
+        step: That of the checkpoint.
+        belongs: Whether a line is one that an uninterrupted run writes.
     """
     if not path.exists():
         return
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            found = int(json.loads(line)["step"])
+            found = json.loads(line)
+            stays = found["step"] <= step and belongs(found)
         except (ValueError, KeyError, TypeError):
             continue
-        if found <= step and is_logged(found, log_every):
-            kept.append(line + "\n")
+        kept += [line + "\n"] if stays else []
     partial = path.with_suffix(".partial")
     partial.write_text("".join(kept), encoding="utf-8")
     partial.replace(path)

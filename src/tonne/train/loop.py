@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from tonne.train.batch import Batch
     from tonne.train.distribution import Processes
-    from tonne.train.evaluation import Evaluation
+    from tonne.train.evaluation import Evaluation, Evaluator
     from tonne.train.loggers import Sink
     from tonne.train.peak import Peak
     from tonne.train.progress import ProgressLine
+    from tonne.train.sampling import Sampler
     from tonne.train.step import Stepper, StepResult
 
 
@@ -64,9 +65,9 @@ class Loop:
     """What the steps need; ``run`` makes them."""
 
     stepper: Stepper
-    batches_of: Callable[[int], Sequence[Batch]]
-    evaluate: Callable[[], Evaluation] | None
-    sample: Callable[[int], None] | None
+    batches: Iterator[tuple[int, Sequence[Batch]]]
+    evaluator: Evaluator | None
+    sampler: Sampler | None
     save: Callable[[Standing], None]
     processes: Processes
     observers: Observers
@@ -79,6 +80,7 @@ class Loop:
     peak: Peak
     last: StepResult | None = None
     evaluation: Evaluation | None = None
+    last_evaluation: Evaluation | None = None
     _window: _Window = field(default_factory=lambda: _Window())
 
     def run(self, standing: Standing, last_step: int) -> str | None:
@@ -101,22 +103,28 @@ class Loop:
 
     def _step(self, standing: Standing) -> dict[str, float]:
         """One step, with the evaluation and the sample that are due; the observers' columns."""
+        step, batches = next(self.batches)
+        assert step == standing.step, "batches come in the order of the steps"
         start = time.perf_counter()
-        result = self.last = self.stepper.make(standing.step, self.batches_of(standing.step))
-        now = time.perf_counter()
-        self._window.add(now - start, result.counted.tokens)
+        result = self.last = self.stepper.make(step, batches)
+        self._window.add(time.perf_counter() - start, result.counted.tokens)
         standing.step += 1
         standing.tokens += result.counted.tokens
         columns = self.observers.on_step(standing.step, result.counted.tokens, result.loss)
-        if self.evaluate is not None and self._due(self.every.evaluate, standing.step):
-            self.evaluation = self.evaluate()
-            standing.note(self.evaluation)
-        else:
-            self.evaluation = None
-        if self.sample is not None and self._due(self.every.sample, standing.step):
-            self.sample(standing.step)
+        self._look(standing)
         standing.elapsed_s += time.perf_counter() - start
         return columns
+
+    def _look(self, standing: Standing) -> None:
+        """The evaluation and the sample of text that are due."""
+        self.evaluation = None
+        if self.evaluator is not None and self._due(self.every.evaluate, standing.step):
+            self.evaluation = self.last_evaluation = self.evaluator.now()
+            standing.note(self.evaluation)
+        if self.sampler is not None and self._due(self.every.sample, standing.step):
+            text = self.sampler.write(standing.step)
+            if self.line is not None:
+                self.line.say(f"step {standing.step:,}: {text!r}")
 
     def _due(self, every: int | None, step: int) -> bool:
         """Whether something that comes every so many steps, and with the run's last, is due."""

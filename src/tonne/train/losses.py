@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +60,7 @@ class Losses(nn.Module):
         return torch.stack([tokens, sentences])
 
 
-def extras_of(batch: Batch) -> dict[str, Tensor]:
+def extras_of(batch: Batch) -> dict[str, Any]:
     """What a batch gives the model besides tokens and mask."""
     names = ("token_types", "documents", "positions", "prefix", "source", "source_mask")
     return {name: getattr(batch, name) for name in names if getattr(batch, name) is not None}
@@ -79,7 +79,7 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     """The batch on a device."""
     if device.type == "cpu":
         return batch
-    tensors = {
+    tensors: dict[str, Any] = {
         field.name: value.to(device, non_blocking=True)
         for field in dataclasses.fields(batch)
         if isinstance(value := getattr(batch, field.name), Tensor)

@@ -73,7 +73,7 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     direction = self._direction(parameter, group["momentum"])
-                    own = direction.split(group["rows"] or direction.shape[-2], dim=-2)
+                    own = torch.split(direction, group["rows"] or direction.shape[-2], dim=-2)
                     pieces += own
                     owners.append((parameter, group, len(own)))
         made = iter(scaled_orthogonal(pieces))
@@ -105,7 +105,7 @@ def scaled_orthogonal(matrices: list[Tensor]) -> list[Tensor]:
         made = orthogonal(torch.cat([matrix.reshape(-1, short, long) for matrix in flat])).mul_(
             update_scale(short, long)
         )
-        parts = made.split([matrix.numel() // (short * long) for matrix in flat])
+        parts = torch.split(made, [matrix.numel() // (short * long) for matrix in flat])
         for index, wide, part in zip(indices, flat, parts, strict=True):
             shaped = part.reshape(wide.shape)
             found[index] = shaped if _wide(matrices[index]) else shaped.mT

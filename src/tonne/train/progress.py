@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -16,9 +15,9 @@ FIRST = ("loss", "bits_per_byte", "tokens_per_s", "mfu")  # of the line, in this
 class ProgressLine:
     """One line that follows the run."""
 
-    def __init__(self, total_steps: int, done: int, *, stream: TextIO | None = None) -> None:
-        """A line for the steps from ``done`` on, to a stream (left out: standard error)."""
-        self._console = Console(file=stream or sys.stderr, highlight=False)
+    def __init__(self, total_steps: int, stream: TextIO) -> None:
+        """A line for so many steps, to a stream."""
+        self._console = Console(file=stream, highlight=False)
         self._live = self._console.is_terminal
         self._total = total_steps
         self._bar = Progress(
@@ -28,14 +27,13 @@ class ProgressLine:
             console=self._console,
             transient=False,
         )
-        self._task = self._bar.add_task("", total=total_steps, completed=done, columns="")
-        if self._live:
-            self._bar.start()
+        self._task = self._bar.add_task("", total=total_steps, columns="")
 
     def show(self, step: int, columns: Mapping[str, Any], *, logged: bool) -> None:
         """The columns of a step; where nobody watches, of logged steps alone."""
         text = line_of(columns)
         if self._live:
+            self._bar.start()  # with the first step; it stays started
             self._bar.update(self._task, completed=step, columns=text)
         elif logged:
             self._console.print(f"step {step:,}/{self._total:,}  {text}", soft_wrap=True)

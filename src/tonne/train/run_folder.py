@@ -31,22 +31,33 @@ def opened(folder: Path, *, resume: bool) -> Iterator[None]:
     except OSError as error:
         raise RunFolderError(f"{folder} cannot be written: {error}. Give another --output.") from None
     with lock:
-        _hold(lock, folder)
+        if not _held(lock, wait=False):
+            raise RunFolderError(
+                f"{folder} is being written by another process. Wait for it, or give another --output."
+            )
         yield
 
 
-def _hold(lock: Any, folder: Path) -> None:  # noqa: ANN401 - an open file
-    """The system gives the lock back when the process ends, however it ends."""
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """A folder that processes prepare one after the other: waits until no other one is inside the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        _held(lock, wait=True)
+        yield
+
+
+def _held(lock: Any, *, wait: bool) -> bool:  # noqa: ANN401 - an open file
+    """Whether this process holds the lock now; the system takes it back when the process ends, however it ends."""
     try:
         import fcntl  # noqa: PLC0415 - not on Windows
     except ImportError:
-        return
+        return True
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
-        raise RunFolderError(
-            f"{folder} is being written by another process. Wait for it, or give another --output."
-        ) from None
+        return False
+    return True
 
 
 def holds_a_run(folder: Path) -> bool:

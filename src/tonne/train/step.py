@@ -86,7 +86,7 @@ class Stepper:
                 losses: Tensor = self.losses(moved(batch, device))
             # Wrappers average over the processes; the shares make it a sum over all tokens.
             weighted = losses * (weight * self.processes.ranks).to(losses)
-            weighted.sum().backward()
+            torch.autograd.backward(weighted.sum())
         return losses.detach().double().cpu() * weight
 
     def _check(self, value: float, what: str, step: int, batches: Sequence[Batch]) -> None:
