@@ -11,6 +11,7 @@ TonneError
 ├── DataError (ValueError)                 text or tokens that are missing, broken, or do not fit what reads them
 │   └── StoreError                         a token store that is incomplete, or of another tokenizer
 ├── MissingPackageError (ImportError)      a package that an extra brings is not installed
+├── WeightsError (ValueError)              weights that cannot be read, or that no format can hold
 └── ElementError (ValueError)              a bad element of an array; carries its index
 """
 
@@ -63,6 +64,10 @@ class StoreError(DataError):
 
 class MissingPackageError(TonneError, ImportError):
     """A part of tonne needs a package that is not installed; the text names the extra."""
+
+
+class WeightsError(TonneError, ValueError):
+    """Weights that cannot be read as a model, or written as one."""
 
 
 class ElementError(TonneError, ValueError):

@@ -20,22 +20,28 @@ from tonne.reference.huggingface import SAME_CONFIGURATION
 TABLE = Path(__file__).parents[2] / "src/tonne/reference/tables/huggingface_defaults.csv"
 COLUMNS = ("model_type", "field", "value", "source")
 NO_SHAPE = re.compile(
-    r"drop|_token_id|_init|init_|initializer|_eps$|epsilon|return_|output_|use_cache|rope_param|rope_theta|cache|"
+    r"drop|_token_id|_init|init_|initializer|return_|output_|use_cache|rope_param|rope_theta|cache|"
     r"^transformers_version|^architectures|^dtype|chunk_size|problem_type|label2id|pretraining_tp|softcap|_coef|"
-    r"routed_scaling|norm_topk|jitter|begin_|end_|suppress|upcast|_path|reference_compile|temperature|scale_"
+    r"routed_scaling|norm_topk|jitter|begin_|end_|suppress|upcast|_path|reference_compile|temperature"
 )
+NUMBERS = re.compile(r"_eps$|epsilon$")  # the fractions that are read; others are what trains a model
 
 
 def defaults_of(model_type: str) -> dict[str, object]:
-    """Fields that may bear on the shape, with the values that the configuration class declares."""
+    """Fields that may bear on the shape or on what norms and scores do, with the values of the configuration class."""
     from transformers import CONFIG_MAPPING  # noqa: PLC0415 - seconds
 
     found: dict[str, object] = {}
-    for field in dataclasses.fields(CONFIG_MAPPING[model_type]):
+    made_by = CONFIG_MAPPING[model_type]
+    for field in dataclasses.fields(made_by):
         made = field.default_factory is not dataclasses.MISSING
         value = field.default_factory() if made else field.default
-        if not NO_SHAPE.search(field.name) and isinstance(value, int | str | bool | list | tuple | type(None)):
+        number = isinstance(value, float) and NUMBERS.search(field.name)
+        plain = isinstance(value, int | str | bool | list | tuple | type(None))
+        if not NO_SHAPE.search(field.name) and (plain or number):
             found[field.name] = list(value) if isinstance(value, tuple) else value
+    if any(field.name == "rope_parameters" for field in dataclasses.fields(made_by)):
+        found["default_theta"] = made_by.default_theta  # of the class, not of its fields
     return found
 
 

@@ -42,6 +42,9 @@ class Numerics(Section):
     gelu_approximation: Literal["none", "tanh", "sigmoid"] = Field(default="none", description="none: the exact erf")
     swiglu_limit: Positive | None = Field(default=None, description="gpt-oss's clamped gate, in layers with experts")
     pooler_activation: Literal["tanh", "gelu"] = "tanh"
+    multi_token_weight: float = Field(
+        default=0.3, ge=0, description="of the loss of multi_token_layers, while training"
+    )
     initial_std: Positive = Field(default=0.02, description="spread of the weights before training")
 
     embedding_scale: Positive = Field(default=1.0, description="what token vectors are multiplied by")

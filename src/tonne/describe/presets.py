@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from tonne.describe.huggingface.numerics import numerics_of_type
 from tonne.errors import UnknownReferenceError
 from tonne.reference.architectures import architecture_rows
 
@@ -64,7 +65,7 @@ def preset_fields(preset: str) -> dict[str, Any]:
             fields[group][name] = value
         else:
             fields[key] = value
-    return fields
+    return numerics_of_type(row["huggingface_model_type"], fields) | fields
 
 
 def _extra(cell: str) -> dict[str, Any]:

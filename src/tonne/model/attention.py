@@ -1,4 +1,4 @@
-"""Attention: self and across, with as many key-value heads as heads or fewer, on torch's fused kernel where it serves."""
+"""Attention to oneself and across, on torch's fused kernel where it serves."""
 
 from __future__ import annotations
 

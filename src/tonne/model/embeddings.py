@@ -128,8 +128,8 @@ class TokenTables(nn.Module):
         if table is None:
             if not tokens.is_floating_point():
                 raise DescriptionError(
-                    "the Architecture has vocabulary=0, so tokens must be vectors (batch, length, width). Give them, or "
-                    "build the model with a vocabulary."
+                    "the Architecture has vocabulary=0, so tokens must be vectors (batch, length, width). Give "
+                    "them, or build the model with a vocabulary."
                 )
             vectors = tokens
         else:

@@ -91,7 +91,10 @@ class LabelHead(nn.Module):
 
 
 class Pooler(nn.Module):
-    """A dense layer over the first token's state, which stands for the sequence. Source: devlin2019bert, section 3.2."""
+    """A dense layer over the first token's state, which stands for the sequence.
+
+    Source: devlin2019bert, section 3.2.
+    """
 
     def __init__(self, architecture: Architecture, *, making: Making) -> None:
         """As wide as the layers."""

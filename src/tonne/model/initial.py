@@ -48,23 +48,21 @@ def spread(model: nn.Module, architecture: Architecture) -> None:
     with torch.no_grad():
         for weight in _matrices(model):
             weight.mul_(a.initial_std / INITIAL_STD)
-        if a.norm_position != "post":
-            for layer in layers:
-                for weight in _last_matrices(layer):
-                    weight.div_(math.sqrt((2 + layer.cross) * len(layers)))
         surplus = 1.0 if a.attention_scale is None else a.attention_scale * math.sqrt(key_width(a))
-        if surplus > 1:
-            for layer in layers:
-                for weight in _queries(layer):
-                    weight.div_(surplus)
+        for layer in layers:
+            depth = 1.0 if a.norm_position == "post" else math.sqrt((2 + layer.cross) * len(layers))
+            for weight in _last_matrices(layer):
+                weight.div_(depth)
+            for weight in _queries(layer):
+                weight.div_(max(surplus, 1.0))
 
 
 def _matrices(model: nn.Module) -> Iterator[torch.Tensor]:
     for module in model.modules():
-        if (isinstance(module, Linear | Table) and module.weight.requires_grad) or (
-            isinstance(module, OutputTable) and module.weight is not None
-        ):
-            yield module.weight
+        if isinstance(module, Linear | Table | OutputTable):
+            weight = module.weight
+            if weight is not None and weight.requires_grad:
+                yield weight
         elif isinstance(module, ExpertFeedForward):
             yield from (module.up, module.down)
 

@@ -12,6 +12,7 @@ from tonne.model.making import Linear, Making, Norm
 
 if TYPE_CHECKING:
     from tonne.describe.architecture import Architecture
+    from tonne.model.transformer import Transformer
 
 
 class LaterToken(nn.Module):
@@ -43,6 +44,35 @@ class LaterToken(nn.Module):
         both = torch.cat([self.state_norm(states), self.token_norm(vectors)], -1)
         further: torch.Tensor = self.layer(self.projection(both), sight)
         return further
+
+
+def later_loss(
+    model: Transformer, states: torch.Tensor, tokens: torch.Tensor, targets: torch.Tensor, sight: Sight
+) -> torch.Tensor:
+    """Mean over the depths of the loss of the token that each predicts.
+
+    Args:
+        model: A model with such layers.
+        states: Its final states (batch, length, width).
+        tokens: Ids (batch, length).
+        targets: The next token's id at each position (batch, length); -100 where none is predicted.
+        sight: Masks and rotations of that pass.
+
+    Returns:
+        A scalar. The last positions, whose later tokens are not known, predict none.
+    """
+    losses = []
+    layers: list[LaterToken] = list(model.multi_token)  # type: ignore[arg-type]  # torch knows modules only
+    for depth, further in enumerate(layers, start=1):
+        vectors = model.embedding(tokens.roll(-depth, 1), None)
+        vectors = vectors if model.embedding.projection is None else model.embedding.projection(vectors)
+        states = further(states, vectors, sight)
+        wanted = targets.roll(-depth, 1)
+        wanted[:, -depth:] = -100
+        if sight.documents is not None:
+            wanted = wanted.masked_fill(sight.documents.roll(-depth, 1) != sight.documents, -100)
+        losses.append(model.loss_of(further.final_norm(states), wanted))
+    return torch.stack(losses).mean()
 
 
 def later_tokens(architecture: Architecture, *, making: Making) -> nn.ModuleList:

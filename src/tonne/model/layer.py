@@ -30,8 +30,8 @@ class Sight:
     """What the layers of one pass share: masks, rotations, the encoder's states, and losses that they hand back.
 
     ``full`` and ``windowed``: what tokens see in layers without and with a window; ``turn`` and ``windowed_turn``:
-    rotations there. ``relative``: DeBERTa's table. ``real``: (batch, length), true for a real token. ``balance``:
-    the experts' losses for balance, one a layer.
+    rotations there. ``relative``: DeBERTa's table. ``real``: (batch, length), true for a real token; ``documents``
+    likewise. ``balance``: the experts' losses for balance, one a layer.
     """
 
     full: Sees
@@ -43,6 +43,7 @@ class Sight:
     encoded: torch.Tensor | None = None
     across: Sees = field(default_factory=Sees)
     real: torch.Tensor | None = None
+    documents: torch.Tensor | None = None
     cache: Cache | None = None
     balance: list[torch.Tensor] = field(default_factory=list)
 

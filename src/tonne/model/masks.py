@@ -99,6 +99,11 @@ def checked_mask(mask: torch.Tensor | None, shape: tuple[int, int], name: str) -
     return None if readable(real) and bool(real.all()) else real
 
 
+def may_be_read(tensor: torch.Tensor) -> bool:
+    """Whether Python must look at numbers where the work depends on them; without any, a fake tensor then says so."""
+    return tensor.device.type != "meta" and not torch.compiler.is_compiling()
+
+
 def padded_on_the_right(mask: torch.Tensor) -> bool:
     """Whether all padding stands after the real tokens, where a causal mask hides it already."""
     return readable(mask) and bool((mask[:, 1:] <= mask[:, :-1]).all())

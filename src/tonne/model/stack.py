@@ -92,13 +92,13 @@ class Stack(nn.Module):
     def _sight(self, states: torch.Tensor, tokens: Tokens, sight: Sight, places: torch.Tensor | None) -> Sight:
         """Masks, biases and rotations, made once for all layers."""
         a = self.architecture
-        fully = [attends_fully(a, index) for index in range(self.count)]
+        fully = [attends_fully(a, index) for index in range(self.count + a.multi_token_layers)]
         full = seen(tokens, causal=self.decoder, window=None) if any(fully) else Sees()
         windowed = Sees() if all(fully) else seen(tokens, causal=self.decoder, window=a.attention_window)
         bias = self._bias(tokens, states, places)
         if bias is not None:
             full, windowed = full.with_bias(bias), windowed.with_bias(bias)
-        sight = replace(sight, full=full, windowed=windowed, balance=[])
+        sight = replace(sight, full=full, windowed=windowed, documents=tokens.documents, balance=[])
         sight.real = tokens.mask if tokens.mask is None else tokens.mask[:, tokens.before :]
         if a.positions == "rotary":
             at = tokens.query_positions()[None] if places is None else places

@@ -17,10 +17,11 @@ from tonne.model.embeddings import TokenTables
 from tonne.model.heads import LabelHead, OutputTable, Pooler, PredictionHead, missing_head, sequence_state
 from tonne.model.initial import draw, spread
 from tonne.model.inputs import Inputs, More
-from tonne.model.later_tokens import later_tokens
+from tonne.model.later_tokens import later_loss, later_tokens
 from tonne.model.layer import Sight
+from tonne.model.loss import linear_cross_entropy
 from tonne.model.making import Linear, Making
-from tonne.model.masks import Sees, Tokens, checked_mask, counted_positions, readable
+from tonne.model.masks import Sees, Tokens, checked_mask, counted_positions, may_be_read
 from tonne.model.stack import Stack
 
 if TYPE_CHECKING:
@@ -163,7 +164,14 @@ class Transformer(nn.Module):
         return states if scale == 1 else states * scale
 
     def loss(
-        self, tokens: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | None = None, **more: Unpack[More]
+        self,
+        tokens: torch.Tensor,
+        targets: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        *,
+        label_smoothing: float = 0.0,
+        z_loss: float = 0.0,
+        **more: Unpack[More],
     ) -> torch.Tensor:
         """Mean of -log P(target) over the positions whose target is not -100.
 
@@ -174,33 +182,50 @@ class Transformer(nn.Module):
             targets: Id that is right at each position (batch, length); -100: none is predicted there, and no logits
                 are computed.
             mask: (batch, length), 1 for a real token.
+            label_smoothing: As that of ``linear_cross_entropy``.
+            z_loss: As that of ``linear_cross_entropy``.
             more: As those of ``states``.
 
         Returns:
-            A scalar. While training the experts' loss for balance is added, by its weight.
+            A scalar. While training the losses of later tokens and of the experts' balance are added, by their weights.
         """
-        states, balance = self._run(tokens, mask, Inputs(**more))
-        loss = self.loss_of(states, targets)
-        weights = [e.load_balance_weight for e in (self.architecture.experts,) if e is not None]
-        if balance and weights and weights[0]:
-            loss = loss + weights[0] * torch.stack(balance).mean().to(loss.dtype)
+        a, inputs = self.architecture, Inputs(**more)
+        states, sight = self._run(tokens, mask, inputs)
+        loss = self.loss_of(states, targets, label_smoothing=label_smoothing, z_loss=z_loss)
+        if not self.training:
+            return loss
+        if self.multi_token and a.multi_token_weight:
+            loss = loss + a.multi_token_weight * later_loss(self, states, tokens, targets, sight)
+        if sight.balance and a.experts is not None and a.experts.load_balance_weight:
+            loss = loss + a.experts.load_balance_weight * torch.stack(sight.balance).mean().to(loss.dtype)
         return loss
 
-    def loss_of(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The same of final states (batch, length, width): several losses may share one pass."""
+    def loss_of(
+        self, states: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0, z_loss: float = 0.0
+    ) -> torch.Tensor:
+        """The same of final states (batch, length, width): several losses may share one pass.
+
+        Args:
+            states: Final states, (batch, length, width).
+            targets: (batch, length), -100 where none is predicted.
+            label_smoothing: As that of ``linear_cross_entropy``.
+            z_loss: As that of ``linear_cross_entropy``.
+        """
         rows, wanted = states.flatten(0, -2), targets.flatten()
-        if readable(wanted):
+        if may_be_read(wanted):
             kept = wanted != IGNORED
             if not bool(kept.all()):
-                rows, wanted = (
-                    rows[kept],
-                    wanted[kept],
-                )  # what stands before the output runs at predicted positions only
+                rows, wanted = rows[kept], wanted[kept]  # what stands before the output runs at predicted places only
         weight, bias = self.output_table()
-        rows = self.before_output(rows)
-        scores = functional.linear(rows, weight, bias)
-        cap = self.architecture.output_softcap
-        return functional.cross_entropy(scores if cap is None else cap * torch.tanh(scores / cap), wanted)
+        return linear_cross_entropy(
+            self.before_output(rows),
+            weight,
+            wanted,
+            bias,
+            label_smoothing=label_smoothing,
+            z_loss=z_loss,
+            softcap=self.architecture.output_softcap,
+        )
 
     def pooled(self, states: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """What stands for each sequence, (batch, width): the pooler over the state of its first token.
@@ -264,10 +289,8 @@ class Transformer(nn.Module):
         """States as a head for labels takes them: OPT-350M's leave as wide as its token table."""
         return states if self.output_projection is None else self.output_projection(states)
 
-    def _run(
-        self, tokens: torch.Tensor, mask: torch.Tensor | None, extras: Inputs
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Final states, and the experts' losses for balance."""
+    def _run(self, tokens: torch.Tensor, mask: torch.Tensor | None, extras: Inputs) -> tuple[torch.Tensor, Sight]:
+        """Final states, and what the layers shared and handed back."""
         x = extras
         if self.decoder is None:
             x.refuse((*OF_A_SOURCE, "prefix", "cache"), "an encoder reads one sequence, and all of it at once")
@@ -277,21 +300,21 @@ class Transformer(nn.Module):
             return self._decoded(tokens, mask, x, None)
         if x.encoded is not None:
             return self._decoded(tokens, mask, x, x.encoded)
-        filled = x.cache is not None and x.cache.length
-        if x.source is None and not filled:
+        if x.cache is not None and x.cache.length:  # it holds what the decoder sees of the source
+            return self._decoded(tokens, mask, x, None)
+        if x.source is None:
             raise DescriptionError(
                 "an encoder-decoder needs its source. Give source=..., or encoded=model.encode(source, source_mask)."
             )
-        if x.source is None:
-            return self._decoded(tokens, mask, x, None)
         source = Inputs(documents=x.source_documents)
-        encoded, balance = self._encoded(x.source, x.source_mask, source, source=True)
-        states, more = self._decoded(tokens, mask, x, encoded)
-        return states, balance + more
+        encoded, seen = self._encoded(x.source, x.source_mask, source, source=True)
+        states, sight = self._decoded(tokens, mask, x, encoded)
+        sight.balance = seen.balance + sight.balance
+        return states, sight
 
     def _encoded(
         self, tokens: torch.Tensor, mask: torch.Tensor | None, x: Inputs, *, source: bool = True
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    ) -> tuple[torch.Tensor, Sight]:
         assert self.encoder is not None  # callers know
         real = checked_mask(mask, (tokens.shape[0], tokens.shape[1]), "source_mask" if self.decoder else "mask")
         known = Tokens(queries=tokens.shape[1], device=tokens.device, mask=real, documents=x.documents)
@@ -299,7 +322,7 @@ class Transformer(nn.Module):
 
     def _decoded(
         self, tokens: torch.Tensor, mask: torch.Tensor | None, x: Inputs, encoded: torch.Tensor | None
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    ) -> tuple[torch.Tensor, Sight]:
         assert self.decoder is not None  # callers know
         before = 0 if x.cache is None else x.cache.length
         length = tokens.shape[1]
@@ -337,10 +360,10 @@ class Transformer(nn.Module):
         sight: Sight | None,
         *,
         source: bool = False,
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    ) -> tuple[torch.Tensor, Sight]:
         """A stack's final states of tokens."""
         vectors = self.embedding(tokens, x.token_types, source=source)
         places = counted_positions(known) if x.positions is None else x.positions
         entered = stack.inputs(vectors, self.embedding.projection, places, known.before)
-        states, sight = stack(entered, known, sight, places)
-        return states, sight.balance
+        final: tuple[torch.Tensor, Sight] = stack(entered, known, sight, places)
+        return final

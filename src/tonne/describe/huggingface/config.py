@@ -126,6 +126,16 @@ class Config:
         known = [name for name in names if name in self.given or name in self.defaults]
         return None if not known or self.value(*known) is None else self.number(*known, least=least)
 
+    def real(self, *names: str) -> float:
+        """A number above 0, and not absurd."""
+        value = self.value(*names)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < value <= LARGEST:
+            raise DescriptionError(
+                f"{self.file}: {self._given(names)} = {shown(value)} is not a number above 0. Mend it, or leave it out."
+            )
+        return float(value)
+
     def flag(self, *names: str) -> bool:
         """True or false."""
         value = self.value(*names)
@@ -225,8 +235,12 @@ def read_config(path: str | Path) -> Config:
     """
     file = Path(path)
     file = file / "config.json" if file.is_dir() else file
+    return config_of(_json(file), file)
+
+
+def _json(file: Path) -> Any:  # noqa: ANN401 - whatever JSON held
     try:
-        given = json.loads(file.read_text(encoding="utf-8-sig"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise PlanFileError(
             f"{file} does not exist. Give a config.json of transformers, or the folder of one."
@@ -235,6 +249,14 @@ def read_config(path: str | Path) -> Config:
         raise PlanFileError(f"{file} cannot be read: {error}. Give a config.json of transformers.") from None
     except json.JSONDecodeError as error:
         raise PlanFileError(f"{file} is not JSON: {error}. Mend that line, or save the configuration again.") from None
+
+
+def config_of(given: Any, file: Path) -> Config:  # noqa: ANN401 - whatever JSON held
+    """What a file holds, with the defaults of its model type.
+
+    Raises:
+        DescriptionError: It names no model type.
+    """
     if not isinstance(given, dict) or not isinstance(given.get("model_type"), str):
         raise DescriptionError(
             f"{file} names no model_type, so its fields have no meaning. Add it, e.g. "

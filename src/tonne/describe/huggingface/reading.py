@@ -10,6 +10,7 @@ from typing import Any
 
 from tonne.describe.huggingface import decoders, encoder_decoders, encoders, experts
 from tonne.describe.huggingface.config import Config, read_config
+from tonne.describe.huggingface.numerics import numerics
 from tonne.errors import DescriptionError
 
 Reader = Callable[[Config], dict[str, Any]]
@@ -38,7 +39,15 @@ def architecture_fields(path: str | Path) -> dict[str, Any]:
         PlanFileError: The file is missing, or is not JSON.
         DescriptionError: The model type, the class or a value is not known.
     """
-    config = read_config(path)
+    return fields_of(read_config(path))
+
+
+def fields_of(config: Config) -> dict[str, Any]:
+    """Fields of the Architecture of a configuration that was read: its shape, and what changes results alone.
+
+    Raises:
+        DescriptionError: The model type, the class or a value is not known.
+    """
     reader = READERS.get(config.model_type)
     if reader is None:
         raise DescriptionError(_unknown(config))
@@ -48,7 +57,8 @@ def architecture_fields(path: str | Path) -> dict[str, Any]:
             f"there. Save the text_config as a file of its own, with its model_type, or write its fields beside "
             f"model_type."
         )
-    return reader(config)
+    fields = reader(config)
+    return fields | numerics(config, fields)
 
 
 def _unknown(config: Config) -> str:
