@@ -41,8 +41,8 @@ def opened(folder: Path, *, resume: bool) -> Iterator[None]:
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """A folder that processes prepare one after the other: waits until no other one is inside the block."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(folder.name + LOCK).open("w") as lock:
         _held(lock, wait=True)
         yield
 
