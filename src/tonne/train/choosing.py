@@ -81,18 +81,19 @@ def fitted(choices: Choices, job: Job, processes: Processes) -> Choices:
 def machine_set(choices: Choices, job: Job, processes: Processes) -> Iterator[None]:
     """Torch as the choices say until the end of the block: threads, precision, denormal numbers taken as zero."""
     threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    deterministic = torch.are_deterministic_algorithms_enabled()
     torch.set_flush_denormal(True)  # before the first threads start: they take it over
     torch.set_num_threads(choices.threads)
     torch.set_float32_matmul_precision("high" if choices.precision == "tf32" else "highest")
-    if processes.device.type != "cpu" and job.run.deterministic:
+    ask = processes.device.type != "cpu" and job.run.deterministic and not torch.are_deterministic_algorithms_enabled()
+    if ask:  # of a processor there is nothing to ask, and asking loads the compiler
         torch.use_deterministic_algorithms(True, warn_only=True)
     set_compiled(job.model, choices.compile)
     try:
         yield
     finally:
         set_compiled(job.model, False)
-        torch.use_deterministic_algorithms(deterministic)
+        if ask:
+            torch.use_deterministic_algorithms(False)
         torch.set_float32_matmul_precision(matmul)
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)

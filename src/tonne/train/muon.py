@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tonne.train.grouped import GroupedOptimizer
 from tonne.train.sharding import like, whole
 
 A, B, C = 3.4445, -4.7750, 2.0315  # steepest at zero: singular values end between 0.7 and 1.2, not at 1
@@ -53,20 +54,21 @@ def update_scale(rows: int, columns: int) -> float:
     return RMS_OF_ADAMW * math.sqrt(max(rows, columns))
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(GroupedOptimizer):
     """Nesterov momentum, made orthogonal, with decoupled weight decay; for matrices, or stacks of them.
 
     A group may say ``rows``: its parameters hold matrices of so many rows each, one below the other (query, key and
     value of one product, say), and each is made orthogonal by itself.
     """
 
-    def __init__(self, params: Iterable[Any], *, lr: float, weight_decay: float = 0.0, momentum: float = 0.95) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "rows": None})
+    def __init__(
+        self, groups: Iterable[Mapping[str, Any]], *, lr: float, weight_decay: float = 0.0, momentum: float = 0.95
+    ) -> None:
+        super().__init__(groups, lr=lr, weight_decay=weight_decay, momentum=momentum, rows=None)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """Apply the gradients."""
-        assert closure is None, "Muon takes the gradients as they are"
         pieces: list[Tensor] = []
         owners: list[tuple[Tensor, dict[str, Any], int]] = []
         for group in self.param_groups:

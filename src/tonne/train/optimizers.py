@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from tonne.train.adamw import AdamW
+from tonne.train.grouped import GroupedOptimizer
 from tonne.train.muon import Muon
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ MATRIX_DIMENSIONS = 2
 class Optimizers:
     """One or two optimizers that step together; ``set_rate`` follows the schedule."""
 
-    def __init__(self, parts: Iterable[torch.optim.Optimizer]) -> None:
+    def __init__(self, parts: Iterable[GroupedOptimizer]) -> None:
         self.parts = tuple(parts)
         self._peaks = [[group["lr"] for group in part.param_groups] for part in self.parts]
 
@@ -40,7 +42,7 @@ class Optimizers:
         """Apply the gradients, and forget them."""
         for part in self.parts:
             part.step()
-            part.zero_grad(set_to_none=True)
+            part.zero_grad()
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """All that learn."""
@@ -60,7 +62,7 @@ def optimizers_of(model: nn.Module, training: Training) -> Optimizers:
     muon = training.optimizer == "muon"
     hidden = {name: p for name, p in named.items() if muon and is_hidden_matrix(name, p)}
     rest = [parameter for name, parameter in named.items() if name not in hidden]
-    parts: list[torch.optim.Optimizer] = [_adamw(rest, training)] if rest else []
+    parts: list[GroupedOptimizer] = [_adamw(rest, training)] if rest else []
     return Optimizers(parts + ([_muon(hidden, training)] if hidden else []))
 
 
@@ -87,7 +89,7 @@ def matrices_in(name: str, shapes: Mapping[str, torch.Size]) -> tuple[int, ...] 
     return (rows // 2, rows // 2) if down is not None and rows == 2 * down[-1] else None
 
 
-def _adamw(parameters: Sequence[nn.Parameter], training: Training) -> torch.optim.Optimizer:
+def _adamw(parameters: Sequence[nn.Parameter], training: Training) -> GroupedOptimizer:
     """AdamW in one fused kernel, without decay of norms and biases."""
     matrices = [parameter for parameter in parameters if parameter.ndim >= MATRIX_DIMENSIONS]
     others = [parameter for parameter in parameters if parameter.ndim < MATRIX_DIMENSIONS]
@@ -95,16 +97,15 @@ def _adamw(parameters: Sequence[nn.Parameter], training: Training) -> torch.opti
         {"params": matrices, "weight_decay": training.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
+    return AdamW(
         [group for group in groups if group["params"]],
         lr=training.learning_rate,
         betas=(training.beta1, training.beta2),
         eps=training.epsilon,
-        fused=True,
     )
 
 
-def _muon(named: Mapping[str, nn.Parameter], training: Training) -> torch.optim.Optimizer:
+def _muon(named: Mapping[str, nn.Parameter], training: Training) -> GroupedOptimizer:
     """Muon, with a group for each way in which parameters hold several matrices."""
     shapes = {name: parameter.shape for name, parameter in named.items()}
     groups: dict[tuple[int, ...] | None, list[nn.Parameter]] = {}

@@ -12,6 +12,7 @@ from tonne.errors import CheckpointError
 from tonne.train.sharding import is_sharded, like
 
 if TYPE_CHECKING:
+    from tonne.train.grouped import GroupedOptimizer
     from tonne.train.optimizers import Optimizers
 
 MODEL, OPTIMIZER = "model.", "optimizer."
@@ -67,9 +68,7 @@ def restore(model: nn.Module, optimizers: Optimizers, tensors: Mapping[str, Tens
                 _restore_state(part, name, parameter, tensors)
 
 
-def _restore_state(
-    part: torch.optim.Optimizer, name: str, parameter: nn.Parameter, tensors: Mapping[str, Tensor]
-) -> None:
+def _restore_state(part: GroupedOptimizer, name: str, parameter: nn.Parameter, tensors: Mapping[str, Tensor]) -> None:
     """What one optimizer keeps of one parameter."""
     prefix = f"{OPTIMIZER}{name}."
     for full, tensor in tensors.items():
