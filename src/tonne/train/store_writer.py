@@ -61,7 +61,7 @@ class StoreWriter:
             self._documents.write(np.array([len(tokens), text_bytes], dtype="<i8").tobytes())
         self.tokens += len(tokens)
         self.documents += 1
-        self.largest_token = max(self.largest_token, int(tokens.max(initial=-1)))
+        self.largest_token = max(self.largest_token, int(tokens.max()) if len(tokens) else -1)
 
     def commit(self, state: dict[str, Any]) -> None:
         """Make what was added last: after a crash, writing goes on here."""
