@@ -7,6 +7,8 @@ which it makes integers or shuffles of them may change from one version to the n
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,10 +19,15 @@ class Draws:
     """The numbers that one sample of one epoch draws."""
 
     def __init__(self, seed: int, epoch: int, sample: int) -> None:
-        """Start the stream; the counter's first word counts, the others keep the streams apart."""
-        key = np.array([seed & WORD, (seed >> 64) & WORD], dtype=np.uint64)
-        counter = np.array([0, 0, sample & WORD, epoch & WORD], dtype=np.uint64)
-        self._bits = np.random.Generator(np.random.Philox(key=key, counter=counter))
+        """Name the stream; it is made when something is drawn."""
+        self._seed, self._epoch, self._sample = seed, epoch, sample
+
+    @cached_property
+    def _bits(self) -> np.random.Generator:
+        """The stream: the counter's first word counts, the others keep the streams apart."""
+        key = np.array([self._seed & WORD, (self._seed >> 64) & WORD], dtype=np.uint64)
+        counter = np.array([0, 0, self._sample & WORD, self._epoch & WORD], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
     def uniform(self, number: int) -> NDArray[np.float64]:
         """Numbers in [0, 1), of shape (number,)."""

@@ -135,7 +135,7 @@ class Pieces:
         return tokens[:-1], tokens[1:]
 
     def elsewhere(self, owner: int, draws: Draws) -> Tokens:
-        """Tokens of a piece of any other document, each piece as likely as the next.
+        """Tokens of any other document from one of its pieces on, each piece as likely, up to twice a piece's length.
 
         Raises:
             DataError: There is no other document.
@@ -148,7 +148,9 @@ class Pieces:
                 "e.g. documents = 'paragraph', or leave next-sentence prediction out."
             )
         chosen = draws.below(others)
-        return self.piece(chosen if chosen < first else chosen + last - first)[0]
+        number = chosen if chosen < first else chosen + last - first
+        other, start = int(self.owners[number]), int(self.starts[number])
+        return self.view.slice(other, start, min(start + 2 * self.length, int(self.view.lengths[other])))
 
 
 class Packs:

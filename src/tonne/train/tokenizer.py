@@ -181,7 +181,9 @@ def _untrained(library: Any, kind: str, vocabulary: int, special: Sequence[str])
         return inner, trainers.WordPieceTrainer(**settings)
     inner = library.Tokenizer(models.Unigram())
     inner.normalizer = library.normalizers.NFKC()
-    inner.pre_tokenizer = pre.Metaspace()
+    # A line's end is a token of its own: else every word before one would be another word.
+    lines = pre.Split(library.Regex(r"\s*\n\s*"), "isolated")
+    inner.pre_tokenizer = pre.Sequence([lines, pre.Metaspace(prepend_scheme="first")])
     inner.decoder = decoders.Metaspace()
     return inner, trainers.UnigramTrainer(unk_token=unknown, **settings)
 

@@ -59,7 +59,7 @@ class NextSentence:
             return framed_pair(first, second, (self.begin, self.separator), FOLLOWS)
         assert sample.elsewhere is not None
         other = sample.elsewhere(draws)
-        start = sentence_start(other, self.ends_sentence, draws)
+        start = sentence_start(other, len(second), self.ends_sentence, draws)
         return framed_pair(first, other[start : start + len(second)], (self.begin, self.separator), DOES_NOT_FOLLOW)
 
 
@@ -97,13 +97,22 @@ def framed_pair(first: Tokens, second: Tokens, frame: tuple[int, int], label: in
 
 def halfway(tokens: Tokens, ends_sentence: NDArray[np.bool_] | None, draws: Draws) -> int:
     """Where a piece is cut in two, neither part empty: after a sentence, each as likely; else anywhere."""
-    cuts = np.flatnonzero(ends_sentence[tokens[:-1]]) + 1 if ends_sentence is not None else np.empty(0, dtype=np.int64)
+    cuts = _sentence_starts(tokens, ends_sentence)
     return int(cuts[draws.below(len(cuts))]) if len(cuts) else 1 + draws.below(len(tokens) - 1)
 
 
-def sentence_start(tokens: Tokens, ends_sentence: NDArray[np.bool_] | None, draws: Draws) -> int:
-    """Where a second segment from elsewhere begins: at a place where one that follows could have begun."""
-    return halfway(tokens, ends_sentence, draws)
+def sentence_start(tokens: Tokens, wanted: int, ends_sentence: NDArray[np.bool_] | None, draws: Draws) -> int:
+    """Where a second segment from elsewhere begins: where one that follows could have begun, and is no shorter."""
+    latest = max(len(tokens) - wanted, 1)
+    cuts = _sentence_starts(tokens, ends_sentence)
+    early = cuts[cuts <= latest]
+    cuts = early if len(early) else cuts
+    return int(cuts[draws.below(len(cuts))]) if len(cuts) else 1 + draws.below(min(latest, len(tokens) - 1))
+
+
+def _sentence_starts(tokens: Tokens, ends_sentence: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    """Where sentences begin, the first token left out."""
+    return np.empty(0, np.int64) if ends_sentence is None else np.flatnonzero(ends_sentence[tokens[:-1]]) + 1
 
 
 def _joined(first: int, middle: Tokens, last: int) -> Tokens:

@@ -81,15 +81,16 @@ class SpanCorruption:
 
     def corrupted(self, text: Tokens, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Example:
         """The example that these spans make of a text."""
-        source: list[NDArray[np.int64]] = []
-        target: list[NDArray[np.int64]] = []
-        done = 0
-        for sentinel, start, end in zip(self.sentinels, starts.tolist(), ends.tolist(), strict=False):
-            source += [text[done:start], np.array([sentinel])]
-            target += [np.array([sentinel]), text[start:end]]
-            done = end
-        last = np.array([self.end])
-        return _translated(np.concatenate([*source, text[done:], last]), np.concatenate([*target, last]), self.start)
+        edges = np.zeros(len(text) + 1, dtype=np.int64)
+        edges[starts] += 1
+        edges[ends] -= 1
+        lost = np.cumsum(edges[:-1]).astype(bool)
+        sentinels = np.array(self.sentinels[: len(starts)], dtype=np.int64)
+        source, kept = text.copy(), ~lost
+        source[starts], kept[starts] = sentinels, True
+        before = np.concatenate([[0], np.cumsum(ends - starts)[:-1]])
+        target = np.insert(text[lost], before, sentinels)
+        return _translated(np.append(source[kept], self.end), np.append(target, self.end), self.start)
 
     def _lengths(self, text_length: int) -> tuple[int, int]:
         """Tokens of source and of target that a text of this length makes."""
