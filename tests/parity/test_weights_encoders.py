@@ -10,7 +10,7 @@ from torch.nn import functional  # noqa: E402 - after the check that it is there
 
 pytestmark = pytest.mark.slow  # transformers takes seconds to import
 
-LIMIT = 1e-6
+LIMIT = 1e-9
 BERT = {
     "vocab_size": 101,
     "hidden_size": 24,
