@@ -119,6 +119,31 @@ def count(
 
 
 @app.command()
+def generate(
+    folder: Annotated[str, typer.Argument(help="Of a model in the layout of Hugging Face, with its tokenizer.json.")],
+    prompt: Annotated[str | None, typer.Option(help="Text to go on from; left out, standard input.")] = None,
+    file: Annotated[str | None, typer.Option(help="A file with that text.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Where to stop at the latest; left out, 128.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Draw at random; below 1 more certain.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Draw among so many of the most probable tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw among the most probable of this probability.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw the same again.")] = None,
+    beams: Annotated[int | None, typer.Option(help="Search so many continuations side by side.")] = None,
+    length_penalty: Annotated[float | None, typer.Option(help="Of a search: above 0, longer ones gain.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="A text at which to stop; may be repeated.")] = None,
+    json: Json = False,
+) -> None:
+    """What a model makes of a prompt, as it comes."""
+    from tonne.cli import generate as command  # noqa: PLC0415 - see the module's docstring
+
+    choice = command.Choice(
+        temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, beams=beams, length_penalty=length_penalty
+    )
+    text = command.Text(prompt=prompt, file=file)
+    command.run(folder, text, choice, max_new_tokens=max_new_tokens, stop=stop or [], as_json=json)
+
+
+@app.command()
 def reference(
     table: Annotated[str, typer.Argument(help="accelerators, nodes, grids, regions, embodied, architectures, ...")],
     query: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
