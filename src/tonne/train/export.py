@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors.torch import save_file
 
-from tonne.errors import RunFolderError
+from tonne.errors import RunFolderError, WeightsError
 from tonne.train.sharding import is_sharded, whole
 
 if TYPE_CHECKING:
@@ -17,8 +19,14 @@ if TYPE_CHECKING:
     from tonne.train.tokenizer import TextTokenizer
 
 
+LOG = logging.getLogger(__name__)
+WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
+
+
 def write_model(model: Transformer, tokenizer: TextTokenizer | None, folder: Path, processes: Processes) -> None:
     """Write a model in Hugging Face's layout, with its tokenizer; a folder that is there already is replaced.
+
+    A model that no class of transformers builds is kept by its own names, with its architecture beside it.
 
     Raises:
         RunFolderError: The disk is full, or cannot be written; the run's checkpoints stay.
@@ -42,9 +50,15 @@ def write_model(model: Transformer, tokenizer: TextTokenizer | None, folder: Pat
 
 
 def _write(model: Transformer, tokenizer: TextTokenizer | None, folder: Path) -> None:
-    from tonne.model import to_huggingface  # noqa: PLC0415 - at the end of a run
+    from tonne.model.huggingface import to_huggingface  # noqa: PLC0415 - at the end of a run
 
-    to_huggingface(model, folder)  # type: ignore[operator]
+    try:
+        to_huggingface(model, folder)
+    except WeightsError as error:  # a shape of its own: hours of training must not end without a model
+        LOG.warning("%s holds the weights by this program's own names: %s", folder.with_suffix(""), error)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
+        (folder / ARCHITECTURE).write_text(model.architecture.model_dump_json(indent=1), encoding="utf-8")
     if tokenizer is not None:
         tokenizer.save(folder)
 

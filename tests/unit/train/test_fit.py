@@ -76,14 +76,20 @@ def test_micro_batches_make_the_step_of_one_batch(objective, tmp_path, tiny_job,
 
 def fields_of(objective):
     """Architecture of each objective, as small as the others."""
-    shape = {"width": 32, "heads": 4, "vocabulary": 300, "positions": "learned", "max_positions": 64}
+    shape = {"kind": "encoder", "layers": 1, "width": 32, "heads": 4, "vocabulary": 300, "positions": "learned", "max_positions": 64}
     if objective == "causal-lm":
         return {}
     if objective == "span-corruption":
         both = {"kind": "encoder-decoder", "encoder_layers": 1, "decoder_layers": 1, "layers": None}
         return {"architecture": {**shape, **both}, "tokenizer": {"kind": "unigram"}}
-    heads = {"token_types": 2, "pooler": True, "prediction_head": True, "next_sentence_head": True}
-    return {"architecture": {**shape, "kind": "encoder", **heads}, "tokenizer": {"kind": "wordpiece"}}
+    heads = {
+        "token_types": 2,
+        "embedding_norm": True,
+        "pooler": True,
+        "prediction_head": True,
+        "next_sentence_head": True,
+    }
+    return {"architecture": {**shape, **heads}, "tokenizer": {"kind": "wordpiece"}}
 
 
 def test_run_that_is_cut_stays_on_the_schedule_of_the_whole(tmp_path, tiny_job, quiet, lines_of):
