@@ -12,8 +12,9 @@ from tonne.train.losses import Counted, moved
 from tonne.train.step import mixed
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+    from tonne.train.batch import Batch
     from tonne.train.batches import Batches
     from tonne.train.distribution import Processes
 
@@ -31,7 +32,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluator:
-    """Held-out batches, and how much of them is looked at; ``whole_steps``: whole batches alone."""
+    """Held-out batches, and how much of them is looked at; ``sharded``: the processes share the weights out."""
 
     losses: nn.Module
     batches: Batches
@@ -40,36 +41,45 @@ class Evaluator:
     micro_batch_sequences: int
     sequences: int
     bytes_per_token: float | None
-    whole_steps: bool = False
+    sharded: bool = False
 
     @torch.no_grad()
     def now(self) -> Evaluation:
         """The losses of the model as it is; the same sequences, masked alike, every time."""
-        losses, counted = torch.zeros(2, dtype=torch.float64), Counted(tokens=0, predicted=0, sentences=0)
         was_training = self.losses.training
         self.losses.eval()
-        for step in range(self._steps()):
-            batches = self.batches.micro_batches(
-                step,
-                rank=self.processes.rank,
-                ranks=self.processes.ranks,
-                micro_batch_sequences=self.micro_batch_sequences,
-            )
+        losses, counted = torch.zeros(2, dtype=torch.float64), Counted(tokens=0, predicted=0, sentences=0)
+        wanted = math.ceil(self.sequences / self.batches.batch_sequences)
+        for step in range(max(1, min(self.batches.steps_per_epoch, wanted))):
+            batches = self._micro_batches(step)
             for batch in batches:
                 own = Counted.of([batch])
-                with mixed(self.precision, self.processes.device):
-                    found = self.losses(moved(batch, self.processes.device))
-                losses += found.double().cpu() * torch.tensor([own.predicted, own.sentences], dtype=torch.float64)
+                losses += self._of(batch) * torch.tensor([own.predicted, own.sentences], dtype=torch.float64)
                 counted = _sum(counted, own)
+            if self.sharded:
+                self._keep_step(len(batches))
         self.losses.train(was_training)
         return self._told(losses.tolist(), counted)
 
-    def _steps(self) -> int:
-        """Batches that are looked at, at least one."""
-        held = self.batches.steps_per_epoch
-        if self.whole_steps and len(self.batches.samples) % self.batches.batch_sequences:
-            held -= 1  # sharded processes must all make the same calls
-        return max(1, min(held, math.ceil(self.sequences / self.batches.batch_sequences)))
+    def _of(self, batch: Batch) -> Tensor:
+        """The two mean losses of a batch (2,)."""
+        with mixed(self.precision, self.processes.device):
+            found: Tensor = self.losses(moved(batch, self.processes.device))
+        return found.double().cpu()
+
+    def _micro_batches(self, step: int) -> list[Batch]:
+        return self.batches.micro_batches(
+            step,
+            rank=self.processes.rank,
+            ranks=self.processes.ranks,
+            micro_batch_sequences=self.micro_batch_sequences,
+        )
+
+    def _keep_step(self, made: int) -> None:
+        """Of the last, smaller batch some have less: they look at another, for weights are gathered by all together."""
+        most = int(self.processes.largest([made])[0])
+        for _ in range(most - made):
+            self._of(self._micro_batches(0)[0])
 
     def _told(self, losses: list[float], counted: Counted) -> Evaluation:
         """The means over all processes."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tonne.errors import MissingPackageError
@@ -130,20 +131,24 @@ def sinks_of(names: Sequence[Logger], folder: Path, run_name: str) -> list[Sink]
     Raises:
         MissingPackageError: One is not installed.
     """
+    modules = {name: _module_of(name) for name in names}
     made: list[Sink] = [JsonLines(folder / METRICS)]
-    for name in names:
-        try:
-            module = import_module(MODULE_OF[name])
-        except ImportError:
-            raise MissingPackageError(
-                f"[run] loggers names {name}, which is not installed. Run: "
-                f"pip install 'tonne[{name}]', or leave it out."
-            ) from None
+    for name, module in modules.items():
         if name == "tensorboard":
             made.append(TensorBoard(module, folder))
         else:
             made.append((WeightsAndBiases if name == "wandb" else MLflow)(module, folder, run_name))
     return made
+
+
+def _module_of(name: Logger) -> ModuleType:
+    """The package of a tracker."""
+    try:
+        return import_module(MODULE_OF[name])
+    except ImportError:
+        raise MissingPackageError(
+            f"[run] loggers names {name}, which is not installed. Run: pip install 'tonne[{name}]', or leave it out."
+        ) from None
 
 
 def numbers_in(columns: Mapping[str, Any]) -> dict[str, float]:

@@ -39,7 +39,8 @@ class Sampler:
     @torch.no_grad()
     def text(self) -> str:
         """What the model writes after the prompt."""
-        from tonne.model.generation import Sampling, generate  # noqa: PLC0415 - many runs write nothing
+        from tonne.model.generation import generate  # noqa: PLC0415 - many runs write nothing
+        from tonne.model.sampling import Sampling  # noqa: PLC0415 - as above
 
         prompt = [int(token) for token in self.tokenizer.encode([self.prompt])[0]] if self.prompt else []
         start = self.tokenizer.special.delimiter
@@ -50,8 +51,13 @@ class Sampler:
         made = generate(
             self.model,
             tokens,
-            max_new_tokens=self.tokens,
+            max_new_tokens=self._room(tokens.shape[1]),
             strategy=Sampling(temperature=TEMPERATURE, seed=self.seed),
         )
         self.model.train(was_training)
         return self.tokenizer.decode(made[0].tolist())
+
+    def _room(self, prompt: int) -> int:
+        """Tokens to write: as many as were asked for, and as the model has positions for."""
+        a = self.model.architecture
+        return self.tokens if a.positions != "learned" else max(1, min(self.tokens, a.max_positions - prompt))

@@ -139,7 +139,7 @@ class Ready:
             micro_batch_sequences=self.choices.micro_batch_sequences,
             sequences=job.run.evaluation_sequences,
             bytes_per_token=job.validation_bytes_per_token,
-            whole_steps=job.sharding != "none",
+            sharded=job.sharding != "none",
         )
 
     def _sampler(self) -> Sampler | None:

@@ -52,7 +52,9 @@ def test_truncated_checkpoint_says_how_to_go_on_from_the_one_before(tmp_path):
     saved(tmp_path, 1)
     path = saved(tmp_path, 2) / "state.safetensors"
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(CheckpointError, match=r"state.safetensors is truncated: .*Remove .*2 to go on from step-0000000001"):
+    with pytest.raises(
+        CheckpointError, match=r"state.safetensors is truncated: .*Remove .*2 to go on from step-0000000001"
+    ):
         newest(tmp_path)
 
 

@@ -76,7 +76,15 @@ def test_micro_batches_make_the_step_of_one_batch(objective, tmp_path, tiny_job,
 
 def fields_of(objective):
     """Architecture of each objective, as small as the others."""
-    shape = {"kind": "encoder", "layers": 1, "width": 32, "heads": 4, "vocabulary": 300, "positions": "learned", "max_positions": 64}
+    shape = {
+        "kind": "encoder",
+        "layers": 1,
+        "width": 32,
+        "heads": 4,
+        "vocabulary": 300,
+        "positions": "learned",
+        "max_positions": 64,
+    }
     if objective == "causal-lm":
         return {}
     if objective == "span-corruption":

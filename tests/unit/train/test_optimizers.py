@@ -87,7 +87,15 @@ def test_muon_step_by_hand():
 
 
 def model(**fields):
-    fields = {"kind": "decoder", "layers": 1, "width": 16, "heads": 4, "vocabulary": 32, "positions": "rotary", **fields}
+    fields = {
+        "kind": "decoder",
+        "layers": 1,
+        "width": 16,
+        "heads": 4,
+        "vocabulary": 32,
+        "positions": "rotary",
+        **fields,
+    }
     return Transformer(Architecture(**fields), device="meta")
 
 
