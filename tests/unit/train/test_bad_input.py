@@ -122,7 +122,7 @@ def test_full_disk_while_saving_keeps_what_was_saved(tmp_path, tiny_job, quiet, 
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(
-        CheckpointError, match="checkpoint of step 6 could not be written.*No space left.*step-0000000003"
+        CheckpointError, match=r"checkpoint of step 6 could not be written.*No space left.*step-0000000003"
     ):
         fit(tiny_job(), tmp_path / "run", session=quiet)
     monkeypatch.undo()

@@ -138,7 +138,7 @@ def test_resume_without_a_checkpoint_starts_from_the_beginning_and_says_so(tmp_p
 def test_folder_of_another_run_is_refused_and_left_alone(tmp_path, tiny_job, quiet):
     fit(tiny_job(), tmp_path / "run", session=quiet, max_steps=1)
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    with pytest.raises(RunFolderError, match="holds a run already. Go on with it by --resume"):
+    with pytest.raises(RunFolderError, match=r"holds a run already\. Go on with it by --resume"):
         fit(tiny_job(), tmp_path / "run", session=quiet)
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 

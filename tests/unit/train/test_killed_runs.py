@@ -44,17 +44,16 @@ def run(fields, folder, stores, *, kill_at=None, resume=False):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("optimizer", "first", "second"), [("adamw", 1, 2), ("adamw", 5, 11), ("muon", 4, 4), ("muon", 9, 10)]
+    ("optimizer", "kills"), [("adamw", (1, 2)), ("adamw", (5, 11)), ("muon", (4, 4)), ("muon", (9, 10))]
 )
-def test_run_killed_twice_is_the_run_that_was_not(
-    optimizer, first, second, tmp_path, tiny_fields, tiny_folder, lines_of
-):
+def test_run_killed_twice_is_the_run_that_was_not(optimizer, kills, tmp_path, tiny_fields, tiny_folder, lines_of):
     training = {"optimizer": optimizer, "dropout": 0.1}
     fields = tiny_fields(training=training, run={"checkpoint_every": 2, "evaluate_every": 5})
-    run(fields, tmp_path / "straight", tiny_folder / "stores")
-    run(fields, tmp_path / "killed", tiny_folder / "stores", kill_at=first)
-    run(fields, tmp_path / "killed", tiny_folder / "stores", kill_at=second, resume=True)
-    run(fields, tmp_path / "killed", tiny_folder / "stores", resume=True)
+    stores = tiny_folder / "stores"
+    run(fields, tmp_path / "straight", stores)
+    run(fields, tmp_path / "killed", stores, kill_at=kills[0])
+    run(fields, tmp_path / "killed", stores, kill_at=kills[1], resume=True)
+    run(fields, tmp_path / "killed", stores, resume=True)
     assert lines_of(tmp_path / "killed") == lines_of(tmp_path / "straight")
     ends = [newest(tmp_path / name / "checkpoints") for name in ("killed", "straight")]
     assert [end.step for end in ends] == [12, 12]

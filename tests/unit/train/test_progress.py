@@ -62,8 +62,8 @@ def test_outlook_by_hand():
         "small: 1,234,567 parameters; 100 steps of 2,048 tokens = 204,800 tokens; 1.23e+12 FLOP",
         "2 processes on cpu, 1 thread, fp32, micro-batches of 4; measured peak 200 GFLOP/s",
         "expected time: about 10 s (20,480 tokens/s in a trial)",
-        "expected loss: starts near 6.91 (every token alike); below 5.50 once frequencies are known; 2.90 to 3.10 at the "
-        "end (three seeds)",
+        "expected loss: starts near 6.91 (every token alike); below 5.50 once frequencies are known; 2.90 to 3.10 at "
+        "the end (three seeds)",
     ]
 
 
