@@ -23,18 +23,13 @@ from tonne.train.special_tokens import SpecialTokens, default_kind
 from tonne.train.split import is_held_out
 from tonne.train.store import SIDECAR, TokenStore, is_store, open_store
 from tonne.train.store_writer import StoreWriter, full_disk_told, written_whole
-from tonne.train.tokenizer import (
-    DEFAULT_VOCABULARY,
-    TOKENIZER_FILE,
-    TextTokenizer,
-    load_tokenizer,
-    train_tokenizer,
-)
+from tonne.train.tokenizer import TOKENIZER_FILE, TextTokenizer, load_tokenizer
+from tonne.train.tokenizer_training import DEFAULT_VOCABULARY, train_tokenizer
 
 DOCUMENTS_AT_ONCE = 512  # encoded together, on as many threads as there are
 COMMIT_TOKENS = 2**22  # what a crash may cost: about a second's work
 TRAINED = "trained.json"  # how the tokenizer of a folder was made
-TRAINING_BYTES = 2**28  # a tokenizer learns nothing more from further text
+TRAINING_BYTES = 2**27  # a tokenizer learns nothing more from further text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

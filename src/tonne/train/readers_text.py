@@ -11,7 +11,7 @@ from tonne.errors import DataError
 
 CHUNK_BYTES = 2**20
 LONGEST_DOCUMENT = 2**16  # characters: a long file becomes many documents, so that some of it can be held out
-_BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
+_BLANK_LINES = re.compile(r"\n(?:[ \t\r]*\n)+")
 _MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF8: "UTF-8"}
 
 
@@ -102,9 +102,9 @@ def _cut(text: str) -> int:
 def _paragraphs(chunks: Iterator[str]) -> Iterator[str]:
     held = ""
     for chunk in chunks:
-        *whole, held = _BLANK_LINE.split(held + chunk)
-        yield from whole
-    yield held
+        *whole, held = _BLANK_LINES.split(held + chunk)
+        yield from (text.strip("\r\n") for text in whole)
+    yield held.strip("\r\n")
 
 
 def _lines(chunks: Iterator[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -104,10 +104,8 @@ class StoreWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for file in (self._tokens, self._documents):
-            try:
+            with suppress(OSError):  # what the buffer still held does not fit: it was not committed, and is not needed
                 file.close()
-            except OSError:  # what the buffer still held does not fit: it was not committed, and is not needed
-                os.close(file.fileno())
         self._lock.close()
 
     def _committed(self) -> dict[str, Any]:
