@@ -94,7 +94,9 @@ def processes(device: str | None = None) -> Iterator[Processes]:
         ranks = distributed.get_world_size()
         alone = Processes(rank=distributed.get_rank(), ranks=ranks, device=where)
         here = int(alone.largest([local])[0]) + 1
-        yield Processes(rank=alone.rank, ranks=ranks, ranks_here=here, device=where)
+        together = Processes(rank=alone.rank, ranks=ranks, ranks_here=here, device=where)
+        yield together
+        together.wait()  # none leaves while another still talks to it
     finally:
         if mine:
             distributed.destroy_process_group()
@@ -162,3 +164,11 @@ def gathering(module: nn.Module, *, last: bool) -> AbstractContextManager[None]:
         return nullcontext()
     no_sync = getattr(module, "no_sync", None)
     return nullcontext() if last or no_sync is None else no_sync()
+
+
+def share_out(module: nn.Module) -> None:
+    """Give back weights that were gathered: after a look at them without gradients nothing else does."""
+    for part in module.modules():
+        reshard = getattr(part, "reshard", None)
+        if reshard is not None:
+            reshard()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tonne.train.distribution import share_out
 from tonne.train.losses import Counted, moved
 from tonne.train.step import mixed
 
@@ -58,6 +59,8 @@ class Evaluator:
                 counted = _sum(counted, own)
             if self.sharded:
                 self._keep_step(len(batches))
+        if self.sharded:
+            share_out(self.losses)
         self.losses.train(was_training)
         return self._told(losses.tolist(), counted)
 

@@ -70,7 +70,8 @@ def _plain(model: Transformer, gathered: dict[str, torch.Tensor]) -> Transformer
         return model
     from tonne.model.transformer import Transformer  # noqa: PLC0415 - as above
 
-    made = Transformer(model.architecture)
+    dtype = next(iter(gathered.values())).dtype
+    made = Transformer(model.architecture, dtype=dtype)
     for name, parameter in made.named_parameters():
         parameter.copy_(gathered[name])
     return made.eval()
