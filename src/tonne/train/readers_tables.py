@@ -106,7 +106,7 @@ def dataset_files(folder: Path, split: str) -> list[Path]:
             )
         return dataset_files(folder / split, split)
     state = _json(folder / "state.json") if (folder / "state.json").exists() else {}
-    if state.get("_indices_files"):
+    if state.get("_indices_files") or state.get("_indices_data_files"):
         raise DataError(
             f"{folder} was saved with a selection of its rows beside them. Save dataset.flatten_indices() instead."
         )
