@@ -17,7 +17,7 @@ from tonne.train.draws import Draws
 from tonne.train.objectives.example import Objective
 from tonne.train.order import samples_at
 from tonne.train.samples import Packs, Pairs, Pieces, Samples, Windows
-from tonne.train.store import View
+from tonne.train.store import TokenStore, View
 
 Packing = Literal["sequential", "best-fit"]
 Sequences = tuple[NDArray[np.int64], NDArray[np.int64]]  # epochs and samples
@@ -49,7 +49,7 @@ class Batches:
 
     def __init__(
         self,
-        data: View,
+        data: View | TokenStore,
         objective: Objective,
         *,
         batch_sequences: int,
@@ -62,12 +62,14 @@ class Batches:
         Raises:
             DataError: There is nothing to make a sequence of, or the sequence is too short for the objective.
         """
-        self.data, self.objective, self.length, self.seed = data, objective, length, seed
+        self.data = data if isinstance(data, View) else data.training()
+        self.objective, self.length, self.seed = objective, length, seed
         self.batch_sequences, self.options = batch_sequences, options or BatchOptions()
         self.samples = self._samples()
         if not len(self.samples):
             raise DataError(
-                f"{data.store.folder}: no sequence can be made of {data.tokens:,} tokens in {len(data.records):,} "
+                f"{self.data.store.folder}: no sequence can be made of {self.data.tokens:,} tokens in "
+                f"{len(self.data.records):,} "
                 f"record(s). Give more text."
             )
         self._bucketed = self.options.buckets and objective.layout != "windows"

@@ -22,9 +22,10 @@ from tonne.train.readers_tokens import documents_in, token_file
 from tonne.train.special_tokens import SpecialTokens, default_kind
 from tonne.train.split import is_held_out
 from tonne.train.store import SIDECAR, TokenStore, is_store, open_store
-from tonne.train.store_writer import StoreWriter, full_disk_told, written_whole
+from tonne.train.store_writer import StoreWriter
 from tonne.train.tokenizer import TOKENIZER_FILE, TextTokenizer, load_tokenizer
 from tonne.train.tokenizer_training import DEFAULT_VOCABULARY, train_tokenizer
+from tonne.train.writing import full_disk_told, written_whole
 
 DOCUMENTS_AT_ONCE = 512  # encoded together, on as many threads as there are
 COMMIT_TOKENS = 2**22  # what a crash may cost: about a second's work
@@ -117,8 +118,7 @@ def prepare(
             names = ", ".join(source.name for source in sources[:3])
             raise DataError(f"{names}: no text in {len(sources)} file(s). Check [data] source, format and columns.")
         if tokenizer is not None:
-            with full_disk_told(folder):
-                tokenizer.save(folder)
+            tokenizer.save(folder)
         else:
             (folder / TOKENIZER_FILE).unlink(missing_ok=True)
         writer.finish(_sidecar(data, tokenizer, writer.state))

@@ -35,7 +35,7 @@ def jsonl_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
             ) from None
         if not isinstance(row, dict):
             raise DataError(f'{where} holds no object but {type(row).__name__}. Write e.g. {{"text": ...}}.')
-        yield from _row([row.get(name) for name in _known(columns, row, where)], columns, where)
+        yield from _row([_inside(row, name) for name in _known(columns, row, where)], columns, where)
 
 
 def csv_rows(path: Path, columns: tuple[str, ...], *, separator: str = ",") -> Iterator[Row]:
@@ -69,7 +69,12 @@ def parquet_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
         file = parquet.ParquetFile(path)
     with file:
         _known(columns, file.schema_arrow.names, str(path))
-        yield from _batch_rows(file.iter_batches(ROWS_AT_ONCE, columns=list(columns)), columns, path, "Parquet")
+        yield from _batch_rows(
+            file.iter_batches(ROWS_AT_ONCE, columns=_read_together(columns, file.schema_arrow.names)),
+            columns,
+            path,
+            "Parquet",
+        )
 
 
 def arrow_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
@@ -88,7 +93,9 @@ def arrow_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
             reader = ipc.open_file(mapped) if is_file else ipc.open_stream(mapped)
         _known(columns, reader.schema.names, str(path))
         batches = (reader.get_batch(i) for i in range(reader.num_record_batches)) if is_file else iter(reader)
-        yield from _batch_rows((batch.select(list(columns)) for batch in batches), columns, path, "Arrow")
+        yield from _batch_rows(
+            (batch.select(_read_together(columns, batch.schema.names)) for batch in batches), columns, path, "Arrow"
+        )
 
 
 def dataset_files(folder: Path, split: str) -> list[Path]:
@@ -106,7 +113,7 @@ def dataset_files(folder: Path, split: str) -> list[Path]:
             )
         return dataset_files(folder / split, split)
     state = _json(folder / "state.json") if (folder / "state.json").exists() else {}
-    if state.get("_indices_files"):
+    if state.get("_indices_files") or state.get("_indices_data_files"):
         raise DataError(
             f"{folder} was saved with a selection of its rows beside them. Save dataset.flatten_indices() instead."
         )
@@ -126,9 +133,8 @@ def _batch_rows(batches: Iterator[Any], columns: tuple[str, ...], path: Path, ki
             batch = next(batches, None)
         if batch is None:
             return
-        values = [batch.column(name).to_pylist() for name in columns]
-        for number, row in enumerate(zip(*values, strict=True), start=start + 1):
-            yield from _row(list(row), columns, f"{path}: row {number}")
+        for number, row in enumerate(batch.to_pylist(), start=start + 1):
+            yield from _row([_inside(row, name) for name in columns], columns, f"{path}: row {number}")
         start += batch.num_rows
 
 
@@ -144,13 +150,33 @@ def _row(values: list[Any], columns: tuple[str, ...], where: str) -> Iterator[Ro
 
 def _known(columns: tuple[str, ...], found: Any, where: str) -> tuple[str, ...]:  # noqa: ANN401 - keys or names
     """The columns, all of which are there."""
-    missing = [name for name in columns if name not in found]
+    missing = [name for name, root in zip(columns, _roots(columns, found), strict=True) if root not in found]
     if missing:
         raise DataError(
             f"{where} has no column {' and '.join(map(repr, missing))}. Found: {', '.join(map(str, found)) or 'none'}. "
             f"Name one of them, e.g. columns = {str(next(iter(found), 'text'))!r}."
         )
     return columns
+
+
+def _roots(columns: tuple[str, ...], found: Any) -> list[str]:  # noqa: ANN401 - keys or names
+    """The columns that hold these: itself, or of "translation.en" the column "translation"."""
+    return [name if name in found else name.split(".")[0] for name in columns]
+
+
+def _read_together(columns: tuple[str, ...], found: Any) -> list[str]:  # noqa: ANN401 - keys or names
+    """The columns to be read, each once."""
+    return list(dict.fromkeys(_roots(columns, found)))
+
+
+def _inside(row: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - whatever the row holds
+    """The value of a column, or of a field within one; None where there is none."""
+    if name in row:
+        return row[name]
+    value: Any = row
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def _lines(path: Path, *, keep_ends: bool = False) -> Iterator[str]:

@@ -7,12 +7,10 @@ last.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -22,12 +20,12 @@ from numpy.typing import NDArray
 
 from tonne.errors import StoreError
 from tonne.train.store import DTYPES, FORMAT, OFFSETS, SIDECAR, TEXT_BYTES, TOKENS, VERSION
+from tonne.train.writing import full_disk_told, written_whole
 
 STATE, PARTIAL_TOKENS, PARTIAL_DOCUMENTS = "state.json.partial", "tokens.bin.partial", "documents.bin.partial"
 LARGEST_16_BIT = 2**16 - 1
 UNKNOWN_BYTES = -1
 _PAIR_BYTES = 16  # length and bytes of text of a document, 64 bits each
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class StoreWriter:
@@ -138,30 +136,6 @@ class StoreWriter:
             return None
         _save_array(self.folder / TEXT_BYTES, pairs[:, 1].astype(np.int64))
         return int(pairs[:, 1].sum())
-
-
-@contextmanager
-def full_disk_told(folder: Path) -> Iterator[None]:
-    """Turns the system's word for a full disk into an error that says what is safe and what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise StoreError(
-            f"The disk is full: {error.strerror or error} while writing {folder}. Nothing unfinished will be taken for "
-            f"a whole store. Free space and run the same command again: it goes on where it stopped."
-        ) from None
-
-
-def written_whole(file: Path, content: bytes) -> None:
-    """Write a file in one stroke: whoever opens it finds the old content or the new, never a part."""
-    partial = file.with_name(file.name + ".partial")
-    with partial.open("wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(file)
 
 
 def _save_array(file: Path, array: NDArray[np.int64]) -> None:

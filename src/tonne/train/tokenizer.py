@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tonne.errors import DataError, MissingPackageError
 from tonne.train.special_tokens import SpecialTokens
+from tonne.train.writing import full_disk_told, written_whole
 
 TOKENIZER_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 _AFTER_SPACE = ("Ġ", "Ċ", "ĉ", "č", "▁")  # how byte-level vocabularies write white space, and how Unigram does
@@ -61,7 +62,6 @@ class TextTokenizer:
 
     def save(self, folder: Path) -> Path:
         """Write tokenizer.json, and beside it what transformers wants to know; the path of the former."""
-        folder.mkdir(parents=True, exist_ok=True)
         roles = {
             name: self.inner.id_to_token(getattr(self.special, role))
             for role, name in _ROLES_OF_TRANSFORMERS.items()
@@ -70,8 +70,10 @@ class TextTokenizer:
         config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **roles}
         if self.special.begin is not None:
             config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        self.inner.save(str(folder / TOKENIZER_FILE))
+        with full_disk_told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            written_whole(folder / CONFIG_FILE, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
+            written_whole(folder / TOKENIZER_FILE, self.inner.to_str(pretty=True).encode())
         return folder / TOKENIZER_FILE
 
     def begins_word(self) -> NDArray[np.bool_]:

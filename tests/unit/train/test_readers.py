@@ -153,6 +153,23 @@ def test_parquet_rows(tmp_path):
         texts(tmp_path / "rows.parquet", columns="other")
 
 
+def test_fields_within_a_column_are_named_with_dots(tmp_path):
+    import pyarrow.parquet as pq
+
+    rows = [{"translation": {"en": "house", "de": "Haus"}}, {"translation": None}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    columns = {"source": "translation.en", "target": "translation.de"}
+    assert texts(tmp_path / "rows.parquet", columns=columns) == [("house", "Haus")]
+    assert texts(tmp_path / "rows.jsonl", columns=columns) == [("house", "Haus")]
+    table = pa.Table.from_pylist(rows)
+    with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    assert texts(tmp_path / "rows.arrow", columns=columns) == [("house", "Haus")]
+    with pytest.raises(DataError, match=r"has no column 'en'\. Found: translation"):
+        texts(tmp_path / "rows.parquet", columns={"source": "en", "target": "translation.de"})
+
+
 def test_broken_parquet_is_told(tmp_path):
     (tmp_path / "rows.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match=r"rows\.parquet cannot be read as Parquet"):

@@ -164,14 +164,14 @@ def test_a_full_disk_loses_nothing_and_leaves_no_half_store(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(FULL_DISK), str(tmp_path / "s")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert "The disk is full: File too large while writing" in done.stdout
-    assert "Nothing unfinished will be taken for a whole store" in done.stdout
+    assert "Nothing unfinished will be taken for a whole one" in done.stdout
     assert not is_store(tmp_path / "s")
     with StoreWriter(tmp_path / "s", {}, largest_possible=100) as writer:
         assert (writer.documents, writer.tokens, writer.state) == (30, 15_000, {"done": 30})  # 30,000 bytes, 1,000 each
 
 
 def test_a_file_replaced_on_a_full_disk_keeps_its_old_content(tmp_path, monkeypatch):
-    from tonne.train import store_writer
+    from tonne.train import writing
 
     file = tmp_path / "store.json"
     file.write_text("old")
@@ -179,7 +179,7 @@ def test_a_file_replaced_on_a_full_disk_keeps_its_old_content(tmp_path, monkeypa
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store_writer.os, "fsync", full)
-    with pytest.raises(StoreError, match="disk is full"), store_writer.full_disk_told(tmp_path):
-        store_writer.written_whole(file, b"new")
+    monkeypatch.setattr(writing.os, "fsync", full)
+    with pytest.raises(StoreError, match="disk is full"), writing.full_disk_told(tmp_path):
+        writing.written_whole(file, b"new")
     assert file.read_text() == "old"
