@@ -45,7 +45,6 @@ def check_buildable(architecture: Architecture) -> None:
         "swiglu_limit without experts": a.swiglu_limit is not None and a.experts is None,
         "first_norm=false with norms behind the blocks": not a.first_norm and a.norm_position != "pre",
         "multi_token_layers without a decoder": a.multi_token_layers > 0 and a.kind != "decoder",
-        "output_scale with output biases": a.output_scale != 1 and a.output_softcap is not None and a.head_bias,
     }
     for fault, found in refused.items():
         if found:

@@ -10,6 +10,7 @@ from torch import nn
 from tonne.count.parameters import embedding_width, output_rows
 from tonne.errors import DescriptionError
 from tonne.model.making import Linear, Making, Norm, Table
+from tonne.model.masks import readable
 from tonne.model.positions import sinusoids
 
 if TYPE_CHECKING:
@@ -80,10 +81,13 @@ class StackInputs(nn.Module):
         """Vectors of the positions, (batch or 1, length, width); None where positions enter elsewhere."""
         length = vectors.shape[1]
         if self.positions is not None:
-            if places is None and before + length > self.rows:
+            last = before + length
+            if places is not None and readable(places) and last > self.rows:  # padding and packing may make room
+                last = int(places.max()) + 1
+            if last > self.rows:
                 raise DescriptionError(
-                    f"{before + length} tokens are more than max_positions={self.rows}, the rows of the table of "
-                    f"positions. Cut the sequence to {self.rows} tokens, or build the model with more positions."
+                    f"{last} tokens are more than max_positions={self.rows}, the rows of the table of positions. Cut "
+                    f"the sequence to {self.rows} tokens, or build the model with more positions."
                 )
             if places is None:
                 return self.positions.weight[self.offset + before : self.offset + before + length][None]

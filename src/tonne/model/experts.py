@@ -176,7 +176,9 @@ def balance_loss(chosen: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         chosen: (tokens, per_token), the experts visited.
         shares: (tokens, experts), probabilities.
 
-    Source: fedus2021switch, section 2.2, equation 4; with several experts a token f_e is a share of all visits.
+    With several experts a token f_e is a share of all visits.
+
+    Source: fedus2021switch, section 2.2, equation 4.
     """
     experts = shares.shape[-1]
     visits = torch.bincount(chosen.flatten(), minlength=experts).to(shares.dtype)

@@ -89,6 +89,8 @@ class Norm(nn.Module):
         own = weight is not None and weight.dim() > 1
         inside = None if own else weight
         if self.rms:
+            if inside is not None and inside.dtype != states.dtype:
+                states = states.to(inside.dtype)  # under autocast, which widens layer norms by itself but not these
             normal = functional.rms_norm(states, (self.width,), inside, self.epsilon)
             normal = normal if self.bias is None else normal + self.bias
         else:

@@ -94,7 +94,7 @@ def rotated(states: torch.Tensor, by: Rotation, *, interleaved: bool) -> torch.T
     else:
         first, second = turned.chunk(2, -1)
         swapped = torch.cat([-second, first], -1)
-    turned = turned * cosine + swapped * sine
+    turned = (turned * cosine + swapped * sine).type_as(states)  # under autocast the sines are the wider type
     return turned if kept is None else torch.cat([turned, kept], -1)
 
 

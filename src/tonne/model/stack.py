@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from tonne.errors import DescriptionError
 from tonne.model.attention import relative_bias
 from tonne.model.embeddings import StackInputs
 from tonne.model.layer import Sight, attends_fully, layers_of, relative_table
@@ -40,9 +42,11 @@ class Convolution(nn.Module):
 
     def forward(self, entered: torch.Tensor, left: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
         """(batch, length, width); padding is zero before and after."""
+        if real is not None:
+            entered = entered.masked_fill(~real[..., None], 0)  # its neighbours see padding as the end of the sequence
         mixed = self.convolution(entered.transpose(1, 2)).transpose(1, 2)
         mixed = mixed if real is None else mixed.masked_fill(~real[..., None], 0)
-        mixed = functional.dropout(torch.tanh(mixed), self.dropout, self.training)
+        mixed = torch.tanh(functional.dropout(mixed, self.dropout, self.training))
         states: torch.Tensor = self.norm(left + mixed)
         return states if real is None else states.masked_fill(~real[..., None], 0)
 
@@ -58,7 +62,7 @@ class Stack(nn.Module):
         cross = decoder and a.kind == "encoder-decoder"
         count = (a.decoder_layers if decoder else a.encoder_layers) if a.kind == "encoder-decoder" else a.layers
         assert count is not None  # by construction of an Architecture
-        self.count = count
+        self.count, self.recomputes = count, False
         self.inputs = StackInputs(a, making=making)
         self.relative = None if a.relative_per_layer else relative_table(a, making)
         self.relative_rows = Table(a.relative_rows, a.width, making=making) if a.relative_rows else None
@@ -81,10 +85,18 @@ class Stack(nn.Module):
         Returns:
             Final states (batch, length, width), and what the layers handed back.
         """
+        if self.convolution is not None and tokens.documents is not None:
+            raise DescriptionError(
+                "a convolution reaches over the ends of packed documents. Leave documents out, one a sequence."
+            )
         sight = self._sight(states, tokens, sight or Sight(full=Sees(), windowed=Sees()), places)
         entered = states
         for place in range(self.count):
-            states = self.layers[place * len(self.layers) // self.count](states, sight, place)
+            layer = self.layers[place * len(self.layers) // self.count]
+            if self.recomputes and torch.is_grad_enabled() and sight.cache is None:
+                states = checkpoint(layer, states, sight, place, use_reentrant=False)
+            else:
+                states = layer(states, sight, place)
             if place == 0 and self.convolution is not None:
                 states = self.convolution(entered, states, tokens.mask)
         return (states if self.final_norm is None else self.final_norm(states)), sight

@@ -85,6 +85,12 @@ class Transformer(nn.Module):
         """Draw all weights anew."""
         draw(self, self.architecture)
 
+    def recompute_layers(self, recompute: bool = True) -> None:
+        """Compute each layer a second time in the backward pass, and keep what enters it alone."""
+        for stack in (self.encoder, self.decoder):
+            if stack is not None:
+                stack.recomputes = recompute
+
     def forward(
         self,
         tokens: torch.Tensor,
@@ -292,6 +298,11 @@ class Transformer(nn.Module):
     def _run(self, tokens: torch.Tensor, mask: torch.Tensor | None, extras: Inputs) -> tuple[torch.Tensor, Sight]:
         """Final states, and what the layers shared and handed back."""
         x = extras
+        a = self.architecture
+        if a.positions in ("relative", "alibi") or a.relative_buckets:
+            x.refuse(("positions",), "this model knows tokens by their distance, which follows from their order")
+        if x.cache is not None:
+            x.refuse(("documents",), "a cache holds one document a sequence")
         if self.decoder is None:
             x.refuse((*OF_A_SOURCE, "prefix", "cache"), "an encoder reads one sequence, and all of it at once")
             return self._encoded(tokens, mask, x)

@@ -122,6 +122,23 @@ def test_a_step_executes_as_many_flop_as_count_says(small, preset):
     assert executed(model, tokens, tokens, **more) == 2 * executed_flop(architecture, Sequence(**lengths))
 
 
+@pytest.mark.parametrize("preset", ["gpt2-small", "bert-base-uncased", "t5-base", "mixtral-8x7b"])
+def test_layers_computed_twice_execute_as_many_flop_as_count_says(small, preset):
+    from torch.utils.checkpoint import set_checkpoint_early_stop  # noqa: PLC0415
+
+    architecture = small(preset)
+    model, tokens, more = Transformer(architecture), torch.randint(0, 97, (2, LENGTH)), {}
+    model.recompute_layers()
+    lengths = {"decoder_length": LENGTH, "predicted": LENGTH}
+    if architecture.kind == "encoder":
+        lengths = {"encoder_length": LENGTH, "predicted": LENGTH}
+    if architecture.kind == "encoder-decoder":
+        lengths, more = lengths | {"encoder_length": LENGTH}, {"source": tokens}
+    counted = executed_flop(architecture, Sequence(**lengths), recomputation="full")
+    with set_checkpoint_early_stop(False):
+        assert executed(model, tokens, tokens, **more) == 2 * counted
+
+
 def test_logits_are_computed_where_something_is_predicted_only(small):
     architecture = small("bert-base-uncased", prediction_head=True, pooler=False)
     tokens = torch.randint(0, 97, (1, LENGTH))

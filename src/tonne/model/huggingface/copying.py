@@ -120,7 +120,7 @@ def fill(
     for file, wanted in files.items():
         with _opened(file) as tensors, torch.no_grad():
             for place, name in wanted:
-                place.of(parameters).copy_(tensors.get_tensor(name))
+                place.put(parameters, tensors.get_tensor(name))
     for place, names in found.items():
         for name in names[1:]:
             _check_same(place.of(parameters), stored[name], name, names[0])

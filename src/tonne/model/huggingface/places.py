@@ -25,9 +25,16 @@ class Place:
 
     def of(self, parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The part of the parameter, a view in the shape of the checkpoint's tensor."""
-        whole = parameters[self.ours]
-        part = whole if self.rows is None else whole[self.rows[0] : self.rows[1]]
+        part = self._part(parameters)
         return part.t() if self.transposed else part
+
+    def put(self, parameters: Mapping[str, torch.Tensor], tensor: torch.Tensor) -> None:
+        """Copy the checkpoint's tensor there; in the order of the parameter's memory, which is untouched until then."""
+        self._part(parameters).copy_(tensor.t() if self.transposed else tensor)
+
+    def _part(self, parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        whole = parameters[self.ours]
+        return whole if self.rows is None else whole[self.rows[0] : self.rows[1]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from tonne.describe.architecture import Architecture
 from tonne.describe.huggingface.config import Config, read_config
@@ -57,14 +59,31 @@ def from_huggingface(
     architecture = _with_own_output(read_architecture(config), config, stored)
     layout = layout_of(architecture, config)
     found = sources(layout, stored, folder)
-    with torch.device("meta"):
-        own = dtype_of(_read(found, stored), dtype, config.given, folder)
-        model = Transformer(architecture, dropout=dropout, attention_dropout=attention_dropout, dtype=own)
+    own = dtype_of(_read(found, stored), dtype, config.given, folder)
+    with _Undrawn():
+        model = Transformer(
+            architecture, dropout=dropout, attention_dropout=attention_dropout, device="meta", dtype=own
+        )
     check_shapes(found, stored, dict(model.named_parameters()), folder)
     check_zero(layout, stored, folder)
     model.to_empty(device=torch.get_default_device() if device is None else device)
     fill(dict(model.named_parameters()), found, stored)
     return model
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves undrawn what is about to be read; on the meta device torch would load its compiler to draw nothing."""
+
+    def __torch_function__(  # torch's own signature
+        self,
+        func: Callable[..., Any],
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """What the function gives; of one that draws, the tensor as it is."""
+        given = kwargs or {}
+        return given["tensor"] if func is torch.nn.init.normal_ else func(*args, **given)
 
 
 def _read(found: Mapping[Place, list[str]], stored: Mapping[str, Stored]) -> dict[str, Stored]:
