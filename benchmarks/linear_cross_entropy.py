@@ -1,11 +1,13 @@
 """How fast is the chunked loss, and how much memory does it save?
 
-Forward and backward of the loss alone, fp32, one thread, runs alternating, medians of CPU time; peak memory above what
-the process holds before, each in a process of its own. Beside it: cross-entropy of whole logits, and torch's own
+Forward and backward pass of the loss alone, fp32, one thread, runs alternating, medians of CPU time; peak memory above
+what the process holds before, each in a process of its own. Beside it: cross-entropy of whole logits, and torch's own
 linear_cross_entropy in chunks, where this torch has it.
 
-Answer (2 cores of a virtual machine, Xeon with AVX-512, torch 2.13, 2026-11-27): see the table that it prints; there
-ANSWER
+Answer (2 busy cores of a virtual machine, Xeon with AVX-512, torch 2.13, 2026-11-27), against whole logits: 1.6 to 1.7
+times as fast and 28 MiB for 206 with 2,048 rows of width 256 and 8,192 tokens; 1.13 times and 46 MiB for 114 with 1,024
+rows of width 768; 1.2 times and 210 MiB (147 of them the gradient of the table) for 610 with 50,257 tokens. What torch
+has of its own: 1.2, 0.75 and 0.2 times, 99, 134 and 380 MiB.
 """
 
 from __future__ import annotations

@@ -150,6 +150,51 @@ def test_padding_on_either_side_gives_the_same_tokens(pair, strategy):
     assert torch.equal(generate(ours, tokens, mask, **options), expected)
 
 
+@pytest.mark.slow
+def test_a_first_token_that_is_forced_is_part_of_the_start(pair):
+    theirs, ours = pair
+    if not theirs.config.is_encoder_decoder:
+        pytest.skip("it has no start of its own")
+    tokens, mask = prompts("right")
+    expected = generated(theirs, tokens, mask, {"forced_bos_token_id": 5})
+    start = torch.tensor([[START, 5]]).expand(BATCH, 2)
+    options = {"max_new_tokens": NEW - 1, "stop_tokens": ENDS, "pad_token": PAD}
+    assert torch.equal(generate(ours, start, source=tokens, source_mask=mask, **options), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_text_of_the_command_is_what_transformers_makes_of_the_prompt(family, tmp_path):
+    tokenizers = pytest.importorskip("tokenizers")
+    from typer.testing import CliRunner
+
+    from tonne.cli.main import app
+
+    words = [f"w{i}" for i in range(VOCABULARY - 4)]
+    vocabulary = {word: i for i, word in enumerate(["<unk>", "<pad>", "<s>", "</s>", *words])}
+    inner = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    named = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, **named)
+    name, fields = FAMILIES[family]
+    torch.manual_seed(6)
+    config = transformers.CONFIG_MAPPING[family](**fields, **TOKENS, decoder_start_token_id=START)
+    theirs = getattr(transformers, name)(config).eval()
+    for parameter in theirs.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.4)
+    theirs.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    prompt = "w3 w14 w15 w9 w2"
+    encoded = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
+    made = theirs.generate(**encoded, max_new_tokens=NEW, do_sample=False)[0]
+    new = made[1 if theirs.config.is_encoder_decoder else encoded["input_ids"].shape[1] :].tolist()
+    stop = next((i for i, token in enumerate(new) if token in ENDS), len(new))
+    done = CliRunner().invoke(app, ["generate", str(tmp_path), "--prompt", prompt, "--max-new-tokens", str(NEW)])
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == tokenizer.decode(new[:stop], skip_special_tokens=True) + "\n"
+
+
 SCORES = {"wide": 3.0, "narrow": 0.1}
 
 

@@ -14,6 +14,7 @@ from tonne.errors import MissingPackageError
 HOME_VARIABLE = "TONNE_HOME"
 SCHEMA_VERSION = "1"
 STORES = "data"
+PACKAGES = ("torch", "safetensors", "tokenizers")
 
 
 def home() -> Path:
@@ -26,14 +27,14 @@ def run(config: Path, *, output: Path, max_steps: int | None, resume: bool, as_j
     recipe = Recipe.from_toml(config)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it products on NVIDIA differ from run to run
     try:
-        import torch  # noqa: F401, PLC0415 - the core installs without it
-    except ImportError:
+        from tonne.train.fit import Session, fit  # noqa: PLC0415 - the core installs without torch
+        from tonne.train.job import job_of, store_folder  # noqa: PLC0415 - as above
+    except ModuleNotFoundError as missing:
+        if missing.name not in PACKAGES:
+            raise
         raise MissingPackageError(
-            "tonne train needs torch, which is not installed. Run: pip install 'tonne[train]'"
+            f"tonne train needs {missing.name}, which is not installed. Run: pip install 'tonne[train]'"
         ) from None
-    from tonne.train.fit import Session, fit  # noqa: PLC0415 - loads torch
-    from tonne.train.job import job_of, store_folder  # noqa: PLC0415 - as above
-
     job = job_of(recipe, store_folder(recipe, home() / STORES))
     found = fit(job, output, max_steps=max_steps, resume=resume, session=Session(home=home()))
     print("\n".join(lines_of(found)) if not as_json else json.dumps(document_of(found), indent=2, allow_nan=False))

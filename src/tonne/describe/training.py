@@ -22,6 +22,7 @@ class Training(Section):
         "causal-lm",
         "masked-lm",
         "masked-lm+next-sentence",
+        "masked-lm+sentence-order",
         "span-corruption",
         "prefix-lm",
         "seq2seq",
@@ -52,6 +53,11 @@ class Training(Section):
     clip: float | None = Field(default=1.0, gt=0, description="largest norm of all gradients together")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @property
+    def learns_pairs(self) -> bool:
+        """Whether it also learns how two segments stand to one another."""
+        return self.objective in {"masked-lm+next-sentence", "masked-lm+sentence-order"}
 
     @field_validator("precision", mode="before")
     @classmethod

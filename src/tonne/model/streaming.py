@@ -28,7 +28,9 @@ class TextStream:
         piece = self._new_text()
         if piece.endswith(UNFINISHED):
             return ""
-        self._from, self._shown = self._shown, len(self._tokens)
+        if piece:  # what is known must be text: behind tokens that say nothing a space would be lost
+            self._from = self._shown
+        self._shown = len(self._tokens)
         return self._released(piece)
 
     def rest(self) -> str:

@@ -175,9 +175,9 @@ def _model(recipe: Recipe) -> Transformer:
             f"[start] from = {origin!r} holds no weights that can be read here. Give 'scratch', or the folder of a "
             f"model (config.json with its safetensors)."
         )
-    from tonne.model import from_huggingface  # noqa: PLC0415 - most runs start from scratch
+    from tonne.model.huggingface import from_huggingface  # noqa: PLC0415 - most runs start from scratch
 
-    return from_huggingface(origin)  # type: ignore[no-any-return, operator]
+    return from_huggingface(origin)
 
 
 def _bytes_per_token(batches: Batches) -> float | None:

@@ -75,7 +75,7 @@ class Ready:
             tokens_per_s=self.choices.tokens_per_s,
             unigram_loss=unigram_loss(job) if job.bytes_per_token is not None else None,
             expected_loss=job.run.expected_loss,
-            sentences="next-sentence" in job.training.objective,
+            sentences=job.training.learns_pairs,
         )
         return [*self.notes, *outlook_lines(outlook, self.choices)]
 
@@ -287,8 +287,7 @@ def unused_parameters(job: Job) -> bool:
     """Whether some parameters may get no gradient in a step: experts nobody visits, heads nobody asks."""
     a = job.architecture
     experts = a.experts is not None or a.decoder_experts is not None
-    pairs = "next-sentence" in job.training.objective
-    heads = (a.pooler or a.next_sentence_head) and not pairs
+    heads = (a.pooler or a.next_sentence_head) and not job.training.learns_pairs
     return experts or heads or a.task_head is not None or a.multi_token_layers > 0
 
 

@@ -279,3 +279,14 @@ def test_an_encoder_and_a_missing_source_are_refused():
 def test_a_strategy_that_is_none_is_refused(make, text):
     with pytest.raises(DescriptionError, match=text):
         make()
+
+
+@pytest.mark.gpu
+def test_on_an_accelerator_the_same_tokens():
+    net = model()
+    for strategy in (Greedy(), Beam(size=3)):
+        here = generate(net.cpu(), prompt(), max_new_tokens=NEW, strategy=strategy)
+        there = generate(net.cuda(), prompt().cuda(), max_new_tokens=NEW, strategy=strategy)
+        assert torch.equal(there.cpu(), here)
+    drawn = [generate(net, prompt().cuda(), max_new_tokens=NEW, strategy=Sampling(seed=1)) for _ in range(2)]
+    assert torch.equal(*drawn)

@@ -390,3 +390,39 @@ def test_what_does_not_fit_is_said(change, text):
     given = {"states": states, "weight": weight, "targets": targets, "bias": shift, **change}
     with pytest.raises(DescriptionError, match=text):
         linear_cross_entropy(**given)
+
+
+def test_ranks_share_its_gradients(tmp_path):
+    distributed = torch.distributed
+    if not distributed.is_gloo_available():
+        pytest.skip("this torch has no gloo")
+    example = (torch.randn(ROWS, WIDTH), inputs()[2])
+    model = Head(linear_cross_entropy)
+    expected = gradients(model(*example), *model.parameters())
+    distributed.init_process_group(
+        "gloo", store=distributed.FileStore(str(tmp_path / "ranks"), 1), rank=0, world_size=1
+    )
+    try:
+        nn.parallel.DistributedDataParallel(model)(*example).backward()
+    finally:
+        distributed.destroy_process_group()
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 2e-2), (torch.float16, 3e-3)],
+)
+@pytest.mark.parametrize("chunk_rows", [None, 64])
+def test_on_an_accelerator_as_on_the_processor(dtype, tolerance, chunk_rows):
+    states, weight, targets, shift = inputs(rows=300, ignored=(0, 299))
+    exact = plain(states, weight, targets, shift, label_smoothing=0.1)
+    there = [tensor.detach().to("cuda", dtype).requires_grad_() for tensor in (states, weight, shift)]
+    loss = linear_cross_entropy(
+        there[0], there[1], targets.cuda(), there[2], label_smoothing=0.1, chunk_rows=chunk_rows
+    )
+    torch.testing.assert_close(loss.double().cpu(), exact, rtol=tolerance, atol=0)
+    for mine, other in zip(gradients(2 * loss, *there), gradients(2 * exact, states, weight, shift), strict=True):
+        torch.testing.assert_close(mine.double().cpu(), other, rtol=0, atol=tolerance * float(other.abs().max()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -47,9 +49,22 @@ def test_pieces_are_the_whole_text_and_no_character_is_split():
     assert not stopped
 
 
+def test_bytes_that_are_no_text_come_as_the_whole_would():
+    tokenizer, tokens = byte_level(), random.Random(0).choices(range(256), k=400)
+    pieces, _ = streamed(tokenizer, tokens)
+    assert "".join(pieces) == tokenizer.decode(tokens)
+
+
 def test_spaces_between_words_are_kept():
     pieces, _ = streamed(words(), [0, 1, 3, 2, 0, 1])
     assert pieces == ["the", " end", "s", " of", " the", " end", ""]
+
+
+def test_spaces_are_kept_behind_tokens_that_say_nothing():
+    tokenizer = words()
+    tokenizer.add_special_tokens(["<s>"])
+    pieces, _ = streamed(tokenizer, [5, 0, 5, 5, 1, 5, 3])
+    assert "".join(pieces) == tokenizer.decode([5, 0, 5, 5, 1, 5, 3]) == "the ends"
 
 
 def test_a_character_that_is_never_finished_comes_at_the_end():
