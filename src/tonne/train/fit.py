@@ -88,11 +88,12 @@ def fit(
         if own.first:
             held.enter_context(opened(folder, resume=resume))
         own.wait()  # until the first process holds the folder
-        line = ProgressLine(job.total_steps, session.stream) if own.first and session.stream is not None else None
+        last = min(job.total_steps, max_steps or job.total_steps)
+        line = ProgressLine(last, session.stream) if own.first and session.stream is not None else None
         choices = chosen(job, folder, own, home=session.home, resume=resume)
         held.enter_context(machine_set(choices, job, own))
         made = ready(job, folder, own, choices=choices, resume=resume)
-        return _trained(made, watching, line, max_steps)
+        return _trained(made, watching, line, last)
 
 
 def _check_shares(job: Job, own: Processes) -> None:
@@ -105,10 +106,9 @@ def _check_shares(job: Job, own: Processes) -> None:
         )
 
 
-def _trained(made: Ready, watching: Observers, line: ProgressLine | None, max_steps: int | None) -> Fitted:
+def _trained(made: Ready, watching: Observers, line: ProgressLine | None, last: int) -> Fitted:
     """The steps, with those who watch told of the start and of the end, however it comes."""
     job, standing = made.job, made.standing
-    last = min(job.total_steps, max_steps or job.total_steps)
     if line is not None:
         for text in made.told(last):
             line.say(text)
@@ -116,7 +116,7 @@ def _trained(made: Ready, watching: Observers, line: ProgressLine | None, max_st
     error: BaseException | None = None
     try:
         with made.loop(watching, line, last) as loop:
-            stopped_by = loop.run(standing, last)
+            stopped_by = loop.run(standing)
         write_model(job.model, job.batches.data.store.tokenizer, made.folder / MODEL, made.processes)
     except BaseException as raised:
         error = raised

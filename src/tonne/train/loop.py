@@ -75,6 +75,7 @@ class Loop:
     line: ProgressLine | None
     every: Every
     total_steps: int
+    last_step: int
     flop_per_token: float
     bytes_per_token: float | None
     peak: Peak
@@ -83,17 +84,17 @@ class Loop:
     last_evaluation: Evaluation | None = None
     _window: _Window = field(default_factory=lambda: _Window())
 
-    def run(self, standing: Standing, last_step: int) -> str | None:
-        """Make the steps from where the run stands up to a step.
+    def run(self, standing: Standing) -> str | None:
+        """Make the steps from where the run stands up to the last one asked for.
 
         Returns:
             What ended it early: "observer", "patience" or "signal"; None where nothing did.
         """
         with _asked_to_stop() as asked:
-            while standing.step < last_step:
+            while standing.step < self.last_step:
                 columns = self._step(standing)
                 reason = self._reason(columns, standing, asked)
-                final = reason is not None or standing.step == last_step
+                final = reason is not None or standing.step == self.last_step
                 self._tell(columns, standing, last=final)
                 if final or standing.step % self.every.checkpoint == 0:
                     self.save(standing)
@@ -166,7 +167,7 @@ class Loop:
             "learning_rate": self.stepper.optimizers.learning_rate,
             "gradient_norm": result.gradient_norm,
             "elapsed_s": standing.elapsed_s,
-            "eta_s": standing.elapsed_s / standing.step * (self.total_steps - standing.step),
+            "eta_s": standing.elapsed_s / standing.step * (self.last_step - standing.step),
         }
         if result.sentence_loss is not None:
             told |= {"token_loss": result.token_loss, "sentence_loss": result.sentence_loss}

@@ -98,6 +98,7 @@ class Ready:
                     line=line,
                     every=self._every(),
                     total_steps=job.total_steps,
+                    last_step=last,
                     flop_per_token=job.flop_per_token,
                     bytes_per_token=job.bytes_per_token,
                     peak=self.peak,
