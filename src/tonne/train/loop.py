@@ -79,6 +79,7 @@ class Loop:
     flop_per_token: float
     bytes_per_token: float | None
     peak: Peak
+    measured_peak: Callable[[], float]
     last: StepResult | None = None
     evaluation: Evaluation | None = None
     last_evaluation: Evaluation | None = None
@@ -122,6 +123,7 @@ class Loop:
         if self.evaluator is not None and self._due(self.every.evaluate, standing.step):
             self.evaluation = self.last_evaluation = self.evaluator.now()
             standing.note(self.evaluation)
+            self.peak.look_again(sum(self.processes.total([self.measured_peak()])))
         if self.sampler is not None and self._due(self.every.sample, standing.step):
             text = self.sampler.write(standing.step)
             if self.line is not None:

@@ -24,7 +24,7 @@ from tonne.train.optimizers import Optimizers, optimizers_of
 from tonne.train.outlook import Outlook, outlook_lines
 from tonne.train.peak import Peak
 from tonne.train.prefetch import Prefetch
-from tonne.train.probe import Choices
+from tonne.train.probe import Choices, peak_of
 from tonne.train.run_folder import CHECKPOINTS, read_run, write_run
 from tonne.train.sampling import FILE as SAMPLES
 from tonne.train.sampling import Sampler
@@ -102,6 +102,7 @@ class Ready:
                     flop_per_token=job.flop_per_token,
                     bytes_per_token=job.bytes_per_token,
                     peak=self.peak,
+                    measured_peak=lambda: peak_of(own.device, self.choices.precision, self.choices.threads),
                 )
         finally:
             for sink in sinks:
