@@ -154,9 +154,10 @@ def _module_of(name: Logger) -> ModuleType:
     """The package of a tracker."""
     try:
         return import_module(MODULE_OF[name])
-    except ImportError:
+    except ImportError as error:
         raise MissingPackageError(
-            f"[run] loggers names {name}, which is not installed. Run: pip install 'tonne[{name}]', or leave it out."
+            f"[run] loggers names {name}, which cannot be loaded: {error}. Run: pip install 'tonne[{name}]', or leave it "
+            f"out."
         ) from None
 
 
