@@ -192,6 +192,10 @@ class Architecture(Numerics):
         Args:
             preset: Id of the model, e.g. ``gpt-3-175b``; see ``preset_ids``.
 
+        Returns:
+            Its shape, on which every count rests. What changes results alone is that of its type's class in
+            transformers; where there is none (PaLM, Gopher, Llama 4, ...) the defaults of ``Numerics`` stand.
+
         Raises:
             UnknownReferenceError: No such preset; the message names close ones.
         """

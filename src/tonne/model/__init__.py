@@ -10,6 +10,7 @@ from importlib import import_module
 TYPE_CHECKING = False  # as in typing; type checkers read it as true
 
 if TYPE_CHECKING:
+    from tonne.model.generation import generate as generate
     from tonne.model.huggingface import from_huggingface as from_huggingface
     from tonne.model.huggingface import to_huggingface as to_huggingface
     from tonne.model.loss import linear_cross_entropy as linear_cross_entropy
@@ -25,7 +26,7 @@ _HOME_OF = {
     "to_huggingface": "tonne.model.huggingface",
 }
 
-__all__ = ["Transformer", "count_module", "from_huggingface", "linear_cross_entropy", "to_huggingface"]
+__all__ = ["Transformer", "count_module", "from_huggingface", "generate", "linear_cross_entropy", "to_huggingface"]
 
 
 def __getattr__(name: str) -> object:

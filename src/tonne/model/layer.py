@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,11 +41,16 @@ class Sight:
     relative: torch.Tensor | None = None
     relative_bias: Callable[[Table], torch.Tensor] | None = None
     encoded: torch.Tensor | None = None
-    across: Sees = field(default_factory=Sees)
+    across: Sees
     real: torch.Tensor | None = None
     documents: torch.Tensor | None = None
     cache: Cache | None = None
-    balance: list[torch.Tensor] = field(default_factory=list)
+    balance: list[torch.Tensor]
+
+
+def nothing_seen() -> Sight:
+    """What a pass starts from: no masks, no encoder, no cache."""
+    return Sight(full=Sees(), windowed=Sees(), across=Sees(), balance=[])  # no factories: torch.compile reads none
 
 
 class Layer(nn.Module):

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from tonne.errors import DescriptionError
 from tonne.model.attention import relative_bias
 from tonne.model.embeddings import StackInputs
-from tonne.model.layer import Sight, attends_fully, layers_of, relative_table
+from tonne.model.layer import Sight, attends_fully, layers_of, nothing_seen, relative_table
 from tonne.model.making import Making, Norm, Table
 from tonne.model.masks import Sees, Tokens, seen
 from tonne.model.positions import alibi_slopes, rotation
@@ -89,7 +89,7 @@ class Stack(nn.Module):
             raise DescriptionError(
                 "a convolution reaches over the ends of packed documents. Leave documents out, one a sequence."
             )
-        sight = self._sight(states, tokens, sight or Sight(full=Sees(), windowed=Sees()), places)
+        sight = self._sight(states, tokens, sight or nothing_seen(), places)
         entered = states
         for place in range(self.count):
             layer = self.layers[place * len(self.layers) // self.count]

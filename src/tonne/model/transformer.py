@@ -18,7 +18,7 @@ from tonne.model.heads import LabelHead, OutputTable, Pooler, PredictionHead, mi
 from tonne.model.initial import draw, spread
 from tonne.model.inputs import Inputs, More
 from tonne.model.later_tokens import later_loss, later_tokens
-from tonne.model.layer import Sight
+from tonne.model.layer import Sight, nothing_seen
 from tonne.model.loss import linear_cross_entropy
 from tonne.model.making import Linear, Making
 from tonne.model.masks import Sees, Tokens, checked_mask, counted_positions, may_be_read
@@ -343,7 +343,8 @@ class Transformer(nn.Module):
         known = Tokens(
             queries=length, device=tokens.device, mask=real, documents=x.documents, prefix=x.prefix, before=before
         )
-        sight = Sight(full=Sees(), windowed=Sees(), encoded=encoded, cache=x.cache, across=self._across(x, encoded))
+        sight = nothing_seen()
+        sight.encoded, sight.cache, sight.across = encoded, x.cache, self._across(x, encoded)
         return self._through(self.decoder, tokens, known, x, sight)
 
     def _across(self, x: Inputs, encoded: torch.Tensor | None) -> Sees:

@@ -189,6 +189,20 @@ def test_autocast_and_narrow_weights_give_nearly_the_same_loss(small, preset):
     assert narrow == pytest.approx(exact, abs=0.01)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "preset", ["gpt2-small", "llama-3-8b", "gemma-2-2b", "modernbert-base", "t5-base", "bart-base"]
+)
+def test_a_model_is_one_graph_for_torch_compile(small, preset):
+    architecture = small(preset)
+    model, tokens = model_of(architecture).eval(), ids(2, 6)
+    mask = torch.tensor([[1] * 6, [1, 1, 1, 1, 0, 0]])
+    more = {"source": tokens, "source_mask": mask} if architecture.kind == "encoder-decoder" else {"mask": mask}
+    torch._dynamo.reset()
+    whole = torch.compile(model.states, backend="aot_eager", fullgraph=True)
+    assert (whole(tokens, **more) - model.states(tokens, **more))[mask.bool()].abs().max() <= 1e-12
+
+
 def test_later_tokens_are_learnt_while_training(small):
     model, tokens = model_of(small("llama-3-8b", multi_token_layers=1)), ids(2, 6)
     targets = tokens.roll(-1, 1)
