@@ -10,7 +10,7 @@ from tonne.reference.table import table
 
 BASES = {"measured", "published", "modelled", "assumed"}
 
-COUNTS = {"accelerators": 156, "nodes": 59, "cpus": 2285, "grids_country": 2536, "regions": 335, "pue_wue": 208,
+COUNTS = {"accelerators": 156, "nodes": 61, "cpus": 2285, "grids_country": 2536, "regions": 335, "pue_wue": 208,
           "embodied": 82, "prices": 477, "aliases": 195}  # fmt: skip
 
 KEYS = {
@@ -31,6 +31,7 @@ KEYS = {
     "power_evidence": ("id",),
     "spreads": ("table", "rule"),
     "thresholds": ("key",),
+    "step_constants": ("name",),
     "sources": ("key",),
     "aliases": ("table", "alias"),
 }

@@ -41,11 +41,12 @@ def test_names_are_those_that_the_equations_read():
     situation = measured_steps(table("throughput"))[0].situation
     asked = Asked({c.name: c.value for c in fitted_coefficients()})
     step_parts(situation, asked)
-    roles = {"matrix_share", "plain_share", "score_share"}
+    roles = {"matrix_share", "plain_share", "score_share", "tensor_exposed"}
     names = {c.name for c in fitted_coefficients()}
     assert asked.seen - roles == {name for name in names if "." not in name}
     assert {name.split(".")[0] for name in names if "." in name} == roles - {"plain_share"}
-    assert {name.split(".")[1] for name in names if "." in name} == set(FITTED_FAMILIES)
+    of_chips = {name for name in names if "." in name and not name.startswith("tensor_exposed")}
+    assert {name.split(".")[1] for name in of_chips} == set(FITTED_FAMILIES)
 
 
 def test_no_coefficient_serves_one_row():
@@ -62,7 +63,7 @@ def test_residuals_are_of_rows_that_exist():
     for row in rows:
         assert float(measured[row.id]["step_time_s"]) == pytest.approx(row.measured_s, rel=1e-4)
         assert int(measured[row.id]["n_gpus"]) == row.accelerators
-        assert max(abs(row.log_error(stack)) for stack in ("fitted", "known", "unseen")) < math.log(3)
+        assert max(abs(row.log_error(stack)) for stack in ("fitted", "known", "open", "unseen")) < math.log(3)
     assert {row.id for row in rows} == {step.id for step in measured_steps(table("throughput"))}
 
 
@@ -73,7 +74,7 @@ def test_spreads_count_the_rows_and_are_not_nothing():
     for (kind, precision, stack), spread in shipped_time_model().spreads.items():
         assert spread.rows == groups[kind, precision]
         assert 0.05 < spread.log_half_width < 1
-        assert stack in {"known", "unseen"}
+        assert stack in {"known", "open", "unseen"}
 
 
 def test_an_unseen_stack_is_never_surer():
@@ -81,6 +82,7 @@ def test_an_unseen_stack_is_never_surer():
     for kind, precision in {(k, p) for k, p, _ in found}:
         known, unseen = found[kind, precision, "known"], found[kind, precision, "unseen"]
         assert unseen.log_half_width >= known.log_half_width
+        assert found[kind, precision, "open"].log_half_width >= known.log_half_width
 
 
 def test_stacks_were_measured():

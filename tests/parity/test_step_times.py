@@ -47,12 +47,42 @@ def test_slice_reaches_what_is_asked(name):
     assert found.holds
 
 
-def test_intervals_hold_nine_of_ten():
-    # of all rows, and of the slices with figures; 90 % lies in the exact binomial interval of what they held
-    for name in (*ASKED, "all"):
-        for error in (SLICES[name].known, SLICES[name].unseen):
-            assert error.coverage_high >= 0.90
-            assert error.coverage_low <= 0.90 or error.coverage > 0.95  # wider than need be: sources are few
+@pytest.mark.parametrize("stack", ["known", "unseen"])
+def test_90_per_cent_lies_in_the_exact_interval_of_what_every_slice_held(stack):
+    for found in VALIDATION.slices:
+        error = getattr(found, stack)
+        assert error.coverage_low <= 0.90 <= error.coverage_high, found.name
+
+
+@pytest.mark.parametrize("stack", ["known", "unseen"])
+def test_and_of_every_source_but_the_two_readings_of_bloom(stack):
+    # one run, one reading a month after the other: both 13 % faster forecast than they were, 15 % were allowed
+    for found in VALIDATION.sources:
+        error = getattr(found, stack)
+        assert error.coverage_low <= 0.90, found.name
+        assert error.coverage_high >= (0.8 if "bigscience" in found.name else 0.90), found.name
+
+
+def test_intervals_are_not_wide():
+    dense, mixtures = SLICES["dense, fp8 and below"], SLICES["mixture of experts"]
+    assert dense.known.half_width < 0.20
+    assert dense.unseen.half_width < 0.30
+    assert mixtures.known.half_width < 0.40
+    assert mixtures.unseen.half_width < 0.45
+
+
+def test_a_mixture_whose_software_is_left_open_is_less_sure():
+    found = VALIDATION.left_open
+    assert found.half_width > SLICES["mixture of experts"].known.half_width
+    assert found.coverage_low <= 0.90 <= found.coverage_high
+    assert found.p90 <= 0.45
+
+
+def test_rows_that_no_fit_saw():
+    checks = {sweep.name: sweep for sweep in VALIDATION.sweeps if sweep.seen == "never fitted"}
+    assert checks["LoRA, layout given"].median <= 0.08
+    assert checks["MLPerf GPT-3 175B, layout searched"].median <= 0.10
+    assert checks["BLOOM, trials of layouts"].bias < 0  # a machine that its own users found slow
 
 
 def test_rivals_are_farther_off():

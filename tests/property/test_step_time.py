@@ -13,6 +13,7 @@ from tonne.count.sequence import sequence_of
 from tonne.count.step import Layout
 from tonne.describe.architecture import Architecture
 from tonne.describe.hardware import Cluster
+from tonne.describe.plan import Software
 from tonne.reference.time_model import shipped_time_model
 from tonne.timing.machine import machine_of
 from tonne.timing.situation import situation
@@ -43,7 +44,7 @@ def of(model, chip, layout, framework="megatron-bridge", *, length=2048, flash=T
     machine = machine_of(Cluster(accelerator=chip), CHIPS[chip])
     machine = dataclasses.replace(machine, **{name: getattr(machine, name) * factor for name, factor in faster.items()})
     sequence = sequence_of(model, sequence_length=length)
-    found = situation(model, sequence, layout, machine, precision=CHIPS[chip], flash_attention=flash)
+    found = situation(model, sequence, layout, machine, precision=CHIPS[chip], software=Software(flash_attention=flash))
     return found, shipped_time_model().for_machine(chip, CHIPS[chip], framework)
 
 

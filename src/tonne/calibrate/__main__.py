@@ -1,11 +1,13 @@
 """`python -m tonne.calibrate [FILE]`: write the calibration table anew (by default the package's own).
 
+The line of assumed batches is written beside it.
+
 `python -m tonne.calibrate inference [FILE]` writes the coefficients of serving, from inference_runs.csv;
 `python -m tonne.calibrate steps [FOLDER]` the three tables of the time model, from throughput.csv;
 `python -m tonne.calibrate memory [FOLDER]` the two tables of the memory model, from measured_memory.csv.
 
-Reads throughput.csv and published_runs.csv of the package. Run it after either of them changed, and commit the result
-with a changelog line: it moves users' hours.
+Reads throughput.csv, published_runs.csv and recovery_evidence.csv of the package. Run it after one of them changed, and
+commit the result with a changelog line: it moves users' hours.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ import sys
 from pathlib import Path
 
 import tonne.reference
+from tonne.calibrate.batches import write_batch_line
 from tonne.calibrate.inference import write_inference_table
 from tonne.calibrate.memory_table import write_memory_model
 from tonne.calibrate.table import fitted_coefficients, write_table
 from tonne.calibrate.time_table import write_time_model
+from tonne.reference.table import table
 
 
 def main(arguments: list[str]) -> None:
@@ -39,6 +43,7 @@ def main(arguments: list[str]) -> None:
         log.info("fitted %d readings of memory; wrote the memory model to %s", write_memory_model(folder), folder)
         return
     path = Path(arguments[0]) if arguments else own
+    write_batch_line(table("throughput"), table("published_runs"), path.with_name("assumed_batch.csv"))
     coefficients = fitted_coefficients()
     write_table(coefficients, path)
     log.info("wrote %d coefficients to %s", len(coefficients), path)

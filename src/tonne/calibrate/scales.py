@@ -45,13 +45,13 @@ def scale_spreads(
 
 
 def scale_pairs(steps: Sequence[MeasuredStep]) -> Iterator[tuple[MeasuredStep, MeasuredStep]]:
-    """Rows of one source, model, chip, precision, length and (for mixtures, whose software changes fast) release."""
+    """Rows of one source, model, task, chip, precision as spelled, length and (mixtures change fast) release."""
     groups: dict[tuple[object, ...], list[MeasuredStep]] = defaultdict(list)
     for step in steps:
         plan = step.plan
         assert plan.data is not None
         release = plan.software.released if step.kind == "moe" else None
-        key = (step.source, step.model, plan.cluster.record.id, plan.training.precision, plan.data.sequence_length)
+        key = (step.source, step.model, plan.cluster.record.id, step.recipe, plan.data.sequence_length)
         groups[*key, release].append(step)
     for members in groups.values():
         for pair in combinations(sorted(members, key=lambda s: s.accelerators), 2):

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tonne.calibrate.goodput import fitted_goodput
+from tonne.calibrate.goodput import fitted_runs
 from tonne.calibrate.utilisation import best_layouts, observations, step_coefficients
 from tonne.reference.calibration import Calibration, Coefficient
 from tonne.reference.table import table
@@ -15,9 +15,9 @@ COLUMNS = ("quantity", "family", "precision", "kind", "value", "low", "high", "n
 
 
 def fitted_coefficients() -> list[Coefficient]:
-    """Step utilisation and goodput, fitted from the tables of the package."""
+    """Step utilisation, pace and recovery, fitted from the tables of the package."""
     steps = step_coefficients(best_layouts(observations(table("throughput"))))
-    return [*steps, *fitted_goodput(table("published_runs"), Calibration.of(steps))]
+    return [*steps, *fitted_runs(table("published_runs"), table("recovery_evidence"), Calibration.of(steps))]
 
 
 def write_table(coefficients: Iterable[Coefficient], path: Path) -> None:

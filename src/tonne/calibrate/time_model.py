@@ -38,17 +38,18 @@ class Problem:
         self.least = np.log([prior.least for prior in self.priors])
         self.most = np.log([prior.most for prior in self.priors])
         self.figures = {name: np.array([float(s.situation[name]) for s in steps]) for name in steps[0].situation}
+        self.left_open = {name: np.array([float(s.left_open[name]) for s in steps]) for name in steps[0].situation}
         self.roles = {role: np.array([self.index[s.roles[role][0]] for s in steps]) for role in steps[0].roles}
         self.measured = np.log([s.step_time_s for s in steps])
         rows = Counter(s.model for s in steps)
         self.weights = np.array([rows[s.model] ** FAMILY_WEIGHT for s in steps])
 
-    def predicted(self, logs: Array, rows: Rows) -> Array:
+    def predicted(self, logs: Array, rows: Rows, *, left_open: bool = False) -> Array:
         """Logarithm of the step time of some rows under coefficients given as logarithms."""
         import numpy as np  # noqa: PLC0415
 
         values = np.exp(logs)
-        figures = {name: column[rows] for name, column in self.figures.items()}
+        figures = {name: column[rows] for name, column in (self.left_open if left_open else self.figures).items()}
         coefficients = {name: values[i] for name, i in self.index.items() if "." not in name}
         coefficients |= {role: values[index[rows]] for role, index in self.roles.items()}
         found: Array = np.log(step_time_s(figures, coefficients))
@@ -117,20 +118,20 @@ def refitted(steps: Sequence[MeasuredStep], priors: Sequence[Fitted]) -> tuple[F
     )
 
 
-def cross_validated(steps: Sequence[MeasuredStep], priors: Sequence[Fitted]) -> list[StepResidual]:
-    """Predictions of every row: fitted, with its model left out (a known stack), with its source left out (unseen)."""
+def fitted_without(steps: Sequence[MeasuredStep], priors: Sequence[Fitted], source: str) -> dict[str, float]:
+    """Coefficients by name from all rows but those of a source."""
     import numpy as np  # noqa: PLC0415
 
     problem = Problem(steps, priors)
-    everything = np.arange(len(steps))
-    whole = problem.fit(everything)
-    found = {"fitted": problem.predicted(whole, everything)}
-    for stack, groups in (("known", [s.model for s in steps]), ("unseen", [s.source for s in steps])):
-        names = np.array(groups)
-        found[stack] = np.zeros(len(steps))
-        for group in sorted(set(groups)):
-            left_out, others = everything[names == group], everything[names != group]
-            found[stack][left_out] = problem.predicted(problem.fit(others, whole), left_out)
+    others = np.array([i for i, s in enumerate(steps) if s.source != source])
+    return {p.name: math.exp(log) for p, log in zip(problem.priors, problem.fit(others), strict=True)}
+
+
+def cross_validated(steps: Sequence[MeasuredStep], priors: Sequence[Fitted]) -> list[StepResidual]:
+    """Predictions of every row: fitted, with its model left out (a known stack; and its software left open), with its
+    source left out (unseen).
+    """  # noqa: D205 - the list of predictions is the summary
+    found = _predictions(steps, priors)
     return [
         StepResidual(
             id=s.id,
@@ -144,10 +145,31 @@ def cross_validated(steps: Sequence[MeasuredStep], priors: Sequence[Fitted]) -> 
             measured_s=s.step_time_s,
             fitted_s=math.exp(found["fitted"][i]),
             known_s=math.exp(found["known"][i]),
+            open_s=math.exp(found["open"][i]),
             unseen_s=math.exp(found["unseen"][i]),
         )
         for i, s in enumerate(steps)
     ]
+
+
+def _predictions(steps: Sequence[MeasuredStep], priors: Sequence[Fitted]) -> dict[str, Array]:
+    """Logarithms of what is said of each row, by stack."""
+    import numpy as np  # noqa: PLC0415
+
+    problem = Problem(steps, priors)
+    everything = np.arange(len(steps))
+    whole = problem.fit(everything)
+    found = {stack: np.zeros(len(steps)) for stack in ("known", "open", "unseen")}
+    found["fitted"] = problem.predicted(whole, everything)
+    for stack, groups in (("known", [s.model for s in steps]), ("unseen", [s.source for s in steps])):
+        names = np.array(groups)
+        for group in sorted(set(groups)):
+            left_out, others = everything[names == group], everything[names != group]
+            logs = problem.fit(others, whole)
+            found[stack][left_out] = problem.predicted(logs, left_out)
+            if stack == "known":
+                found["open"][left_out] = problem.predicted(logs, left_out, left_open=True)
+    return found
 
 
 def spreads(rows: Sequence[StepResidual]) -> list[Spread]:
@@ -155,7 +177,7 @@ def spreads(rows: Sequence[StepResidual]) -> list[Spread]:
     groups: dict[tuple[str, str], list[StepResidual]] = {}
     for row in rows:
         groups.setdefault(row.group, []).append(row)
-    stacks: tuple[Stack, ...] = ("known", "unseen")
+    stacks: tuple[Stack, ...] = ("known", "open", "unseen")
     return [
         Spread(
             kind=kind,

@@ -8,9 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tonne.calibrate.families import family_shares
 from tonne.calibrate.measured_steps import measured_steps
+from tonne.calibrate.outside import outside
 from tonne.calibrate.scales import measured_stacks, scale_spreads
-from tonne.calibrate.time_model import cross_validated, refitted, spreads
+from tonne.calibrate.time_model import cross_validated, fitted_without, refitted, spreads
+from tonne.reference.families import TABLE as FAMILIES
+from tonne.reference.families import FamilyShare
+from tonne.reference.step_outside import TABLE as OUTSIDE
+from tonne.reference.step_outside import OutsideStep
 from tonne.reference.step_residuals import TABLE as RESIDUALS
 from tonne.reference.step_residuals import StepResidual
 from tonne.reference.table import table
@@ -18,6 +24,7 @@ from tonne.reference.time_model import SPREADS, TABLE, Fitted, Spread, fitted_co
 from tonne.reference.time_stacks import SCALES, STACKS, MeasuredStack, ScaleSpread
 
 DIGITS = 5
+BLOOM = "bigscience-workshop/bigscience"
 
 
 def fitted_time_model() -> tuple[tuple[Fitted, ...], list[StepResidual]]:
@@ -30,10 +37,20 @@ def write_time_model(folder: Path) -> int:
     """Fit anew and write the tables into a folder; how many rows were fitted."""
     coefficients, rows = fitted_time_model()
     write_stacks(folder, rows)
+    _write(folder / OUTSIDE, _columns(OutsideStep), outside_steps(coefficients))
     _write(folder / TABLE, _columns(Fitted), coefficients)
-    _write(folder / SPREADS, _columns(Spread), spreads(rows))
+    of_steps = spreads(rows)
+    _write(folder / SPREADS, _columns(Spread), of_steps)
+    shares = family_shares(table("throughput"), {c.name: c.value for c in coefficients}, of_steps)
+    _write(folder / f"{FAMILIES}.csv", _columns(FamilyShare), shares)
     _write(folder / RESIDUALS, _columns(StepResidual), rows)
     return len(rows)
+
+
+def outside_steps(coefficients: Sequence[Fitted]) -> list[OutsideStep]:
+    """Forecasts of the rows that are never fitted."""
+    rows = table("throughput")
+    return outside(rows, coefficients, fitted_without(measured_steps(rows), fitted_coefficients(), BLOOM))
 
 
 def write_stacks(folder: Path, residuals: Sequence[StepResidual]) -> None:

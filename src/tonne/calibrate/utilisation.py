@@ -59,11 +59,12 @@ def observations(rows: Iterable[Row]) -> list[Observation]:
 
     Left out: fine-tuning and LoRA, hours of whole runs, rows from memory, and rows without precision, shape or speed.
     """
-    found = (_observation(row) for row in rows)
+    found = (observation(row) for row in rows)
     return [o for o in found if o is not None and LEAST_FRACTION < o.fraction < MOST_FRACTION]
 
 
-def _observation(row: Row) -> Observation | None:
+def observation(row: Row) -> Observation | None:
+    """Utilisation of one row; None where it is left out, or says too little."""
     words = f"{row['model_name']} {row['source']} {row['notes']}".lower()
     precision = SPELLING.get(row["precision"], row["precision"])
     if precision not in PRECISION_CLASS or any(mark in words for mark in NOT_STEPS):

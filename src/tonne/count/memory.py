@@ -75,6 +75,7 @@ def memory_per_accelerator(  # noqa: PLR0913 - the fields of [training], [parall
     micro_batches: int | None = None,
     framework: str = "unknown",
     habits: Habits | None = None,
+    sequence: bool | None = None,
 ) -> Memory:
     """Memory of the accelerator in the fullest stage of the pipeline. Layouts and micro-batches may be arrays.
 
@@ -85,7 +86,7 @@ def memory_per_accelerator(  # noqa: PLR0913 - the fields of [training], [parall
         precision: As in a plan: fp32 and tf32 hold 4 bytes a number, the others 2 (the masters are 4 everywhere).
         recomputation: ``none``, ``selective`` (not the scores; in PyTorch's own stacks every second product) or
             ``full`` (a layer's input alone is kept).
-        tensor: Accelerators that share each matrix; by default they share each sequence too, between the matrices.
+        tensor: Accelerators that share each matrix.
         pipeline: Stages.
         data: Copies of the model.
         context: Accelerators that share each sequence.
@@ -98,6 +99,7 @@ def memory_per_accelerator(  # noqa: PLR0913 - the fields of [training], [parall
         micro_batches: Of one step; left out: at least as many as the pipeline takes.
         framework: As in a plan; says how gradients are summed and the loss is computed.
         habits: The same, said outright.
+        sequence: Tensor ranks share the sequence between the matrices; left out: as the framework does.
 
     Returns:
         Bytes by what they hold [bytes]; ``total_bytes`` without ``overhead_bytes``.
@@ -107,7 +109,7 @@ def memory_per_accelerator(  # noqa: PLR0913 - the fields of [training], [parall
     step = Held(
         architecture=architecture,
         numbers=layer_numbers(architecture),
-        habits=habits or habits_of(framework, precision),
+        habits=habits or habits_of(framework, precision, sequence=sequence),
         learning=Learning(lora=lora, frozen_layers=frozen_layers),
         width_bytes=THIRTY_TWO_BIT if precision in FULL_PRECISION else SIXTEEN_BIT,
         sequence_length=sequence_length,

@@ -45,6 +45,9 @@ SCORE_PASSES_OVER_MEMORY = 18  # of the materialised square of scores, forward a
 NORM_AND_RESIDUAL = 22  # of the width: two norms 2 x (2 + 4), two residual additions 2 x (3 + 2)
 ROTARY = 4  # of queries, keys and values
 GATED_ACTIVATION, PLAIN_ACTIVATION = 8, 5  # of the feed-forward width
+BIASED_EXPERT = (
+    34  # of the width and visited expert, on the way out: probability times bias, added, joined, cast; 32-bit
+)
 ROUTED = 16  # of the width and visited expert: gather and scatter, both ways
 CASTS = 4  # read once and written in low precision, once as it is and once turned, and its scale
 LOGITS = 9  # of the vocabulary: written, softmax, loss, gradient
@@ -73,6 +76,7 @@ class Layout:
     recompute_all: Number = 0
     recompute_scores: Number = 0
     weight_gradients: Number = 1
+    whole_sequence: Number = 0  # 1: norms and residuals run over the whole sequence on every tensor rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,8 @@ class StepWork:
     """FLOP, numbers and messages of one micro-batch on the mean accelerator; see the functions for each.
 
     ``matrix_``: linear layers, in the plan's precision. ``plain_flop``: routers and output table, in 16 bits.
-    ``expert_``: routed experts. ``score_``: attention. ``*_numbers`` are read or written. ``tensor_numbers``,
+    ``expert_``: routed experts. ``score_``: attention; ``score_pairs``: scores, once for each pass over them.
+    ``*_numbers`` are read or written; ``biased_numbers`` for the bias of experts. ``tensor_numbers``,
     ``context_numbers``, ``pipeline_numbers``: sent by one accelerator. ``routed_numbers``: a token's state once, as
     often as the layers with experts send it. ``weights``: on one accelerator, for the step; ``expert_weights``
     of them in routed experts.
@@ -92,10 +97,12 @@ class StepWork:
     expert_flop: Number
     expert_numbers: Number
     score_flop: Number
+    score_pairs: Number
     score_numbers: Number
     element_numbers: Number
     cast_numbers: Number
     permuted_numbers: Number
+    biased_numbers: Number
     logit_numbers: Number
     layers: Number
     expert_layers: Number
@@ -191,13 +198,15 @@ def _stack(  # noqa: PLR0913, PLR0917
     score_passes = (FLASH_SCORES if flash else PLAIN_SCORES + p.recompute_scores) + p.recompute_all
     met = inner + sparse * w["visited"]
     attentions = layers + crossed
-    elements = NORM_AND_RESIDUAL * layers * a.width + ROTARY * attentions * (w["queries"] + w["keys_values"])
+    norms = NORM_AND_RESIDUAL * layers * a.width * (1 + p.whole_sequence * (p.tensor - 1))  # shared below, or not
+    elements = norms + ROTARY * attentions * (w["queries"] + w["keys_values"])
     elements = elements + (GATED_ACTIVATION if gated else PLAIN_ACTIVATION) * met
     casts = attentions * (2 * a.width + 2 * w["mixed"] + w["queries"] + w["keys_values"]) + layers * a.width + 2 * met
     work: dict[str, Number] = {
         "matrix_flop": passes * FLOP_PER_MULTIPLY_ADD * tokens * numbers / p.tensor,
         "matrix_numbers": passes * (tokens * (whole + split / p.tensor) + numbers / p.tensor),
         "score_flop": score_passes * scores * pairs,
+        "score_pairs": score_passes * pairs,
         "score_numbers": (not flash) * SCORE_PASSES_OVER_MEMORY * pairs,
         "element_numbers": forward_and_backward / FORWARD_AND_BACKWARD * tokens * elements / p.tensor,
         "cast_numbers": low * passes / FORWARD_AND_BACKWARD * tokens * CASTS * casts / p.tensor,
@@ -242,6 +251,7 @@ def _experts(a: Architecture, sparse: int, tokens: Number, passes: Number, p: La
         "expert_flop": passes * FLOP_PER_MULTIPLY_ADD * visits * sparse * matrices,
         "expert_numbers": passes * sparse * (visits * (2 * a.width + inner * e.width) + held * matrices),
         "permuted_numbers": ROUTED * sparse * visits * a.width,
+        "biased_numbers": e.bias * BIASED_EXPERT * sparse * visits * a.width,
         "expert_layers": sparse + 0.0,
         "routed_numbers": exchanges * sparse * own * a.width,
     }

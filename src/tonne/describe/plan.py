@@ -36,6 +36,10 @@ class Parallelism(Section):
     expert: int = Field(default=1, ge=1)
     virtual_pipeline_stages: int = Field(default=1, ge=1)
     sharding: Literal["none", "zero-1", "zero-2", "zero-3"] = "zero-1"
+    sequence: bool | None = Field(
+        default=None,
+        description="tensor ranks share the sequence between the matrices; left out: as the framework does",
+    )
 
     @property
     def accelerators(self) -> int:
@@ -49,6 +53,16 @@ class Software(Section):
     framework: str = "unknown"
     released: str | None = None
     flash_attention: bool = True
+    compile: bool | None = Field(
+        default=None, description="element-wise work is fused by a compiler; left out: as the framework does"
+    )
+    graphed_step: bool = Field(default=False, description="the whole step is one CUDA graph, mixtures of experts too")
+    dispatch: Literal["all-to-all", "fused"] | None = Field(
+        default=None, description="exchanges with experts: plain, or by kernels such as DeepEP and HybridEP"
+    )
+    overlapped_experts: bool | None = Field(default=None, description="exchanges with experts run beside computing")
+    expert_capacity: bool = Field(default=False, description="experts drop tokens above a capacity: shapes are fixed")
+    low_precision_attention: bool = Field(default=False, description="attention in 8 bits too")
 
 
 class MeasuredStep(Parallelism):
@@ -65,6 +79,9 @@ class Schedule(Section):
 
     start: datetime | None = None
     goodput: Share | None = None
+    accelerator_mtbf_h: Positive | None = None  # mean time between failures of one accelerator [h]
+    restart_s: Positive | None = None  # until a run that failed steps again [s]
+    checkpoint_s: Positive | None = None  # of one checkpoint, steps waiting [s]
     step_utilisation: Share | None = None
     accelerator_hours: Positive | None = None
     measured_step_s: float | None = Field(default=None, gt=0, description="of this very plan, measured [s]")

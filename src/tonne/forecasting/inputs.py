@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 
 from tonne.count.fit import with_fit
-from tonne.count.masks import minimum
 from tonne.count.memory import Memory, memory_per_accelerator
 from tonne.count.module import WorkCounts
 from tonne.count.sequence import LABELS
@@ -14,6 +13,7 @@ from tonne.describe.plan import Parallelism, TrainingPlan
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate, Number
 from tonne.forecasting.layouts import timed
+from tonne.forecasting.lost_time import add_lost_time
 from tonne.forecasting.measured import fraction_of_measured, require_batch
 from tonne.forecasting.modification import Modification, modification_of
 from tonne.forecasting.module import add_examples, counts_of_work, fraction_of_module
@@ -21,12 +21,10 @@ from tonne.forecasting.place import add_place
 from tonne.forecasting.watts import add_hardware
 from tonne.reference.calibration import Calibration
 from tonne.reference.memory_model import usable_bytes
-from tonne.reference.time_model import shipped_time_model
-from tonne.timing.goodput import best_goodput
+from tonne.timing.machine import machine_of
 from tonne.timing.search import LayoutChoice, LayoutFound
 
 TERA = 1e12
-FAILURES = "what failures at the rate of Llama 3's run leave (dubey2024llama3, section 3.3.4)"
 DEFAULT_SEQUENCE_LENGTH = 2048
 SMALL_PARAMETERS = 1e9
 ENCODER_LENGTH = 512  # T5 and BERT
@@ -193,30 +191,17 @@ def _add_time(
         if schedule.step_utilisation is not None
         else _achieved(plan, counts, calibration, known[0], found)
     )
-    found.factors["goodput"] = (
-        schedule.goodput.estimate() if schedule.goodput is not None else _goodput(plan, calibration)
-    )
+    add_lost_time(schedule, calibration, found.factors)
     if plan.workload is not None:
         add_examples(plan, plan.workload, found)
     elif plan.data is not None and isinstance(counts, Counts):
         _add_tokens(plan, plan.data.tokens, counts, found)
 
 
-def _goodput(plan: TrainingPlan, calibration: Calibration) -> Estimate:
-    """What published runs reached, at most what failures leave of so many accelerators."""
-    seen, n = calibration.goodput(plan.cluster.record.id, kind_of(plan)), plan.cluster.accelerators
-    best = best_goodput(n)
-    if isinstance(n, int) and seen.high <= best:
-        return seen
-    low, value, high = (minimum(bound, best) for bound in (seen.low, seen.value, seen.high))
-    sources = (*seen.sources, f"at most {FAILURES}")
-    return replace(seen, low=low, value=value, high=high, sources=sources)
-
-
 def _achieved(
     plan: TrainingPlan, counts: Counts | WorkCounts, calibration: Calibration, precision: str, found: Collected
 ) -> Estimate:
-    """The share of the peak that steps reach: by the time model, or where it was not fitted, by kind of model alone."""
+    """The share of the peak that steps reach: by the time model, or without a layout, by kind of model."""
     measured = plan.schedule.measured_step_s is not None or plan.schedule.measured_step is not None
     if measured:
         require_batch(plan)
@@ -226,9 +211,12 @@ def _achieved(
     if step is not None:
         found.layout = step.layout
         found.notes += step.notes
+        if plan.parallelism is None and not measured:
+            add_pace(plan, calibration, found)
         return step.fraction
     if measured:
         return fraction_of_measured(plan, counts, precision)
+    add_pace(plan, calibration, found)
     fraction = calibration.achieved_peak_fraction(plan.cluster.record.id, precision, kind_of(plan))
     if plan.workload is not None:
         return fraction_of_module(fraction, found)
@@ -236,12 +224,20 @@ def _achieved(
     return fraction
 
 
+def add_pace(plan: TrainingPlan, calibration: Calibration, found: Collected) -> None:
+    """Add how fast runs stepped whose layout is not known, beside what is forecast for them."""
+    pace = calibration.pace(plan.cluster.record.id, kind_of(plan))
+    found.factors["pace"] = pace
+    found.notes.append(
+        f"pace: published runs went at {pace.value:.0%} of the speed that was forecast for them without their layouts, "
+        "and the duration of this one allows for it. A given layout, or a measured step, is taken as it is."
+    )
+
+
 def _why_not_timed(plan: TrainingPlan, precision: str) -> str:
     """Why the share of the peak is that of the kind of model."""
     chip, instead = plan.cluster.record.id, "the share of the peak is that of its kind of model"
-    if shipped_time_model().for_machine(chip, precision, plan.software.framework) is None:
-        return f"no step of {chip} in {precision} was measured: {instead}."
-    if plan.parallelism is None:
+    if machine_of(plan.cluster, precision) is not None and plan.parallelism is None:
         return f"no layout of the model was found that fits into the memory of so few {chip}: {instead}."
     return f"too little is known of {chip} to time a layout: {instead}."
 
@@ -321,6 +317,7 @@ def _memory_of(
         virtual_pipeline_stages=split.virtual_pipeline_stages,
         micro_batches=micro_batches,
         framework=plan.software.framework,
+        sequence=split.sequence if isinstance(split, Parallelism) else None,
     )
 
 

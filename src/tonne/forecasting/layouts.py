@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tonne.count.flops import model_flop
+from tonne.count.framework import fusion_is_known, shares_sequence
 from tonne.count.masks import minimum, whole
 from tonne.count.sequence import sequence_of
 from tonne.count.step import Layout
 from tonne.estimate import Basis, Estimate, Number
 from tonne.forecasting.measured import GIVEN, Rescaled, rescaled
 from tonne.forecasting.searches import MOST_SEARCHES, found_layout, layout_notes, searched_many
+from tonne.reference.batches import batch_line
+from tonne.reference.families import coefficients_of
 from tonne.reference.memory_model import usable_bytes
+from tonne.reference.step_constants import step_constant
 from tonne.reference.time_model import shipped_time_model
 from tonne.reference.time_stacks import KNOWN, UNSEEN, log_half_width, stack_of
 from tonne.timing.collectives import maximum
-from tonne.timing.machine import machine_of
+from tonne.timing.machine import machine_notes, machine_of
 from tonne.timing.search import LayoutFound, Wanted, assumed_batch_sequences, assumed_batch_tokens
-from tonne.timing.situation import release_year, situation
+from tonne.timing.situation import NEWEST_RELEASE, OLDEST_RELEASE, situation
 from tonne.timing.step_time import step_time_s
 
 if TYPE_CHECKING:
@@ -53,7 +57,7 @@ def timed(plan: TrainingPlan, counts: Counts, lengths: Lengths, precision: str) 
         precision: Of which the accelerator has a peak.
 
     Returns:
-        None where no such accelerator was measured, or no layout of the model fits on so many.
+        None where the tables know too little of the accelerator, or no layout of the model fits on so many.
     """
     wanted = _wanted(plan, counts, lengths, precision)
     if wanted is None:
@@ -62,15 +66,19 @@ def timed(plan: TrainingPlan, counts: Counts, lengths: Lengths, precision: str) 
     if seconds is None:
         return None
     if plan.training.global_batch_sequences is None and isinstance(wanted.batch_sequences, int):
-        text = "global_batch_sequences is not given: %s sequences are assumed to lay out the step."
-        notes += (text % f"{wanted.batch_sequences:,}",)
+        factor = batch_line().spread_factor
+        notes += (
+            f"global_batch_sequences is not given: {wanted.batch_sequences:,} sequences are assumed to lay out the "
+            f"step (printed batches on so many accelerators lie around it by a factor of {factor:.1f}).",
+        )
     flop = counts.training_flop_per_token * counts.sequence_length
     if plan.training.frozen_layers:  # the time model trains every layer: so does the FLOP that goes with it
         flop = model_flop(wanted.architecture, wanted.sequence)
-    kind = "dense" if wanted.architecture.experts is None else "moe"
-    known = rescaled(plan, kind, seconds, lambda other: _of_other(other, counts, lengths, precision))
+    known = rescaled(plan, precision, seconds, lambda other: _of_other(other, counts, lengths, precision))
     if known is not None:
         seconds = seconds * known.factor
+    served = coefficients_of(plan.cluster.record.id, precision, plan.software.framework)
+    notes += machine_notes(plan.cluster) + (() if served.note is None else (served.note,))
     fraction = flop * wanted.batch_sequences / (wanted.accelerators * wanted.machine.peak_flop_per_s * seconds)
     return Timed(fraction=_estimate(plan, fraction, precision, known), layout=layout, notes=notes)
 
@@ -107,8 +115,7 @@ def _wanted(plan: TrainingPlan, counts: Counts, lengths: Lengths, precision: str
     """What is asked of the time model; None where it does not know the machine."""
     a, cluster, training = plan.architecture, plan.cluster, plan.training
     machine = machine_of(cluster, precision)
-    fitted = shipped_time_model().for_machine(cluster.record.id, precision, plan.software.framework)
-    if a is None or plan.data is None or machine is None or fitted is None or cluster.record.memory_gb is None:
+    if a is None or plan.data is None or machine is None or cluster.record.memory_gb is None:
         return None
     sequence = sequence_of(
         a,
@@ -129,9 +136,7 @@ def _wanted(plan: TrainingPlan, counts: Counts, lengths: Lengths, precision: str
         accelerators=cluster.accelerators,  # type: ignore[arg-type] # a plan that trains says how many
         batch_sequences=_assumed_batch(plan, counts) if batch is None else batch,
         precision=precision,
-        framework=plan.software.framework,
-        flash_attention=plan.software.flash_attention,
-        release_year=release_year(plan.software.released),
+        software=plan.software,
         recomputation=training.recomputation if "recomputation" in given else None,
         micro_batch_sequences=training.micro_batch_sequences if "micro_batch_sequences" in given else None,
         lora=training.lora,
@@ -150,27 +155,52 @@ def _assumed_batch(plan: TrainingPlan, counts: Counts) -> Number:
 
 def _estimate(plan: TrainingPlan, fraction: Number, precision: str, known: Rescaled | None) -> Estimate:
     """The fraction with its interval: that of its kind, precision and stack, or what a measured step leaves of it."""
-    a = plan.architecture
-    assert a is not None
-    kind = "dense" if a.experts is None else "moe"
-    stack = stack_of(plan.software.framework, plan.cluster.record.id)
-    partial = plan.training.lora is not None or bool(plan.training.frozen_layers)
-    stack = UNSEEN if partial else stack
-    width: Number = log_half_width(kind, precision, stack)
-    if a.kind != "decoder":
-        width = math.hypot(width, TWO_STACKS_LOG_HALF_WIDTH)
-    words = "of a stack that was measured" if stack == KNOWN else "of a stack that was not measured"
+    chip, framework = plan.cluster.record.id, plan.software.framework
+    served = coefficients_of(chip, precision, framework)
+    words = "of a stack that was measured" if stack_of(framework, chip) == KNOWN else "of a stack that was not measured"
+    words += "" if _settled(plan) else ", the plan does not say how tokens reach the experts"
     sources: tuple[str, ...] = (f"{SOURCE}; {words}",)
+    slow, fast = _log_half_widths(plan, precision, served.log_half_width)
+    basis = served.basis
     if known is not None:
-        width, sources = known.log_half_width, (GIVEN, SOURCE)
-    spread = math.e**width
+        slow, fast, sources, basis = known.log_half_width, known.log_half_width, (GIVEN, SOURCE), Basis.MODELLED
     return Estimate(
         value=fraction,
-        low=fraction / spread,
-        high=maximum(fraction, minimum(fraction * spread, MOST_FRACTION)),
-        basis=Basis.MODELLED,
+        low=fraction / math.e**slow,
+        high=maximum(fraction, minimum(fraction * math.e**fast, MOST_FRACTION)),
+        basis=basis,
         sources=sources,
     )
+
+
+def _settled(plan: TrainingPlan) -> bool:
+    """Whether a mixture's plan says how tokens reach the experts, which a dense model's need not."""
+    a, software = plan.architecture, plan.software
+    return a is None or a.experts is None or None not in {software.dispatch, software.overlapped_experts}
+
+
+def _log_half_widths(plan: TrainingPlan, precision: str, of_chip: float) -> tuple[float, float]:
+    """Half-widths of the interval in logarithms, to the slow and to the fast side.
+
+    That of its kind, precision and stack, and beside it, added in squares: encoders, the chip, what is not known of the
+    fusion of its operations, and (to the slow side alone) a mixture's software of unknown age.
+    """
+    a, software = plan.architecture, plan.software
+    assert a is not None
+    kind = "dense" if a.experts is None else "moe"
+    stack = stack_of(software.framework, plan.cluster.record.id)
+    partial = plan.training.lora is not None or bool(plan.training.frozen_layers)
+    further = [of_chip]
+    if a.kind != "decoder":
+        further.append(TWO_STACKS_LOG_HALF_WIDTH)
+    if not fusion_is_known(software.framework, software.compile):
+        further.append(math.log(step_constant("compile_gain")))
+    of_kind = log_half_width(kind, precision, UNSEEN if partial else stack, settled=_settled(plan))
+    fast = math.hypot(of_kind, *further)
+    if a.experts is None or software.released is not None:
+        return fast, fast
+    per_year = shipped_time_model().coefficients["mixture_older"]
+    return math.hypot(fast, (NEWEST_RELEASE - OLDEST_RELEASE) * math.log(per_year)), fast
 
 
 def step_s(wanted: Wanted, p: Parallelism, accelerator_id: str) -> Number:
@@ -191,6 +221,7 @@ def step_s(wanted: Wanted, p: Parallelism, accelerator_id: str) -> Number:
         recompute_all=float(wanted.recomputation == "full"),
         recompute_scores=float(wanted.recomputation == "selective"),
         weight_gradients=float(wanted.lora is None),
+        whole_sequence=float(not shares_sequence(wanted.framework, p.sequence)),
     )
     figures = situation(
         wanted.architecture,
@@ -198,14 +229,7 @@ def step_s(wanted: Wanted, p: Parallelism, accelerator_id: str) -> Number:
         layout,
         wanted.machine,
         precision=wanted.precision,
-        flash_attention=wanted.flash_attention,
-        release_year=wanted.release_year,
+        software=wanted.software,
         sharded=float(p.sharding != "none"),
     )
-    return step_time_s(figures, _coefficients(wanted, accelerator_id))
-
-
-def _coefficients(wanted: Wanted, accelerator_id: str) -> dict[str, float]:
-    found = shipped_time_model().for_machine(accelerator_id, wanted.precision, wanted.framework)
-    assert found is not None  # asked before
-    return found
+    return step_time_s(figures, coefficients_of(accelerator_id, wanted.precision, wanted.framework).values)

@@ -11,7 +11,8 @@ from tonne.count.workload import Counts
 from tonne.describe.plan import Parallelism
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate, Number
-from tonne.reference.time_stacks import remeasured_log_half_width, scaled_log_half_width
+from tonne.reference.families import coefficients_of
+from tonne.reference.time_stacks import UNSEEN, log_half_width, remeasured_log_half_width, scaled_log_half_width
 
 if TYPE_CHECKING:
     from tonne.count.module import WorkCounts
@@ -30,7 +31,7 @@ class Rescaled:
 
 
 def rescaled(
-    plan: TrainingPlan, kind: str, seconds: Number, predicted_s: Callable[[TrainingPlan], Number]
+    plan: TrainingPlan, precision: str, seconds: Number, predicted_s: Callable[[TrainingPlan], Number]
 ) -> Rescaled | None:
     """The factor that a plan's measured step puts on the model; None where it has none.
 
@@ -38,7 +39,7 @@ def rescaled(
 
     Args:
         plan: With ``schedule.measured_step_s`` (of this plan) or ``schedule.measured_step`` (of another layout).
-        kind: ``dense`` or ``moe``.
+        precision: Of which the accelerator has a peak.
         seconds: The model's step time of the plan [s].
         predicted_s: The model's step time of another plan [s].
     """
@@ -47,10 +48,13 @@ def rescaled(
         return Rescaled(factor=own / seconds, log_half_width=remeasured_log_half_width())
     if other is None:
         return None
+    kind = "dense" if plan.architecture is None or plan.architecture.experts is None else "moe"
     predicted = predicted_s(measured_plan(plan, other))
     ratio = plan.cluster.accelerators / other.accelerators  # type: ignore[operator] # a plan that trains says how many
     scale = max(ratio, 1 / ratio) if isinstance(ratio, float) else float(max(ratio.max(), (1 / ratio).max()))
     width = scaled_log_half_width(kind, plan.training.precision, scale)
+    if coefficients_of(plan.cluster.record.id, precision, plan.software.framework).log_half_width:
+        width = max(width, log_half_width(kind, precision, UNSEEN))  # no pair of such a chip shows how it scales
     return Rescaled(factor=other.seconds / predicted, log_half_width=width)
 
 

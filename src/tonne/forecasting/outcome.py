@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from tonne.energy import power
 from tonne.estimate import Number
 from tonne.impact import equations as impact
-from tonne.timing import power_cap, steps
+from tonne.timing import goodput, power_cap, steps
 from tonne.units import SECONDS_PER_HOUR
 
 Values = dict[str, Number | None]
@@ -42,39 +42,49 @@ def _capped(x: Mapping[str, Number]) -> tuple[Number | None, Number]:
     return capped_w, slower * x["cap_slow_down_error"]
 
 
+def _goodput(x: Mapping[str, Number]) -> Number:
+    """The share of the time that steps take: given, or by failures, people and routine."""
+    if "goodput" in x:
+        return x["goodput"]
+    n, mtbf_h = x["accelerators"], x["accelerator_mtbf_h"]
+    best = goodput.best_goodput(n, mtbf_h, x["restart_s"], x["checkpoint_s"])
+    met = goodput.failure_met(n, x["run_h"], mtbf_h)
+    return goodput.goodput(best, met, x["recovery_share"], x["routine_share"])
+
+
 def _time(x: Mapping[str, Number]) -> Values:
-    goodput, accelerators = x.get("goodput"), x.get("accelerators")
+    accelerators = x.get("accelerators")
     _, slower = _capped(x)
     if "accelerator_hours" in x:
         held_h: Number | None = x["accelerator_hours"]
         wall_s = None if accelerators is None else x["accelerator_hours"] * SECONDS_PER_HOUR / accelerators
         return {"duration_s": wall_s, "accelerator_hours": held_h}
-    useful_s = slower * steps.useful_time_s(
-        x["training_flop"], accelerators, x["peak_flop_per_s"], x["achieved_peak_fraction"]
-    )
-    wall_s = steps.duration_s(useful_s, goodput)
+    fraction = x["achieved_peak_fraction"] / slower
+    useful_s = steps.useful_time_s(x["training_flop"], accelerators, x["peak_flop_per_s"], fraction)
+    share = _goodput(x)
+    wall_s = steps.duration_s(useful_s, share, x.get("pace", 1.0))
     return {
         "duration_s": wall_s,
         "accelerator_hours": steps.accelerator_hours(wall_s, accelerators),
         "throughput.tokens_per_s": of_known(lambda tokens: tokens / useful_s, x.get("tokens")),
         "throughput.examples_per_s": of_known(lambda examples: examples / useful_s, x.get("examples")),
         "throughput.step_time_s": of_known(lambda steps_: useful_s / steps_, x.get("steps")),
-        "throughput.achieved_peak_fraction": x["achieved_peak_fraction"] / slower,
-        "throughput.goodput": goodput,
+        "throughput.achieved_peak_fraction": fraction,
+        "throughput.goodput": share,
     }
 
 
 def _energy(x: Mapping[str, Number], time: Values) -> Values:
     held_h = time["accelerator_hours"]
     power_w, _ = _capped(x)
-    goodput, lost = x.get("goodput", 1.0), x.get("lost_time_power_fraction", 1.0)
-    boards = of_known(power.accelerators_kwh, held_h, power_w, goodput, lost)
+    share, lost = time.get("throughput.goodput", 1.0), x.get("lost_time_power_fraction", 1.0)
+    boards = of_known(power.accelerators_kwh, held_h, power_w, share, lost)
     hosts = of_known(power.part_kwh, held_h, x.get("host_power_w"))
     network = of_known(power.part_kwh, held_h, x.get("network_power_w"))
     storage = of_known(power.part_kwh, held_h, x.get("storage_power_w"))
     servers = of_known(lambda a, b: a + b, boards, hosts)
     if "server_power_w" in x:  # TPUs: only whole servers' watts are known
-        servers = of_known(power.accelerators_kwh, held_h, x["server_power_w"], goodput, lost)
+        servers = of_known(power.accelerators_kwh, held_h, x["server_power_w"], share, lost)
     it_kwh = of_known(lambda a, b: a + b, servers, network)
     it_kwh = it_kwh if storage is None else of_known(lambda a: a + storage, it_kwh)
     return {

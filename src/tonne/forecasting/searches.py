@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tonne.estimate import Number
-from tonne.reference.time_model import shipped_time_model
+from tonne.reference.families import coefficients_of
 from tonne.timing.search import LayoutChoice, LayoutFound, Wanted, fastest_layout
 
 if TYPE_CHECKING:
@@ -20,9 +20,8 @@ SIZES = ("accelerators", "batch_sequences", "micro_batch_sequences")
 
 @lru_cache(maxsize=1024)
 def found_layout(wanted: Wanted, accelerator_id: str) -> LayoutFound | None:
-    """The fastest layout by the shipped coefficients; None where none fits, or no such machine was measured."""
-    fitted = shipped_time_model().for_machine(accelerator_id, wanted.precision, wanted.framework)
-    return None if fitted is None else fastest_layout(wanted, fitted)
+    """The fastest layout by the shipped coefficients; None where none fits."""
+    return fastest_layout(wanted, coefficients_of(accelerator_id, wanted.precision, wanted.framework).values)
 
 
 def layout_notes(found: LayoutFound, wanted: Wanted) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ class AcceleratorRecord:
     name: str
     year: int | None
     memory_gb: float | None
+    memory_type: str
     memory_bandwidth_gb_s: float | None
     peak_dense_tflop_per_s: dict[str, float]
     board_power_limit_w: float | None
@@ -62,6 +63,7 @@ def _record(row: Row) -> AcceleratorRecord:
         name=row["name"],
         year=whole(row["year"]),
         memory_gb=number(row["memory_gb"]),
+        memory_type=row["memory_type"],
         memory_bandwidth_gb_s=number(row["memory_bandwidth_gb_s"]),
         peak_dense_tflop_per_s=peaks,
         board_power_limit_w=number(row["board_power_limit_w"]),

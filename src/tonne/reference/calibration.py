@@ -1,4 +1,4 @@
-"""Fitted coefficients: the share of its peak that a chip reaches while stepping, and goodput. Two inputs, never one.
+"""Fitted coefficients: the share of its peak that a chip reaches while stepping, the pace of runs, what they recover.
 
 The table `calibration.csv` is written by `python -m tonne.calibrate`. A row that no fit has is never invented here:
 an accelerator whose family has no rows takes the pooled ones, which are wider and `assumed`.
@@ -17,7 +17,7 @@ from tonne.errors import UnknownReferenceError
 from tonne.estimate import Basis, Estimate
 
 POOLED = "*"
-STEP, GOODPUT = "achieved_peak_fraction", "goodput"
+STEP, PACE, RECOVERY = "achieved_peak_fraction", "pace", "recovery_share"
 KINDS = ("dense-decoder", "moe", "encoder", "encoder-decoder")
 PRECISION_CLASS = {"fp32": "32-bit", "tf32": "32-bit", "fp16": "16-bit", "bf16": "16-bit", "fp8": "fp8", "fp4": "fp4"}
 # The longest part that an id contains decides; the A800 and H800 are an A100 and an H100 with a slower link.
@@ -76,27 +76,29 @@ class Calibration:
             )
         return self._found(STEP, family_of(accelerator_id), PRECISION_CLASS[precision], kind)
 
-    def goodput(self, accelerator_id: str, kind: str, accelerators: int | None = None) -> Estimate:
-        """Share of the calendar time of a run that goes into steps that count.
+    def pace(self, accelerator_id: str, kind: str) -> Estimate:
+        """How fast runs whose layout is not known stepped, as a share of the speed forecast for them.
 
         Args:
             accelerator_id: Id of the accelerator table.
             kind: Kind of model, as in `achieved_peak_fraction`.
-            accelerators: How many; the published runs show no dependence that survives leaving organisations out,
-                so it does not change the answer today.
 
         Returns:
-            Goodput, at most 1, with its 90 % predictive interval.
+            Share, with its 90 % predictive interval; a run may be faster than forecast.
 
         Raises:
             UnknownReferenceError: The kind is none of those that were fitted.
         """
-        return self._found(GOODPUT, family_of(accelerator_id), POOLED, kind)
+        return self._found(PACE, family_of(accelerator_id), POOLED, kind)
 
-    def with_goodput(self, goodput: Mapping[tuple[str, str], Estimate]) -> Calibration:
-        """The same calibration with goodput by (family, kind) put in place of its own."""
-        kept = [c for c in self.coefficients.values() if c.quantity != GOODPUT]
-        return Calibration.of(kept + goodput_coefficients(goodput, {}))
+    def recovery_share(self) -> Estimate:
+        """Share of the time kept by runs that meet failures, beside what failures cost at best."""
+        return self._found(RECOVERY, POOLED, POOLED, KINDS[0])
+
+    def with_runs(self, pace: Mapping[tuple[str, str], Estimate], recovery: Estimate) -> Calibration:
+        """The same calibration with what other runs say in place of its own."""
+        kept = [c for c in self.coefficients.values() if c.quantity not in {PACE, RECOVERY}]
+        return Calibration.of([*kept, *pace_coefficients(pace, {}), recovery_coefficient(recovery, 0)])
 
     def _found(self, quantity: str, family: str, precision: str, kind: str) -> Estimate:
         if kind not in KINDS:
@@ -122,14 +124,19 @@ def family_of(accelerator_id: str) -> str:
     return _FAMILY_OF_PART[max(fitting, key=len)] if fitting else POOLED
 
 
-def goodput_coefficients(
-    goodput: Mapping[tuple[str, str], Estimate], runs: Mapping[tuple[str, str], int]
+def pace_coefficients(
+    pace: Mapping[tuple[str, str], Estimate], runs: Mapping[tuple[str, str], int]
 ) -> list[Coefficient]:
-    """Goodput by family and kind as rows of the calibration table, with how many runs stand behind each."""
+    """Pace by family and kind as rows of the calibration table, with how many runs stand behind each."""
     return [
-        Coefficient(quantity=GOODPUT, family=f, precision=POOLED, kind=k, estimate=e, rows=runs.get((f, k), 0))
-        for (f, k), e in goodput.items()
+        Coefficient(quantity=PACE, family=f, precision=POOLED, kind=k, estimate=e, rows=runs.get((f, k), 0))
+        for (f, k), e in pace.items()
     ]
+
+
+def recovery_coefficient(recovery: Estimate, runs: int) -> Coefficient:
+    """The share of the time that runs recover, as a row of the calibration table."""
+    return Coefficient(quantity=RECOVERY, family=POOLED, precision=POOLED, kind=POOLED, estimate=recovery, rows=runs)
 
 
 @cache

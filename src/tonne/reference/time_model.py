@@ -15,6 +15,10 @@ TABLE, SPREADS = "time_model.csv", "time_model_spreads.csv"
 BY_PRECISION, PLAIN, BY_KERNEL = "matrix_share", "plain_share", "score_share"
 FUSED_ON_HOPPER = {"megatron-lm", "nemo", "megatron-bridge", "transformer-engine"}
 FLASH_2_ON_HOPPER = {"llm-foundry", "fsdp", "fms-fsdp", "deepspeed", "torchtitan", "pytorch", "transformers"}
+BESIDE, PLAIN_MESSAGES = "tensor_exposed.beside", "tensor_exposed.plain"
+TENSOR = "tensor_exposed"  # by whether the framework cuts messages into pieces that run beside the products
+CUTS_MESSAGES = {"nemo", "megatron-bridge", "transformer-engine"}
+WHOLE_MESSAGES = {"megatron-lm", "megatron-deepspeed", "deepspeed", "transformers", "pytorch"}
 FITTED_FAMILIES = ("A100", "H100", "Blackwell")
 
 
@@ -83,15 +87,23 @@ def role_keys(family: str, precision: str, framework: str) -> dict[str, tuple[st
     if family == "H100" and wanted == "fp4":
         return None
     kernels: tuple[str, ...] = (f"{BY_KERNEL}.{family}",)
+    name = framework.lower()
     if family == "H100":
-        name = framework.lower()
         both = (f"{BY_KERNEL}.H100.fused", f"{BY_KERNEL}.H100.flash2")
         kernels = both[:1] if name in FUSED_ON_HOPPER else both[1:] if name in FLASH_2_ON_HOPPER else both
     return {
         BY_PRECISION: (f"{BY_PRECISION}.{family}.{wanted}",),
         PLAIN: (f"{BY_PRECISION}.{family}.16-bit",),
         BY_KERNEL: kernels,
+        TENSOR: tensor_names(name),
     }
+
+
+def tensor_names(framework: str) -> tuple[str, ...]:
+    """Which share of tensor-parallel messages is seen: both names where the framework does not say."""
+    if framework in CUTS_MESSAGES:
+        return (BESIDE,)
+    return (PLAIN_MESSAGES,) if framework in WHOLE_MESSAGES else (BESIDE, PLAIN_MESSAGES)
 
 
 @cache

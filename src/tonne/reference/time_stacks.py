@@ -12,7 +12,7 @@ from tonne.reference.calibration import PRECISION_CLASS, family_of
 from tonne.reference.time_model import shipped_time_model
 
 STACKS, SCALES = "time_model_stacks.csv", "time_model_scales.csv"
-KNOWN, UNSEEN = "known", "unseen"
+KNOWN, OPEN, UNSEEN = "known", "open", "unseen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,8 @@ class ScaleSpread:
 
 
 def precision_group(precision: str) -> str:
-    """16-bit, or low: the groups that have a spread of their own."""
-    return "16-bit" if PRECISION_CLASS[precision] == "16-bit" else "low"
+    """16-bit, or low: the groups that have a spread of their own; no row has 32 bits, which run the kernels of 16."""
+    return "low" if PRECISION_CLASS[precision] in {"fp8", "fp4"} else "16-bit"
 
 
 def stack_of(framework: str, accelerator_id: str) -> str:
@@ -52,16 +52,17 @@ def stack_of(framework: str, accelerator_id: str) -> str:
     return KNOWN if any((s.framework, s.family) == wanted for s in measured_stacks()) else UNSEEN
 
 
-def log_half_width(kind: str, precision: str, stack: str) -> float:
-    """Half-width of the 90 % interval of a step's time, in logarithms; an unseen stack is never surer than a known one.
+def log_half_width(kind: str, precision: str, stack: str, *, settled: bool = True) -> float:
+    """Half-width of the 90 % interval of a step's time, in logarithms; less known is never surer.
 
     Args:
         kind: ``dense`` or ``moe``.
         precision: As in a plan.
         stack: ``known`` or ``unseen``.
+        settled: Whether the plan says how a mixture's exchanges are done.
     """
     spreads = shipped_time_model().spreads
-    stacks = (KNOWN,) if stack == KNOWN else (KNOWN, UNSEEN)
+    stacks = {KNOWN, stack} | (set() if settled else {OPEN})
     return max(spreads[kind, precision_group(precision), s].log_half_width for s in stacks)
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from tonne.reference.step_residuals import StepResidual
 from tonne.report.validation_text import aligned
+from tonne.validation.sweeps import Sweep
 from tonne.validation.throughput import Slice, StackError, StepValidation, worst
 
 HEADS = ("", "n", "fitted", "known stack", "in 90 % interval", "unseen stack", "in 90 % interval", "asked", "aim", "")
+SWEEP_HEADS = ("", "n", "mean", "median / p90", "bias", "predicted by a fit", "")
 WORST = 12
 LEGEND = (
     "Errors |predicted / measured - 1|, median / 90th percentile. Known stack: fitted without any row of the model.",
@@ -21,12 +23,41 @@ def lines(found: StepValidation, *, with_rows: bool = False) -> list[str]:
     """Slices, sources, other tools; every row too where asked for, else the worst."""
     text = [f"Step time, {len(found.rows)} measured steps", *LEGEND, ""]
     text += aligned([HEADS, *(_slice(s) for s in found.slices)])
+    text += left_open_lines(found)
     text += ["", "By source", *aligned([HEADS[:7], *(_slice(s)[:7] for s in found.sources)])]
+    text += [
+        "",
+        "Published sweeps, and rows that no fit saw",
+        *aligned([SWEEP_HEADS, *(_sweep(s) for s in found.sweeps)]),
+    ]
+    if with_rows:
+        text += [line for sweep in found.sweeps for line in ("", sweep.name, *aligned(list(sweep_rows(sweep))))]
     text += ["", "Other tools on such rows (median / 90th percentile, bias)"]
     text += aligned([(p.tool, str(p.n), _pair(p.median, p.p90), f"{p.bias:+.0%}", p.rows) for p in found.peers])
     rows = found.rows if with_rows else worst(found.rows, "known", WORST)
     text += ["", "Rows, predicted over measured" if with_rows else "Worst rows, predicted over measured"]
     return text + aligned([("", "model", "chip", "source", "fitted", "known", "unseen"), *(_row(r) for r in rows)])
+
+
+def left_open_lines(found: StepValidation) -> list[str]:
+    """How mixtures fare when a plan leaves their software open."""
+    error = found.left_open
+    if error is None:
+        return []
+    text = "Mixtures forecast without their dispatch and overlap: "
+    return ["", f"{text}{_pair(error.median, error.p90)}, in 90 % interval {_coverage(error)}"]
+
+
+def _sweep(found: Sweep) -> tuple[str, ...]:
+    beside = "" if found.peer_mean is None else f"{found.peer}'s own mean: {100 * found.peer_mean:.2f} %"
+    mean, bias = f"{100 * found.mean:.1f} %", f"{100 * found.bias:+.1f} %"
+    return found.name, str(found.n), mean, _pair(found.median, found.p90), bias, found.seen, beside
+
+
+def sweep_rows(found: Sweep) -> Iterator[tuple[str, str, str, str, str]]:
+    """Rows of a sweep: identifier, what tells it from the others, measured and predicted time, error."""
+    for row in found.rows:
+        yield row.id, row.label, f"{row.measured_s:.4g} s", f"{row.predicted_s:.4g} s", f"{100 * row.error:+.1f} %"
 
 
 def _slice(found: Slice) -> tuple[str, ...]:
@@ -82,6 +113,14 @@ def markdown(found: StepValidation) -> Iterator[str]:
         ("source", "n", "fitted", "known stack", "in 90 % interval", "unseen stack", "in 90 % interval"),
         [_slice(s)[:7] for s in found.sources],
     )
+
+
+def sweeps_markdown(found: StepValidation) -> Iterator[str]:
+    """The sweeps on the page: one table of all, then one for each."""
+    yield from _table(("sweep", *SWEEP_HEADS[1:-1], "beside"), [_sweep(s) for s in found.sweeps])
+    for sweep in found.sweeps:
+        yield f"\n### {sweep.name}\n"
+        yield from _table(("row", "what", "measured", "predicted", "error"), list(sweep_rows(sweep)))
 
 
 def peers_markdown(found: StepValidation) -> Iterator[str]:

@@ -44,11 +44,13 @@ def routed_s(
     expert: Number,
     domain: Number,
     rates: tuple[Number, Number],
+    copied: Number = 0.0,
 ) -> Number:
     """Time to send every token's state to its experts and back, forward and backward.
 
     Equation: t = b m (1 - 1/i) / L + b n' (1 - 1/n) / N, with b = sent_bytes, m = min(k, e), k = per_token,
     e = expert, i = min(e, D), D = domain, n = max(1, e / D) domains, n' = min(k, n); a token goes to a domain once.
+    Where it is copied for every expert: t = b k (1 - 1/i) / (n L) + b k (1 - 1/n) / N.
 
     Args:
         sent_bytes: Bytes of the tokens' states, once for each of the four exchanges of every layer [byte].
@@ -56,6 +58,8 @@ def routed_s(
         expert: Accelerators that share the experts.
         domain: Accelerators joined by fast links.
         rates: Achieved bytes per second of the links and of the network [byte/s].
+        copied: 1 where a plain exchange sends a copy for every expert, 0 where kernels send one to each accelerator or
+            domain.
 
     Returns:
         Time [s].
@@ -65,9 +69,9 @@ def routed_s(
     link, network = rates
     inside = minimum(expert, domain)
     domains = maximum(expert / domain, 1.0 + 0.0 * domain)
-    near = sent_bytes * minimum(per_token, expert) * (1 - 1 / inside) / link
-    far = sent_bytes * minimum(per_token, domains) * (1 - 1 / domains) / network
-    return near + far
+    within = copied * per_token / domains + (1 - copied) * minimum(per_token, expert)
+    across = copied * per_token + (1 - copied) * minimum(per_token, domains)
+    return sent_bytes * (within * (1 - 1 / inside) / link + across * (1 - 1 / domains) / network)
 
 
 def exposed_s(message_s: Number, compute_s: Number, least_share: Number, overlap: Number) -> Number:

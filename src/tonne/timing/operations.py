@@ -54,6 +54,25 @@ def attention_s(flop: Number, length: Number, peak_flop_per_s: Number, fitted: t
     return flop / (peak_flop_per_s * share) * (1 + half_length / length)
 
 
+def softmax_s(pairs: Number, vector_flop_per_s: Number, operations: Number) -> Number:
+    """Time of what attention does with a score beside the products: scaling, maximum, exponential, sum.
+
+    Equation: t = c n / V, with n = pairs, V = vector_flop_per_s, c = operations. It does not depend on the width of a
+    head, so narrow heads lose most by it.
+
+    Args:
+        pairs: Scores, once for each pass over them.
+        vector_flop_per_s: 32-bit peak [FLOP/s].
+        operations: Of one score and pass that the products do not hide.
+
+    Returns:
+        Time [s].
+
+    Source: shah2024flashattention3, section 3.2.
+    """
+    return operations * pairs / vector_flop_per_s
+
+
 def moving_s(numbers: Number, width_bytes: Number, memory_bytes_per_s: Number, traffic: Number) -> Number:
     """Time of operations that read and write and hardly compute.
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
 from tonne.count.fit import largest_fitting_bytes, needed_bytes
+from tonne.count.framework import shares_sequence
 from tonne.count.layers import stacks
 from tonne.count.masks import whole
 from tonne.count.memory import memory_per_accelerator
 from tonne.count.step import Layout
+from tonne.describe.plan import Software
+from tonne.reference.batches import batch_line
 from tonne.timing.collectives import maximum
-from tonne.timing.situation import NEWEST_RELEASE, situation
+from tonne.timing.situation import situation
 from tonne.timing.step_time import step_time_s
 
 if TYPE_CHECKING:
@@ -29,8 +32,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-LEAST_PROBABILITY = 0.25  # that a layout fits, to be tried: of 222 that ran, 42 % are reckoned to be above the card
-SHARDED_FRAMEWORKS = {"fsdp", "fms-fsdp", "llm-foundry", "torchtitan", "pytorch", "transformers"}
+LEAST_PROBABILITY = (
+    0.5  # that a layout fits, to be chosen; of 222 that ran, 42 % are reckoned to need more than the card has
+)
+SHARDED_FRAMEWORKS = {"fsdp", "fms-fsdp", "llm-foundry", "torchtitan", "pytorch", "transformers", "maxtext", "levanter"}
 SPLIT_FRAMEWORKS = {"megatron-lm", "megatron-bridge", "megatron-deepspeed", "nemo", "transformer-engine"}
 MOST_TENSOR, MOST_PIPELINE, MOST_VIRTUAL, MOST_EXPERT, MOST_CONTEXT = 16, 64, 8, 64, 64
 MOST_UNEVEN = 1.06  # stages whose fullest has more layers than this multiple of the mean are not tried
@@ -39,10 +44,6 @@ LONG_SEQUENCE = 16_384  # below, a sequence is not split
 RUNNERS_UP = 3
 MOST_DOUBLINGS = 40
 RECOMPUTED_PARTS = 8  # layers are recomputed by eighths, as many as the memory asks for
-# Tokens of a batch where a plan names none: the line through those of 30 published runs on 8 to 16,384 accelerators,
-# from GPT-2 (0.5 million) to DeepSeek-V3 (63 million), which lie around it by a factor of 2.4. Beside the accelerators
-# the size of the model says nothing more.
-BATCH_TOKENS, BATCH_ACCELERATORS, BATCH_EXPONENT = 5.4e6, 1000, 0.344
 
 Splits = tuple[
     int, int, int, int, int, int, int, int
@@ -64,13 +65,16 @@ class Wanted:
     accelerators: int
     batch_sequences: int
     precision: str
-    framework: str = "unknown"
-    flash_attention: bool = True
-    release_year: float = NEWEST_RELEASE
+    software: Software = field(default_factory=Software)
     recomputation: str | None = None
     micro_batch_sequences: int | None = None
     lora: Lora | None = None
     frozen_layers: int = 0
+
+    @property
+    def framework(self) -> str:
+        """Of the software."""
+        return self.software.framework
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +129,8 @@ def most_bytes(w: Wanted) -> float:
 def assumed_batch_tokens(accelerators: Number) -> Number:
     """Tokens of a batch where a plan does not say them.
 
-    Equation: B = b (n / n_0)^0.344, with b = 5.4 million tokens, n = accelerators, n_0 = 1000.
+    Equation: B = b (n / n_0)^x, with n = accelerators; b, n_0 and x of assumed_batch.csv: the line through batches that
+    sources print for pre-training.
 
     Args:
         accelerators: That run; may be an array.
@@ -133,9 +138,10 @@ def assumed_batch_tokens(accelerators: Number) -> Number:
     Returns:
         Tokens [token].
 
-    Source: brown2020gpt3, table 2.1; touvron2023llama, table 2; dubey2024llama3, table 4; deepseek2024v3, section 4.2.
+    Source: tonne, fitted on throughput.csv and published_runs.csv
     """
-    return BATCH_TOKENS * (accelerators / BATCH_ACCELERATORS) ** BATCH_EXPONENT
+    line = batch_line()
+    return line.tokens * (accelerators / line.accelerators) ** line.exponent
 
 
 def assumed_batch_sequences(sequence_length: Number, accelerators: Number) -> Number:
@@ -293,7 +299,7 @@ def _memory_bytes(w: Wanted, columns: Array, sharding: str, recomputation: str) 
         context=c,
         expert=e,
         sharding=sharding,
-        flash_attention=w.flash_attention,
+        flash_attention=w.software.flash_attention,
         lora=w.lora,
         frozen_layers=w.frozen_layers,
         virtual_pipeline_stages=v,
@@ -318,6 +324,7 @@ def _seconds(w: Wanted, candidates: Candidates, coefficients: Mapping[str, float
         recompute_all=candidates.share,
         recompute_scores=float(w.recomputation == "selective"),
         weight_gradients=float(w.lora is None),
+        whole_sequence=float(not shares_sequence(w.framework)),
     )
     figures = situation(
         w.architecture,
@@ -325,8 +332,7 @@ def _seconds(w: Wanted, candidates: Candidates, coefficients: Mapping[str, float
         layout,
         w.machine,
         precision=w.precision,
-        flash_attention=w.flash_attention,
-        release_year=w.release_year,
+        software=w.software,
     )
     return step_time_s(figures, coefficients)
 

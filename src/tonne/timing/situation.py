@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from tonne.count.framework import FULL_PRECISION, eager_share, shares_sequence
 from tonne.count.sequence import Sequence, sequence_of
 from tonne.count.step import Layout, step_work
+from tonne.describe.plan import Software
 from tonne.timing.collectives import maximum
 from tonne.timing.machine import LOW_PRECISIONS, machine_of
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from tonne.timing.machine import Machine
 
 OLDEST_RELEASE, NEWEST_RELEASE = 2025.6, 2026.65  # years of the releases that the coefficients were fitted on
+UNKNOWN = 0.5  # of a setting that a plan leaves open: halfway
 
 
 def layout_of(plan: TrainingPlan, p: Parallelism, *, micro_batch_sequences: Number | None = None) -> Layout:
@@ -38,6 +41,7 @@ def layout_of(plan: TrainingPlan, p: Parallelism, *, micro_batch_sequences: Numb
         recompute_all=float(plan.training.recomputation == "full"),
         recompute_scores=float(plan.training.recomputation == "selective"),
         weight_gradients=float(plan.training.lora is None),
+        whole_sequence=float(not shares_sequence(plan.software.framework, p.sequence)),
     )
 
 
@@ -48,8 +52,7 @@ def situation(  # noqa: PLR0913 - what a step rests on, by name
     machine: Machine,
     *,
     precision: str,
-    flash_attention: bool = True,
-    release_year: float = NEWEST_RELEASE,
+    software: Software | None = None,
     sharded: Number = 1,
 ) -> dict[str, Number]:
     """Figures by name for ``step_time``; a layout of arrays makes arrays.
@@ -60,26 +63,42 @@ def situation(  # noqa: PLR0913 - what a step rests on, by name
         layout: How the step is split.
         machine: Nominal rates.
         precision: As in a plan.
-        flash_attention: Kernels that store no scores.
-        release_year: Of the software, e.g. 2026.5.
+        software: What runs; left out: what a plan that says nothing of it gets.
         sharded: 1 where the optimizer's state is split over the copies.
     """
-    low = precision in LOW_PRECISIONS
-    work = step_work(architecture, sequence, layout, flash_attention=flash_attention, low_precision=low)
+    software = software or Software()
+    low, wide = precision in LOW_PRECISIONS, precision in FULL_PRECISION  # in 32 bits all is, attention as well
+    work = step_work(architecture, sequence, layout, flash_attention=software.flash_attention, low_precision=low)
     copies = layout.data * layout.context
     expert_copies = maximum(copies * layout.tensor / layout.expert, 1.0 + 0.0 * copies)
     return {
         **work.as_dict(),
         **{f.name: getattr(layout, f.name) for f in fields(layout)},
         **{f.name: getattr(machine, f.name) for f in fields(machine)},
+        "peak_16_bit_flop_per_s": machine.peak_flop_per_s if wide else machine.peak_16_bit_flop_per_s,
+        "wide": float(wide),
         "length": maximum(sequence.decoder_length, sequence.encoder_length) + 0.0,
         "per_token": float(architecture.experts.per_token) if architecture.experts is not None else 1.0,
         "copies": copies,
         "expert_copies": expert_copies,
         "experts_sharded_over": 1 + sharded * (expert_copies - 1),
         "sharded_over": 1 + sharded * (copies - 1),
+        "eager": eager_share(software.framework, software.compile),
         "mixture": float(architecture.experts is not None),
-        "years_older": NEWEST_RELEASE - min(max(release_year, OLDEST_RELEASE), NEWEST_RELEASE),
+        **software_figures(software),
+    }
+
+
+def software_figures(software: Software) -> dict[str, Number]:
+    """What the software does with a mixture of experts, as shares from 0 to 1, and how many years old it is."""
+    dispatch, beside = software.dispatch, software.overlapped_experts
+    return {
+        "years_older": NEWEST_RELEASE - min(max(release_year(software.released), OLDEST_RELEASE), NEWEST_RELEASE),
+        "graphed_step": float(software.graphed_step),
+        "copied": UNKNOWN if dispatch is None else float(dispatch == "all-to-all"),
+        "overlapped": UNKNOWN if beside is None else float(beside),
+        "capacity": float(software.expert_capacity),
+        "low_attention": float(software.low_precision_attention),
     }
 
 
@@ -103,8 +122,7 @@ def plan_situation(plan: TrainingPlan, parallelism: Parallelism) -> dict[str, Nu
         layout_of(plan, parallelism),
         machine,
         precision=plan.training.precision,
-        flash_attention=plan.software.flash_attention,
-        release_year=release_year(plan.software.released),
+        software=plan.software,
         sharded=float(parallelism.sharding != "none"),
     )
 

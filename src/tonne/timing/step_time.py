@@ -8,7 +8,7 @@ from tonne.count.masks import minimum
 from tonne.count.step import GRADIENT_AND_WEIGHT_BYTES, OPTIMIZER_BYTES
 from tonne.estimate import Number
 from tonne.timing.collectives import exposed_s, group_bytes_per_s, routed_s
-from tonne.timing.operations import attention_s, moving_s, product_s
+from tonne.timing.operations import attention_s, moving_s, product_s, softmax_s
 
 SIXTEEN_BIT = 2
 Values = Mapping[str, Number]
@@ -58,67 +58,97 @@ def step_parts(x: Values, c: Values) -> dict[str, Number]:
 
 def _computing(x: Values, c: Values) -> dict[str, Number]:
     width, memory = x["matrix_width_bytes"], x["memory_bytes_per_s"]
-    dense = product_s(
-        x["matrix_flop"],
-        x["matrix_numbers"] * width,
-        x["peak_flop_per_s"],
-        memory,
-        (c["matrix_share"], c["matrix_traffic"]),
-    )
-    plain = product_s(x["plain_flop"], 0.0, x["peak_16_bit_flop_per_s"], memory, (c["plain_share"], 0.0))
+    faster = _where(x["ultra"], c["ultra"])
+    share = c["matrix_share"] * faster
+    peak, plain_peak = x["peak_flop_per_s"], x["peak_16_bit_flop_per_s"]
+    traffic = c["matrix_traffic"]
+    dense = product_s(x["matrix_flop"], x["matrix_numbers"] * width, peak, memory, (share, traffic))
+    plain = product_s(x["plain_flop"], 0.0, plain_peak, memory, (c["plain_share"] * faster, 0.0))
+    grouped = (share * c["expert_share"], traffic)
+    experts = product_s(x["expert_flop"], x["expert_numbers"] * width, peak, memory, grouped)
     older = _older(x, c["mixture_older"])
-    experts = product_s(
-        x["expert_flop"],
-        x["expert_numbers"] * width,
-        x["peak_flop_per_s"],
-        memory,
-        (c["matrix_share"] * c["expert_share"], c["matrix_traffic"]),
-    )
-    scores = attention_s(
-        x["score_flop"], x["length"], x["peak_16_bit_flop_per_s"], (c["score_share"], c["score_length"])
-    )
     return {
         "matrices": older * (dense + plain),
         "experts": older * experts,
-        "attention": older * (scores + moving_s(x["score_numbers"], SIXTEEN_BIT, memory, 1.0)),
-        "moving": older
-        * (
-            moving_s(x["element_numbers"], SIXTEEN_BIT, memory, c["element_traffic"])
-            + moving_s(x["cast_numbers"], 1.0, memory, c["cast_traffic"])
-            + moving_s(x["permuted_numbers"], SIXTEEN_BIT, memory, c["permute_traffic"])
-            + moving_s(x["logit_numbers"], SIXTEEN_BIT, memory, c["logit_traffic"])
-        ),
-        "launches": _launches(x, c),
+        "attention": older * _attention(x, c),
+        "moving": older * _moving(x, c),
+        "launches": _launches(x, c) + older * _expert_launches(x, c),
     }
 
 
+def _attention(x: Values, c: Values) -> Number:
+    """Products of the scores, what is done with a score beside them, and scores that are stored."""
+    peak = x["peak_16_bit_flop_per_s"] + x["low_attention"] * (x["peak_flop_per_s"] - x["peak_16_bit_flop_per_s"])
+    products = attention_s(x["score_flop"], x["length"], peak, (c["score_share"], c["score_length"]))
+    rest = softmax_s(x["score_pairs"], x["vector_flop_per_s"], c["score_operations"])
+    return products + rest + moving_s(x["score_numbers"], _state_bytes(x), x["memory_bytes_per_s"], 1.0)
+
+
+def _moving(x: Values, c: Values) -> Number:
+    memory, state, unfused = x["memory_bytes_per_s"], _state_bytes(x), _unfused(x, c)
+    return (
+        moving_s(x["element_numbers"], state, memory, c["element_traffic"] * unfused)
+        + moving_s(x["cast_numbers"], 1.0, memory, c["cast_traffic"])
+        + moving_s(x["permuted_numbers"], state, memory, c["permute_traffic"])
+        + moving_s(x["biased_numbers"], state, memory, 1.0)  # counted operation by operation: none is fused
+        + moving_s(x["logit_numbers"], state, memory, c["logit_traffic"] * unfused)
+    )
+
+
 def _launches(x: Values, c: Values) -> Number:
-    """What starting operations costs: of a layer with experts much, for its shapes are known only when it runs."""
-    host = 1 + x["host_beside"] * (c["host_beside"] - 1)
-    experts = x["expert_layers"] * c["expert_layer_s"] * host * _older(x, c["expert_layer_older"])
-    return (x["layers"] - x["expert_layers"]) * c["layer_s"] + experts + c["micro_batch_s"]
+    """What starting operations costs where their shapes are known."""
+    return (x["layers"] - x["expert_layers"]) * c["layer_s"] * _unfused(x, c) + c["micro_batch_s"]
+
+
+def _expert_launches(x: Values, c: Values) -> Number:
+    """The same of layers with experts: shapes are known only when they run, so the host waits for the accelerator.
+
+    Less of that is left where the whole step is one graph or experts have a capacity, for then shapes are fixed; more
+    where a plain exchange wants the counts of tokens on the host.
+    """
+    host = _where(x["host_beside"], c["host_beside"]) * _where(x["copied"], c["copied_launches"])
+    left = _where(x["graphed_step"], c["graphed_launches"]) * _where(x["capacity"], c["capacity_launches"])
+    return x["expert_layers"] * c["expert_layer_s"] * host * left
+
+
+def _where(share: Number, factor: Number) -> Number:
+    """A factor where something holds, one where it does not."""
+    return 1 + share * (factor - 1)
+
+
+def _unfused(x: Values, c: Values) -> Number:
+    """How much more operations beside the products move and launch where nothing fuses them."""
+    return c["eager"] ** x["eager"]
+
+
+def _state_bytes(x: Values) -> Number:
+    """Bytes of a number between the products: two, or four in a run of 32 bits [byte]."""
+    return SIXTEEN_BIT * (1 + x["wide"])
 
 
 def _older(x: Values, per_year: Number) -> Number:
     """How much longer an older release takes: what serves mixtures of experts still changes fast."""
-    return 1 + x["mixture"] * (per_year ** x["years_older"] - 1)
+    return _where(x["mixture"], per_year ** x["years_older"])
 
 
 def _messages(x: Values, c: Values, attention: Number) -> dict[str, Number]:
+    state = _state_bytes(x)
     link, network = x["link_bytes_per_s"] * c["link_share"], x["network_bytes_per_s"] * c["network_share"]
 
     def rate(members: Number, inner: Number) -> Number:
         return group_bytes_per_s(members, inner, x["domain"], link, network)
 
-    routed = routed_s(x["routed_numbers"] * SIXTEEN_BIT, x["per_token"], x["expert"], x["domain"], (link, network))
+    sent = x["routed_numbers"] * state
+    routed = routed_s(sent, x["per_token"], x["expert"], x["domain"], (link, network), x["copied"])
+    seen = c["routing_exposed"] * _where(x["overlapped"], c["overlapped_exposed"])
     inner = x["tensor"] * x["context"] * x["data"]
     return {
-        "tensor": c["tensor_exposed"] * SIXTEEN_BIT * x["tensor_numbers"] / rate(x["tensor"], 1.0),
+        "tensor": c["tensor_exposed"] * state * x["tensor_numbers"] / rate(x["tensor"], 1.0),
         "context": exposed_s(
-            SIXTEEN_BIT * x["context_numbers"] / rate(x["context"], x["tensor"]), attention, c["context_exposed"], 1.0
+            state * x["context_numbers"] / rate(x["context"], x["tensor"]), attention, c["context_exposed"], 1.0
         ),
-        "routing": c["routing_exposed"] * routed * _older(x, c["routing_older"]),
-        "pipeline": c["pipeline_exposed"] * SIXTEEN_BIT * x["pipeline_numbers"] / rate(x["pipeline"], inner),
+        "routing": seen * routed * _older(x, c["mixture_older"]),
+        "pipeline": c["pipeline_exposed"] * state * x["pipeline_numbers"] / rate(x["pipeline"], inner),
     }
 
 
@@ -132,10 +162,11 @@ def _sharding(x: Values, c: Values, compute_s: Number, last_s: Number) -> Number
     once = _over_copies(shared, x["copies"], group_bytes_per_s(x["copies"], x["tensor"], x["domain"], link, network))
     rate = group_bytes_per_s(x["expert_copies"], x["expert"], x["domain"], link, network)
     once = once + _over_copies(x["expert_weights"], x["expert_copies"], rate)
-    whole_step = exposed_s(GRADIENT_AND_WEIGHT_BYTES * once, last_s, c["data_exposed"], c["shard_overlap"])
-    m = x["micro_batches"]
-    gradients_often = exposed_s((2 + 2 * m) * once, compute_s, c["shard_exposed"], c["shard_overlap"])
-    gathered_and_reduced = 4 + 2 * x["weight_gradients"]  # 16-bit weights twice, 16-bit gradients
+    m, state = x["micro_batches"], _state_bytes(x)
+    gathered = state - SIXTEEN_BIT  # what a weight of 32 bits adds to the gathering of 16-bit ones
+    whole_step = exposed_s((GRADIENT_AND_WEIGHT_BYTES + gathered) * once, last_s, c["data_exposed"], c["shard_overlap"])
+    gradients_often = exposed_s(state * (1 + m) * once, compute_s, c["shard_exposed"], c["shard_overlap"])
+    gathered_and_reduced = state * (2 + x["weight_gradients"])  # weights twice, gradients once
     all_often = exposed_s(gathered_and_reduced * m * once, compute_s, c["shard_exposed"], c["shard_overlap"])
     plain = 1 - x["zero_2"] - x["zero_3"]
     learning = plain * whole_step + x["zero_2"] * gradients_often

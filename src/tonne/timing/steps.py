@@ -28,21 +28,22 @@ def useful_time_s(
     return training_flop / (accelerators * peak_flop_per_s * achieved_peak_fraction)
 
 
-def duration_s(useful_s: Number, goodput: Number) -> Number:
+def duration_s(useful_s: Number, goodput: Number, pace: Number = 1.0) -> Number:
     """Wall-clock time of the run.
 
-    Equation: t = t_u / g, with t_u = useful_s, g = goodput (share of the time that is useful).
+    Equation: t = t_u / (g q), with t_u = useful_s, g = goodput (share of the time that is useful), q = pace.
 
     Args:
         useful_s: Time of the steps alone [s].
         goodput: Useful share of the time; the rest is restarts, lost work, evaluation, checkpoints, idling.
+        pace: Speed of the steps of runs whose layout is not known, as a share of that forecast for them.
 
     Returns:
         Time [s].
 
     Source: dubey2024llama3, section 3.3.4.
     """
-    return useful_s / goodput
+    return useful_s / (goodput * pace)
 
 
 def accelerator_hours(run_s: Number, accelerators: Number) -> Number:

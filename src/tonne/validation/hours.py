@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 from tonne.estimate import Estimate
 from tonne.forecasting import forecast
-from tonne.forecasting.runs import goodput_evidence, run_plan, step_fraction
+from tonne.forecasting.lost_time import recovery_share
+from tonne.forecasting.runs import pace_evidence, run_outcome, run_plan, run_work_flop
 from tonne.reference.accelerators import accelerator
 from tonne.reference.calibration import Calibration, shipped
-from tonne.reference.goodput import KIND_OF_ROW, goodput_from, peak_flop_per_s, run_flop
-from tonne.reference.table import Row
+from tonne.reference.goodput import peak_flop_per_s
+from tonne.reference.pace import pace_from
+from tonne.reference.table import Row, table
 from tonne.units import SECONDS_PER_HOUR
 from tonne.validation.published import chip_family, runs
 from tonne.validation.result import Comparison, Gate, LeftOut, gate_of
@@ -21,19 +21,21 @@ FLAT_6ND = "flat utilisation 0.3, 6ND"
 FLOP_PER_PARAMETER = 6
 NOMINAL = 0.90
 MEDIAN_ALLOWED, FACTOR_ALLOWED = 0.22, 1.9
-PRECISION = "bf16"  # rows do not say it; chips without it take their fp16 peak
+PRECISION = "bf16"  # of the flat utilisations; chips without it take their fp16 peak
 
 
 def gate_3(calibration: Calibration | None = None) -> Gate:
-    """Chip-hours, goodput fitted on the other organisations' runs, beside a flat utilisation of 0.3."""
+    """Chip-hours, pace and recovery fitted on the other organisations' runs, beside a flat utilisation of 0.3."""
     base = calibration or shipped()
     rows = [row for row in runs() if row["gate_hours"] == "3"]
-    usable = [row for row in rows if run_flop(row) is not None and row["chip_hours"]]
+    usable = [row for row in rows if run_work_flop(row) is not None and row["chip_hours"]]
     left_out = [LeftOut(id=r["id"], reason="lacks tokens, parameters or chip-hours") for r in rows if r not in usable]
     found: list[Comparison] = []
     for organisation in dict.fromkeys(row["org"] for row in usable):
-        others = goodput_evidence([row for row in usable if row["org"] != organisation], base)
-        fold = base.with_goodput(goodput_from(others))
+        recovery = recovery_share(row for row in table("recovery_evidence") if row["org"] != organisation)
+        unpaced = base.with_runs({}, recovery)
+        others = pace_evidence([row for row in usable if row["org"] != organisation], unpaced)
+        fold = base.with_runs(pace_from(others), recovery)
         found += [_comparison(row, fold) for row in usable if row["org"] == organisation]
     rule = (
         f"median |error| at most {MEDIAN_ALLOWED:.0%}, 90th-percentile factor at most x{FACTOR_ALLOWED}, both better "
@@ -84,24 +86,7 @@ def planned_hours(row: Row, calibration: Calibration) -> tuple[float, Estimate]:
         assert hours is not None
         assert counts is not None
         return float(counts.training_flop), hours
-    work, chip = run_flop(row), accelerator(row["chip"]).record
-    peak = peak_flop_per_s(chip, PRECISION)
+    work, hours = run_work_flop(row), run_outcome(row, calibration)["accelerator_hours"]
     assert work is not None
-    assert peak is not None
-    kind = KIND_OF_ROW[row["kind"]]
-    step, goodput = step_fraction(row, calibration), calibration.goodput(chip.id, kind)
-    return work, _quotient(work / (peak * SECONDS_PER_HOUR), step, goodput)
-
-
-def _quotient(ideal_h: float, step: Estimate, goodput: Estimate) -> Estimate:
-    """Hours at the peak over step utilisation and goodput; their log-spreads add in squares, low making high."""
-    value = ideal_h / (step.value * goodput.value)
-    up = math.hypot(math.log(step.value / step.low), math.log(goodput.value / goodput.low))
-    down = math.hypot(math.log(step.high / step.value), math.log(goodput.high / goodput.value))
-    return Estimate(
-        value=value,
-        low=value * math.exp(-down),
-        high=value * math.exp(up),
-        basis=step.basis,
-        sources=(*step.sources, *goodput.sources),
-    )
+    assert hours is not None
+    return work, hours

@@ -15,8 +15,9 @@ from tonne.reference.step_residuals import (
 )
 from tonne.reference.throughput_peers import PeerScore, peer_scores
 from tonne.validation.statistics import binomial_interval, quantile
+from tonne.validation.sweeps import Sweep, sweeps
 
-STACKS: tuple[Stack, ...] = ("known", "unseen")
+STACKS: tuple[Stack, ...] = ("known", "open", "unseen")
 HOPPER_AND_AMPERE = ("A100", "H100")
 
 
@@ -61,10 +62,15 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepValidation:
-    """Slices by kind and precision, by source, and what other tools score on such rows."""
+    """Slices by kind and precision, by source, sweeps, and what other tools score on such rows.
+
+    ``left_open``: mixtures forecast from a plan that does not say how tokens reach the experts.
+    """
 
     slices: tuple[Slice, ...]
+    left_open: StackError | None
     sources: tuple[Slice, ...]
+    sweeps: tuple[Sweep, ...]
     peers: tuple[PeerScore, ...]
     rows: tuple[StepResidual, ...]
 
@@ -111,7 +117,15 @@ def validate_steps(rows: Sequence[StepResidual] | None = None) -> StepValidation
     )
     names = sorted({row.source for row in found})
     sources = tuple(_slice(name, [row for row in found if row.source == name], judged, {}) for name in names)
-    return StepValidation(slices=slices, sources=sources, peers=peer_scores(), rows=found)
+    mixtures = [row for row in found if row.kind == "moe"]
+    return StepValidation(
+        slices=slices,
+        left_open=_error(mixtures, "open", judged["open"]) if mixtures else None,
+        sources=sources,
+        sweeps=sweeps(found),
+        peers=peer_scores(),
+        rows=found,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +178,7 @@ def _error(members: Sequence[StepResidual], stack: Stack, judged: _Judged | None
 
 
 def _ratio(row: StepResidual, stack: Stack) -> float:
-    predicted = {"fitted": row.fitted_s, "known": row.known_s, "unseen": row.unseen_s}[stack]
-    return predicted / row.measured_s
+    return row.predicted_s(stack) / row.measured_s
 
 
 def worst(rows: Iterable[StepResidual], stack: Stack, number: int) -> list[StepResidual]:

@@ -103,3 +103,36 @@ def test_every_slice_of_the_issue_has_rows():
     groups = {(s.kind, "16-bit" if s.precision == "16-bit" else "low", s.family) for s in MEASURED.values()}
     assert {("dense", "16-bit", "A100"), ("dense", "low", "Blackwell"), ("moe", "low", "H100")} <= groups
     assert len({s.source for s in MEASURED.values()}) == 8
+
+
+def test_stages_in_parentheses_are_those_of_the_row_in_mxfp8():
+    # one row of the source's table, two precisions: "VP=1 (8)"
+    assert MEASURED["T0484"].plan.parallelism.virtual_pipeline_stages == 1
+    assert MEASURED["T0485"].plan.parallelism.virtual_pipeline_stages == 8
+
+
+def test_network_of_a_server_with_four_ports():
+    # Jean Zay: four Omni-Path ports of 100 Gbit/s for eight accelerators
+    assert MEASURED["T1217"].plan.cluster.network_gbit_per_s == 50
+
+
+def test_software_of_mixtures_comes_from_the_recipe_and_the_notes():
+    # DeepSeek-V3 on GB300: one graph with release 26.06, none before; experts of 25.09 dropped tokens
+    after, before, dropped = (MEASURED[name].plan.software for name in ("T0255", "T0303", "T0486"))
+    assert (after.graphed_step, after.dispatch, after.overlapped_experts) == (True, "fused", True)
+    assert (before.graphed_step, before.dispatch, before.overlapped_experts) == (False, "fused", False)
+    assert (dropped.dispatch, dropped.overlapped_experts, dropped.expert_capacity) == (None, None, True)
+    plain, beside = MEASURED["T1253"].plan.software, MEASURED["T1250"].plan.software  # as their own notes say
+    assert (plain.dispatch, beside.dispatch, beside.overlapped_experts) == ("all-to-all", "fused", True)
+    assert MEASURED["T0255"].left_open["copied"] == 0.5
+    assert MEASURED["T0255"].left_open["graphed_step"] == 0
+
+
+def test_recipes_are_of_models_and_chips_that_have_rows():
+    for row in table("step_recipes"):
+        assert row["model"] in {step.model for step in MEASURED.values()}
+        served = {step.plan.cluster.record.id for step in MEASURED.values() if step.model == row["model"]}
+        assert {f"nvidia-{chip}" for chip in row["chips"].split()} <= served
+        assert row["locator"]
+        assert row["graphs"] in {"none", "layers", "step"}
+        assert row["dispatch"] in {"all-to-all", "fused"}

@@ -33,6 +33,7 @@ def residual(step, known_s):
         measured_s=10.0,
         fitted_s=10.0,
         known_s=known_s,
+        open_s=known_s,
         unseen_s=10.0,
     )
 

@@ -21,7 +21,7 @@ from tonne.timing.step_time import step_time_s
 
 STEPS = measured_steps(table("throughput"))
 PRIORS = fitted_coefficients()
-TABLE_FILES = ("time_model.csv", "time_model_spreads.csv", "step_residuals.csv")
+TABLE_FILES = ("time_model.csv", "time_model_spreads.csv", "step_residuals.csv", "step_outside.csv")
 
 
 def timed(values, noise=0.0):
@@ -100,9 +100,9 @@ def test_spreads_are_one_for_each_kind_precision_and_stack():
         (kind, precision, stack)
         for kind in ("dense", "moe")
         for precision in ("16-bit", "low")
-        for stack in ("known", "unseen")
+        for stack in ("known", "open", "unseen")
     ]
-    assert sum(s.rows for s in found) == 2 * len(step_residuals())
+    assert sum(s.rows for s in found) == 3 * len(step_residuals())
 
 
 def test_without_scipy_the_fit_says_what_to_install(monkeypatch):

@@ -89,4 +89,6 @@ def test_table_keys_are_unique_and_ordered():
     rows = table("calibration")
     counts = Counter((r["quantity"], r["family"], r["precision"], r["kind"]) for r in rows)
     assert set(counts.values()) == {1}
-    assert all(0 < float(r["low"]) <= float(r["value"]) <= float(r["high"]) <= 1 for r in rows)
+    assert all(0 < float(r["low"]) <= float(r["value"]) <= float(r["high"]) for r in rows)
+    assert all(float(r["high"]) <= 1 for r in rows if r["quantity"] != "pace")  # shares; a run may outpace its forecast
+    assert all(float(r["value"]) <= 1 for r in rows)

@@ -108,6 +108,19 @@ def test_without_sequence_parallel_norms_and_inputs_lie_on_every_rank():
     assert whole.activations_bytes == 96 * 2048 * (10 + 24 / 8) * 12288  # Korthikanti et al. 2022, section 4.2.1
 
 
+def test_sequence_of_a_plan_is_said_to_the_memory():
+    fields = {"sequence_length": 4096, "tensor": 4, "recomputation": "full"}
+    shared, whole = (
+        memory_per_accelerator(LLAMA, framework="megatron-lm", sequence=sequence, **fields)
+        for sequence in (True, False)
+    )
+    assert shared == memory_per_accelerator(LLAMA, framework="megatron-lm", **fields)
+    # twelve inputs of 4096 tokens of 8192 two-byte features, on each of four ranks instead of a quarter; the layer at
+    # work keeps four times as much of its norms and inputs: 4 x 8192 features
+    more = 2 * 4096 * WIDTH * (12 + 4) * 3 / 4
+    assert whole.activations_bytes - shared.activations_bytes == pytest.approx(more, rel=1e-6)
+
+
 def test_arrays_of_layouts_give_what_layouts_give():
     tensor, pipeline, data = np.array([1, 2, 8.0]), np.array([2, 1, 4.0]), np.array([4, 4, 2.0])
     many = slice_memory(tensor=tensor, pipeline=pipeline, data=data)

@@ -28,6 +28,7 @@ def test_plain_decoder_by_hand():
     # 8 x 9 / 2 pairs in each of two layers, two heads, 32 + 32 products, 3.5 passes of a flash kernel
     assert found.score_flop == 3.5 * 2 * 3 * 2 * 36 * 2 * 64
     assert found.score_numbers == 0
+    assert found.score_pairs == 3.5 * 3 * 2 * 36 * 2  # of three sequences in two layers of two heads
     # norms and residuals 22 x 64, rotation of queries, keys, values 4 x 3 x 64, activation 5 x 128
     assert found.element_numbers == 24 * 2 * (22 * 64 + 4 * 192 + 5 * 128)
     assert found.logit_numbers == 9 * 24 * 100
@@ -41,6 +42,7 @@ def test_without_a_flash_kernel_the_square_is_computed_and_stored():
     found = step_work(PLAIN, EIGHT, THREE, flash_attention=False)
     assert found.score_flop == 3 * 2 * 3 * 2 * 64 * 2 * 64
     assert found.score_numbers == 18 * 3 * 2 * 64 * 2
+    assert found.score_pairs == 3 * 3 * 2 * 64 * 2
 
 
 def test_casts_only_where_products_run_in_low_precision():
@@ -74,9 +76,13 @@ def test_experts_by_hand():
     # two visits of a token, 64 -> 64 and 32 -> 64; two of the eight experts lie here
     assert found.expert_numbers == 3 * (48 * (64 + 64 + 32 + 64) + 2 * expert)
     assert found.permuted_numbers == 16 * 48 * 64
+    assert found.biased_numbers == 0
     assert found.routed_numbers == 4 * 24 * 64
     assert (found.layers, found.expert_layers) == (2, 1)
     assert found.expert_weights == 8 / 4 * expert
+    # a bias of the second product: 28 bytes a number forward and 40 backward, counted in 16-bit numbers
+    biased = mixture.model_copy(update={"experts": mixture.experts.model_copy(update={"bias": True})})
+    assert step_work(biased, EIGHT, Layout(micro_batch_sequences=3, expert=4)).biased_numbers == 34 * 48 * 64
     assert found.weights == parameters(mixture) - 6 * expert
 
 
@@ -165,6 +171,17 @@ def test_messages_of_two_accelerators_by_hand():
     context = step_work(PLAIN, EIGHT, Layout(micro_batch_sequences=3, context=2))
     # keys and values of 12 own tokens once forward, twice backward (with their gradients), two layers of 128
     assert context.context_numbers == 3 * 12 * 2 * 128
+
+
+def test_ranks_that_do_not_share_the_sequence_repeat_norms_and_residuals():
+    # of two ranks each moves 22 x 64 numbers a token and layer whole, and half of the rotations and activations
+    shared, whole = (step_work(PLAIN, EIGHT, Layout(tensor=2, whole_sequence=whole)) for whole in (0, 1))
+    assert shared.element_numbers == 8 * 2 * (22 * 64 + 4 * 192 + 5 * 128) / 2
+    assert whole.element_numbers == 8 * 2 * (22 * 64 + (4 * 192 + 5 * 128) / 2)
+    # an all-reduce sends what a reduce-scatter and an all-gather send
+    assert whole.tensor_numbers == shared.tensor_numbers
+    alone = step_work(PLAIN, EIGHT, Layout(whole_sequence=1))
+    assert alone.element_numbers == step_work(PLAIN, EIGHT, Layout()).element_numbers
 
 
 def test_recomputation_repeats_the_forward_pass_of_the_layers():

@@ -29,6 +29,14 @@ def test_roles(family, precision, framework, matrix, scores):
 
 
 @pytest.mark.parametrize(
+    ("framework", "names"),
+    [("megatron-lm", ("plain",)), ("NeMo", ("beside",)), ("megatron-bridge", ("beside",)), ("x", ("beside", "plain"))],
+)
+def test_who_cuts_tensor_parallel_messages(framework, names):
+    assert role_keys("H100", "bf16", framework)["tensor_exposed"] == tuple(f"tensor_exposed.{name}" for name in names)
+
+
+@pytest.mark.parametrize(
     ("family", "precision"),
     [("A100", "fp8"), ("H100", "fp4"), ("H100", "fp32"), ("A100", "tf32"), ("V100", "fp16"), ("TPU v4", "bf16")],
 )
@@ -46,11 +54,12 @@ def test_every_role_is_in_the_table():
 
 
 def test_an_unknown_framework_takes_the_geometric_mean():
-    values = {"score_share.H100.fused": 0.5, "score_share.H100.flash2": 0.2, "matrix_share.H100.16-bit": 0.6, "x": 3.0}
+    values = {"score_share.H100.fused": 0.5, "score_share.H100.flash2": 0.2, "matrix_share.H100.16-bit": 0.6, "x": 3.0,
+              "tensor_exposed.beside": 0.4, "tensor_exposed.plain": 0.9}  # fmt: skip
     model = TimeModel(coefficients=values, spreads={})
     found = model.for_machine("nvidia-h100-sxm5-80gb", "bf16", "something new")
     assert found == pytest.approx(
-        {"matrix_share": 0.6, "plain_share": 0.6, "score_share": math.sqrt(0.5 * 0.2), "x": 3.0}
+        {"matrix_share": 0.6, "plain_share": 0.6, "score_share": math.sqrt(0.5 * 0.2), "x": 3.0, "tensor_exposed": 0.6}
     )
     assert model.for_machine("nvidia-v100-sxm2-32gb", "fp16", "megatron-lm") is None
 
@@ -62,5 +71,5 @@ def test_shipped_model_is_the_table():
         (kind, precision, stack)
         for kind in ("dense", "moe")
         for precision in ("16-bit", "low")
-        for stack in ("known", "unseen")
+        for stack in ("known", "open", "unseen")
     }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from tonne.reference.step_residuals import StepResidual
-from tonne.report.steps_text import lines, markdown, peers_markdown, worst_markdown
+from tonne.report.steps_text import lines, markdown, peers_markdown, sweeps_markdown, worst_markdown
 from tonne.validation.throughput import validate_steps
 
 
 def row(name, factor, *, source="s", kind="dense", precision="16-bit"):
     return StepResidual(
         id=name, source=source, model=name.upper(), kind=kind, precision=precision, family="H100", accelerators=16,
-        sequence_length=2048, measured_s=2.0, fitted_s=2.0, known_s=2.0 * factor, unseen_s=2.0 * factor,
+        sequence_length=2048, measured_s=2.0, fitted_s=2.0, known_s=2.0 * factor, open_s=2.0 * factor,
+        unseen_s=2.0 * factor,
     )  # fmt: skip
 
 
@@ -55,7 +56,17 @@ def test_worst_rows_or_all():
     assert "1.10" in few[start + 2]
     all_rows = lines(whole(), with_rows=True)
     assert "Rows, predicted over measured" in all_rows
-    assert len(all_rows) == len(few)  # eight rows: fewer than the worst twelve
+    after = all_rows.index("Rows, predicted over measured")
+    assert len(all_rows) - after == len(few) - start  # eight rows: fewer than the worst twelve
+
+
+def test_sweeps_and_mixtures_left_open():
+    found = lines(whole())
+    assert any(text.startswith("Mixtures forecast without their dispatch and overlap: 1.0 / 2 %") for text in found)
+    lora = line(found, "LoRA, layout given")
+    assert "never fitted" in lora
+    page = "\n".join(sweeps_markdown(whole()))
+    assert "### MLPerf GPT-3 175B, layout searched" in page
 
 
 def test_tables_of_the_page():

@@ -51,6 +51,16 @@ def test_a_state_goes_to_a_domain_once():
     assert routed_s(1e9, 2, 32, 8, (100e9, 10e9)) == pytest.approx(2 * (7 / 8) / 100 + 2 * (3 / 4) / 10)
 
 
+def test_a_plain_exchange_sends_a_copy_for_every_expert():
+    # eight experts, 32 accelerators in four domains: two of eight copies stay in the domain, six go over the network
+    near, far = 8 / 4 * (7 / 8) / 100, 8 * (3 / 4) / 10
+    assert routed_s(1e9, 8, 32, 8, (100e9, 10e9), 1.0) == pytest.approx(near + far)
+    # inside one domain of two: eight copies, half of them leave
+    assert routed_s(1e9, 8, 2, 8, (100e9, 10e9), 1.0) == pytest.approx(8 * 0.5 / 100)
+    both = routed_s(1e9, 8, 32, 8, (100e9, 10e9), 0.0), routed_s(1e9, 8, 32, 8, (100e9, 10e9), 1.0)
+    assert routed_s(1e9, 8, 32, 8, (100e9, 10e9), 0.5) == pytest.approx(sum(both) / 2)
+
+
 def test_one_accelerator_routes_nothing():
     assert routed_s(1e9, 2, 1, 8, (100e9, 10e9)) == 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tonne.timing.operations import attention_s, moving_s, product_s
+from tonne.timing.operations import attention_s, moving_s, product_s, softmax_s
 
 
 def test_products_take_their_flop_and_their_operands():
@@ -19,3 +19,8 @@ def test_attention_of_the_half_length_takes_twice_as_long():
 
 def test_moving_is_bytes_over_memory():
     assert moving_s(1e9, 2, 2e12, 1.5) == pytest.approx(1.5e-3)
+
+
+def test_the_softmax_takes_its_operations_over_the_vector_peak():
+    # 1e12 scores of 16 operations at 67e12 a second (H100)
+    assert softmax_s(1e12, 67e12, 16) == pytest.approx(16 / 67)

@@ -14,6 +14,8 @@ from tonne.count.sequence import sequence_of
 from tonne.count.step import Layout
 from tonne.describe.architecture import Architecture
 from tonne.describe.hardware import Cluster
+from tonne.describe.plan import Software
+from tonne.reference.batches import BatchLine
 from tonne.reference.time_model import shipped_time_model
 from tonne.timing.machine import machine_of
 from tonne.timing.search import Wanted, assumed_batch_sequences, assumed_batch_tokens, even, fastest_layout, most_bytes
@@ -34,7 +36,7 @@ def wanted(preset="llama-13b", accelerators=16, batch=64, framework="megatron-lm
         "accelerators": accelerators,
         "batch_sequences": batch,
         "precision": "bf16",
-        "framework": framework,
+        "software": Software(framework=framework),
         "recomputation": "none",
     }
     return Wanted(**(fields | changes))
@@ -60,8 +62,8 @@ def one_by_one(w):
             micro_batches=rounds, framework=w.framework, **split,
         )  # fmt: skip
         layout = Layout(micro_batch_sequences=m, micro_batches=rounds, **split)
-        figures = situation(w.architecture, w.sequence, layout, w.machine, precision="bf16")
-        if fit_probability(memory, w.capacity_bytes, framework=w.framework) >= 0.25:
+        figures = situation(w.architecture, w.sequence, layout, w.machine, precision="bf16", software=w.software)
+        if fit_probability(memory, w.capacity_bytes, framework=w.framework) >= 0.5:
             times[t, p, m, v] = step_time_s(figures, coefficients(w))
     return times
 
@@ -134,7 +136,9 @@ def test_uneven_stages_by_hand():
     assert even(61, 16)  # 4 x 16 / 61 = 1.049
 
 
-def test_assumed_batch_by_hand():
+def test_assumed_batch_by_hand(monkeypatch):
+    line = BatchLine(tokens=5.4e6, accelerators=1000, exponent=0.344, spread_factor=2.5)
+    monkeypatch.setattr("tonne.timing.search.batch_line", lambda: line)
     # 1000 accelerators: 5.4 million tokens = 2,637 sequences of 2048; 8: 5.4e6 x 0.008^0.344 = 1.026 million, 501
     assert assumed_batch_tokens(1000) == pytest.approx(5.4e6)
     assert assumed_batch_tokens(8) == pytest.approx(5.4e6 * 0.18995, rel=1e-3)

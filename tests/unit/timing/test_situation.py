@@ -68,6 +68,15 @@ def test_releases_outside_the_fitted_years_are_taken_for_the_nearest(released, o
     assert plan_situation(found, found.parallelism)["years_older"] == pytest.approx(older)
 
 
+def test_software_that_a_plan_leaves_open_is_halfway():
+    names = ("copied", "overlapped", "graphed_step", "capacity", "low_attention")
+    found = plan()
+    assert [plan_situation(found, found.parallelism)[name] for name in names] == [0.5, 0.5, 0, 0, 0]
+    said = {"dispatch": "all-to-all", "overlapped_experts": False, "graphed_step": True, "expert_capacity": True}
+    found = plan(software={**said, "low_precision_attention": True})
+    assert [plan_situation(found, found.parallelism)[name] for name in names] == [1, 0, 1, 1, 1]
+
+
 def test_adapters_need_no_gradients_of_weights():
     found = plan()
     assert layout_of(found, found.parallelism).weight_gradients == 1

@@ -14,13 +14,15 @@ WORK = dict.fromkeys((f.name for f in fields(StepWork)), 0.0)
 LAYOUT = {f.name: getattr(Layout(), f.name) for f in fields(Layout)}
 MACHINE = {
     "peak_flop_per_s": 2e15, "peak_16_bit_flop_per_s": 1e15, "memory_bytes_per_s": 1e12, "link_bytes_per_s": 200e9,
-    "network_bytes_per_s": 20e9, "domain": 8.0, "matrix_width_bytes": 1.0, "host_beside": 1.0,
+    "network_bytes_per_s": 20e9, "domain": 8.0, "matrix_width_bytes": 1.0, "host_beside": 1.0, "ultra": 0.0,
+    "vector_flop_per_s": 1e14,
 }  # fmt: skip
 REST = {
     "length": 1000.0, "per_token": 2.0, "copies": 1, "sharded_over": 1, "expert_copies": 1, "experts_sharded_over": 1,
-    "mixture": 0.0, "years_older": 0.0,
+    "mixture": 0.0, "years_older": 0.0, "eager": 0.0, "wide": 0.0, "graphed_step": 0.0, "copied": 0.0,
+    "overlapped": 0.0, "capacity": 0.0, "low_attention": 0.0,
 }  # fmt: skip
-ROLES = {"matrix_share": 0.5, "plain_share": 0.5, "score_share": 0.25}
+ROLES = {"matrix_share": 0.5, "plain_share": 0.5, "score_share": 0.25, "tensor_exposed": 1.0}
 FIXED = ("layer_s", "expert_layer_s", "micro_batch_s", "step_s")
 
 
@@ -49,11 +51,51 @@ def test_attention_by_hand():
     # 1e14 at a quarter of 1e15 FLOP/s: 0.4 s; as much again of half of the length; 1e10 stored scores of two bytes
     found = parts({"score_length": 500.0}, score_flop=1e14, score_numbers=1e10)
     assert found["attention"] == pytest.approx(0.4 * 1.5 + 0.02)
+    # 1e12 scores, 20 operations of each at 1e14 a second: 0.2 s, however wide a head is
+    beside = parts({"score_length": 0.0, "score_operations": 20.0}, score_flop=1e14, score_pairs=1e12)
+    assert beside["attention"] == pytest.approx(0.4 + 0.2)
+    # in 8 bits the products have twice the peak, the rest has not
+    low = {"score_flop": 1e14, "score_pairs": 1e12, "low_attention": 1.0}
+    assert parts({"score_length": 0.0, "score_operations": 20.0}, **low)["attention"] == pytest.approx(0.2 + 0.2)
+
+
+def test_blackwell_ultra_multiplies_faster_at_the_same_nominal_peak():
+    work = {"matrix_flop": 2e15, "plain_flop": 1e14, "expert_flop": 2e15, "score_flop": 1e14}
+    plain, ultra = parts({"ultra": 1.25}, **work), parts({"ultra": 1.25}, **work, **{"ultra": 1.0})
+    assert ultra["matrices"] == pytest.approx(plain["matrices"] / 1.25)
+    assert ultra["experts"] == pytest.approx(plain["experts"] / 1.25)
+    assert ultra["attention"] == plain["attention"]
 
 
 def test_moving_by_hand():
     moved = {"element_numbers": 1e11, "cast_numbers": 1e11, "permuted_numbers": 2e11, "logit_numbers": 3e11}
     assert parts(**moved)["moving"] == pytest.approx(0.2 + 0.1 + 0.4 + 0.6)
+    assert parts({"element_traffic": 9.0}, biased_numbers=1e11)["moving"] == pytest.approx(0.2)  # nothing fuses a bias
+
+
+def test_what_nothing_fuses_moves_and_launches_more():
+    moved = {"element_numbers": 1e11, "cast_numbers": 1e11, "logit_numbers": 3e11, "layers": 10.0}
+    times = {"layer_s": 0.001, "eager": 1.44}
+    eager = parts(times, **moved, eager=1.0)
+    assert eager["moving"] == pytest.approx(1.44 * 0.2 + 0.1 + 1.44 * 0.6)
+    assert eager["launches"] == pytest.approx(1.44 * 0.01)
+    unknown = parts(times, **moved, eager=0.5)  # half way, in logarithms
+    assert unknown["moving"] == pytest.approx(1.2 * 0.2 + 0.1 + 1.2 * 0.6)
+    assert parts(times, **moved)["moving"] == pytest.approx(0.9)
+
+
+def test_in_32_bits_every_number_has_four_bytes():
+    moved = {"element_numbers": 1e11, "cast_numbers": 1e11, "logit_numbers": 3e11, "tensor": 2, "tensor_numbers": 1e10}
+    assert parts(**moved, wide=1.0)["moving"] == pytest.approx(0.4 + 0.1 + 1.2)
+    # 1e10 numbers of four bytes at half of 200 GB/s
+    assert parts(**moved, wide=1.0)["tensor"] == pytest.approx(0.4)
+    # of 1e10 weights over two copies half goes round: a gradient of four bytes and, where weights are gathered, four
+    # more instead of two; nothing hides them
+    sharded = {"weights": 1e10, "copies": 2, "sharded_over": 2, "data": 2}
+    alone = {"data_exposed": 1.0, "shard_exposed": 1.0, "shard_overlap": 0.0}
+    assert parts(alone, **sharded, wide=1.0)["sharding"] == pytest.approx(8 * 5e9 / 100e9)
+    assert parts(alone, **sharded)["sharding"] == pytest.approx(6 * 5e9 / 100e9)
+    assert parts(alone, **sharded, wide=1.0, zero_3=1)["sharding"] == pytest.approx(12 * 5e9 / 100e9)
 
 
 def test_launches_of_a_processor_behind_pcie_and_beside():
@@ -64,14 +106,31 @@ def test_launches_of_a_processor_behind_pcie_and_beside():
     assert beside["launches"] == pytest.approx(6 * 0.001 + 4 * 0.01 + 0.1)
 
 
+def test_launches_of_experts_by_software():
+    times = {"expert_layer_s": 0.01, "graphed_launches": 0.1, "capacity_launches": 0.5, "copied_launches": 2.0}
+    work = {"layers": 4.0, "expert_layers": 4.0}
+    for name, left in (("graphed_step", 0.1), ("capacity", 0.5), ("copied", 2.0)):
+        assert parts(times, **work, **{name: 1.0})["launches"] == pytest.approx(0.04 * left)
+    assert parts(times, **work, copied=0.5)["launches"] == pytest.approx(0.04 * 1.5)  # a plan that does not say
+
+
+def test_exchanges_that_run_beside_computing_are_seen_less():
+    work = {"expert": 4, "routed_numbers": 1e10}
+    alone = parts({"routing_exposed": 0.5}, **work)["routing"]
+    beside = parts({"routing_exposed": 0.5, "overlapped_exposed": 0.3}, **work, overlapped=1.0)["routing"]
+    assert beside == pytest.approx(0.3 * alone)
+    # two visits each, three quarters elsewhere; a plain exchange sends as many here, where four share two experts each
+    assert parts({"routing_exposed": 0.5}, **work, copied=1.0)["routing"] == pytest.approx(alone)
+
+
 def test_software_a_year_older_slows_mixtures_only():
-    older = {"mixture_older": 1.5, "routing_older": 2.0, "expert_layer_older": 3.0, "expert_layer_s": 0.01}
+    older = {"mixture_older": 1.5, "expert_layer_s": 0.01}
     work = {"matrix_flop": 1e15, "expert_layers": 1.0, "layers": 1.0, "years_older": 2.0, "routed_numbers": 1e9}
     dense = parts(older, **work, expert=4)
     mixture = parts(older, **work, expert=4, mixture=1.0)
     assert mixture["matrices"] == pytest.approx(dense["matrices"] * 1.5**2)
-    assert mixture["routing"] == pytest.approx(dense["routing"] * 2.0**2)
-    assert mixture["launches"] == pytest.approx(dense["launches"] * 3.0**2)
+    assert mixture["routing"] == pytest.approx(dense["routing"] * 1.5**2)
+    assert mixture["launches"] == pytest.approx(dense["launches"] * 1.5**2)
 
 
 def test_messages_by_hand():

@@ -219,7 +219,7 @@ def test_sixteen_bit_products_leave_the_weights_in_thirty_two(tmp_path, tiny_job
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's compiler uses what torch deprecates
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch's compiler warns of itself
 def test_compiled_layers_make_the_same_run(tmp_path, tiny_job, quiet, lines_of):
     fit(tiny_job(run={"compile": True}), tmp_path / "compiled", session=quiet, max_steps=4)
     fit(tiny_job(), tmp_path / "eager", session=quiet, max_steps=4)
