@@ -156,8 +156,8 @@ def _module_of(name: Logger) -> ModuleType:
         return import_module(MODULE_OF[name])
     except ImportError as error:
         raise MissingPackageError(
-            f"[run] loggers names {name}, which cannot be loaded: {error}. Run: pip install 'tonne[{name}]', or leave it "
-            f"out."
+            f"[run] loggers names {name}, which cannot be loaded: {error}. Run: pip install 'tonne[{name}]', or leave "
+            f"it out."
         ) from None
 
 
