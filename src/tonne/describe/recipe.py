@@ -57,20 +57,16 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _architecture_of_start(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        return with_architecture_of_start(given)
-
-    @model_validator(mode="before")
-    @classmethod
     def _model_and_data(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        """Told apart from a wrong field: what there is to train, and on what."""
-        missing = [name for name in ("architecture", "data") if not (isinstance(given, dict) and given.get(name))]
+        """With the model that training starts from; what is missing is told apart from a wrong field."""
+        found = with_architecture_of_start(given)
+        missing = [name for name in ("architecture", "data") if not (isinstance(found, dict) and found.get(name))]
         if missing:
             raise DescriptionError(
                 f"[{missing[0]}] is missing. tonne train needs the model and its data; examples/pretrain-gpt.toml is a "
                 f"whole plan."
             )
-        return given
+        return found
 
     @model_validator(mode="after")
     def _trainable_here(self) -> Self:

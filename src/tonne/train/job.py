@@ -177,7 +177,16 @@ def _model(recipe: Recipe) -> Transformer:
         )
     from tonne.model.huggingface import from_huggingface  # noqa: PLC0415 - most runs start from scratch
 
-    return from_huggingface(origin)
+    model = from_huggingface(origin)
+    own, asked = model.architecture.model_dump(), recipe.architecture.model_dump()
+    differing = [name for name in own if own[name] != asked[name]]
+    if differing:
+        name = differing[0]
+        raise DescriptionError(
+            f"[start] from = {origin!r} holds a model with {name}={own[name]!r}, and [architecture] says "
+            f"{asked[name]!r}. Leave [architecture] out: it is that of the model."
+        )
+    return model
 
 
 def _bytes_per_token(batches: Batches) -> float | None:
