@@ -60,7 +60,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy --strict src
 	$(BIN)/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
 
-bench: $(VENV)/.core
+bench: $(VENV)/.dev
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 calibrate: $(VENV)/.dev

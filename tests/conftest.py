@@ -29,6 +29,34 @@ def repository() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture
+def write_store(tmp_path: Path):
+    """Writes documents of ids as a token store, a token of each standing for four bytes, and opens it."""
+
+    def write(documents, *, fields=("text",), vocabulary=1000, name="store", **special):
+        import numpy as np
+
+        from tonne.train.special_tokens import SpecialTokens
+        from tonne.train.store import open_store
+        from tonne.train.store_writer import StoreWriter
+
+        with StoreWriter(tmp_path / name, {}, largest_possible=vocabulary - 1) as writer:
+            for document in documents:
+                writer.add(np.array(document, dtype=np.uint32), 4 * len(document))
+            writer.finish(
+                {
+                    "fields": list(fields),
+                    "vocabulary": vocabulary,
+                    "vocabulary_hash": "none",
+                    "special": SpecialTokens(**special).as_dict(),
+                    "sources": [],
+                }
+            )
+        return open_store(tmp_path / name)
+
+    return write
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests marked `gpu` are left out where torch sees no accelerator."""
     marked = [item for item in items if item.get_closest_marker("gpu")]

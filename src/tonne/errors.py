@@ -5,6 +5,11 @@ TonneError
 │   └── QuantityError                      a number that is none, or out of its range
 ├── UnknownReferenceError (LookupError)    a name that no table knows, or that several rows answer to
 ├── PlanFileError (ValueError)             a plan file that is missing or is not TOML
+├── CheckpointError (ValueError)           a checkpoint that is damaged, of another model, or cannot be written
+├── RunFolderError (OSError)               a folder that holds another run, or is in use
+├── TrainingError (ArithmeticError)        a run that cannot go on: its loss is no number
+├── DataError (ValueError)                 text or tokens that are missing, broken, or do not fit what reads them
+│   └── StoreError                         a token store that is incomplete, or of another tokenizer
 ├── MissingPackageError (ImportError)      a package that an extra brings is not installed
 ├── WeightsError (ValueError)              weights that cannot be read, or that no format can hold
 └── ElementError (ValueError)              a bad element of an array; carries its index
@@ -35,6 +40,26 @@ class UnknownReferenceError(TonneError, LookupError):
 
 class PlanFileError(TonneError, ValueError):
     """A plan file that cannot be read."""
+
+
+class CheckpointError(TonneError, ValueError):
+    """A checkpoint that is damaged, of another model, or cannot be written."""
+
+
+class RunFolderError(TonneError, OSError):
+    """A run's folder that holds another run, or that another process writes to."""
+
+
+class TrainingError(TonneError, ArithmeticError):
+    """A run that cannot go on: its loss or its gradients are no numbers."""
+
+
+class DataError(TonneError, ValueError):
+    """Text or tokens that cannot be trained on as they are."""
+
+
+class StoreError(DataError):
+    """A token store that is incomplete, or does not belong to the tokenizer or the model."""
 
 
 class MissingPackageError(TonneError, ImportError):

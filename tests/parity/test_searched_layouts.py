@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tonne.calibrate.measured_steps import measured_steps
-from tonne.describe.plan import Training
+from tonne.describe.training import Training
 from tonne.forecasting import forecast
 from tonne.reference.table import table
 from tonne.validation.statistics import quantile

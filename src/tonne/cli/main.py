@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the time
@@ -172,6 +173,85 @@ def validate(
         validations.run_steps(with_rows=rows, as_json=json, refit=refit)
     else:
         validations.run(with_rows=rows, as_json=json, of_inference=inference)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A plan file (TOML).")],
+    output: Annotated[Path, typer.Option(help="Folder of the run: metrics.jsonl, checkpoints, model.")],
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Last step to make; the schedule stays.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+    json: Json = False,
+) -> None:
+    """Pre-train a transformer."""
+    from tonne.cli import training  # noqa: PLC0415 - see the module's docstring
+
+    training.run(config, output=output, max_steps=max_steps, resume=resume, as_json=json)
+
+
+data_app = typer.Typer(help="Text to train on.", no_args_is_help=True, rich_markup_mode=None)
+tokenizer_app = typer.Typer(help="Tokenizers.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+app.add_typer(tokenizer_app, name="tokenizer")
+TextSource = Annotated[
+    str, typer.Argument(metavar="PLAN_OR_SOURCE", help="A plan file (TOML), files, a folder, or 'builtin'.")
+]
+Objective = Annotated[
+    str | None, typer.Option(help="What the model learns; it says which special tokens there are, e.g. masked-lm.")
+]
+Kind = Annotated[str | None, typer.Option(help="bpe (of bytes), wordpiece or unigram.")]
+Vocabulary = Annotated[int | None, typer.Option(help="Ids of a tokenizer that is trained, at most.")]
+Lowercase = Annotated[bool | None, typer.Option("--lowercase", help="Read upper case as lower case.")]
+Format = Annotated[str | None, typer.Option(help="text jsonl csv tsv parquet arrow nanogpt-bin modded-nanogpt-bin.")]
+Column = Annotated[
+    list[str] | None, typer.Option(help="Column of the text; given twice, of the source and of its target.")
+]
+Documents = Annotated[str | None, typer.Option(help="What a document of a text is: file, paragraph or line.")]
+Split = Annotated[str | None, typer.Option(help="Of an Arrow folder that holds several.")]
+HeldOut = Annotated[float | None, typer.Option(help="Share of the documents for validation, 0 to 0.5.")]
+
+
+@data_app.command("prepare")
+def data_prepare(
+    source: TextSource,
+    output: Annotated[str, typer.Option(help="Folder of the token store.")],
+    tokenizer: Annotated[str | None, typer.Option(help="A tokenizer.json; left out, one is trained.")] = None,
+    objective: Objective = None,
+    kind: Kind = None,
+    vocabulary: Vocabulary = None,
+    lowercase: Lowercase = None,
+    format: Format = None,
+    column: Column = None,
+    documents: Documents = None,
+    split: Split = None,
+    validation_fraction: HeldOut = None,
+    json: Json = False,
+) -> None:
+    """Make tokens of text, in a store that training maps; stopped, it goes on where it was."""
+    from tonne.cli import data, options  # noqa: PLC0415 - see the module's docstring
+
+    data.prepare(source, options.text_options(locals()), output=output, as_json=json)
+
+
+@tokenizer_app.command("train")
+def tokenizer_train(
+    source: TextSource,
+    output: Annotated[str, typer.Option(help="Folder of the tokenizer.")],
+    objective: Objective = None,
+    kind: Kind = None,
+    vocabulary: Vocabulary = None,
+    lowercase: Lowercase = None,
+    format: Format = None,
+    column: Column = None,
+    documents: Documents = None,
+    split: Split = None,
+    validation_fraction: HeldOut = None,
+    json: Json = False,
+) -> None:
+    """Train a tokenizer on text; transformers loads what it writes."""
+    from tonne.cli import data, options  # noqa: PLC0415 - see the module's docstring
+
+    data.train_tokenizer(source, options.text_options(locals()), output=output, as_json=json)
 
 
 def run() -> None:

@@ -204,3 +204,23 @@ def _site_fields(text: str, option: str) -> dict[str, Any]:
     if option == "region" or (option == "site" and ":" in text):
         return {"region": text}
     return {"grid": text}
+
+
+TEXT_OPTIONS = ("objective", "kind", "vocabulary", "lowercase", "format", "documents", "split", "validation_fraction")
+
+
+def text_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options of the commands for text say, by the fields of ``[data]`` and ``[tokenizer]``.
+
+    Raises:
+        DescriptionError: More than two columns are named.
+    """
+    found = {name: given[name] for name in TEXT_OPTIONS if given[name] is not None}
+    if given.get("tokenizer") is not None:
+        found["file"] = given["tokenizer"]
+    columns = given["column"] or []
+    if len(columns) > 2:
+        raise DescriptionError(f"--column is given {len(columns)} times. Name the text, or a source and its target.")
+    if columns:
+        found["columns"] = dict(zip(("text",) if len(columns) == 1 else ("source", "target"), columns, strict=True))
+    return found

@@ -104,7 +104,7 @@ def _labelled(objective: str, length: int) -> int:
 
 def _pooled(objective: str) -> int:
     """Whether the first token's state goes through the pooler."""
-    return int(objective in {"classification", "masked-lm+next-sentence"})
+    return int(objective in {"classification", "masked-lm+next-sentence", "masked-lm+sentence-order"})
 
 
 def _require(length: int | None, name: str) -> None:

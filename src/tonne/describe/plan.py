@@ -5,76 +5,25 @@ from __future__ import annotations
 import tomllib
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from tonne.describe.adapters import Lora
 from tonne.describe.architecture import Architecture
+from tonne.describe.data import Data, Tokenizer, data_paths_from
 from tonne.describe.hardware import Cluster
 from tonne.describe.inference import Inference
 from tonne.describe.quantity import Multiplier, Positive, Share
+from tonne.describe.run import Run
 from tonne.describe.section import Section
 from tonne.describe.site import Site
 from tonne.describe.start import Start, Trained, origin_from, original_fields
+from tonne.describe.training import Training
 from tonne.describe.workload import ModuleWork
 from tonne.errors import DescriptionError, PlanFileError
 
 EARLIEST_START, LATEST_START = 2000, 2100
-Precision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "fp4"]
-_SPELLINGS = {"mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4", "float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
-
-
-class Data(Section):
-    """Tokens that enter the model, and how long its sequences are."""
-
-    tokens: float = Field(gt=0, description="source plus target tokens for an encoder-decoder")
-    sequence_length: int | None = Field(default=None, ge=1)
-    source_length: int | None = Field(default=None, ge=1)
-    target_length: int | None = Field(default=None, ge=1)
-    answer_fraction: float = Field(default=1.0, gt=0, le=1, description="instruction: share of tokens with a loss")
-
-    @field_validator("tokens")
-    @classmethod
-    def _whole(cls, tokens: float) -> float:
-        if tokens < 1:
-            raise DescriptionError("there is less than one token. Give the number of tokens, e.g. 300e9.")
-        return float(round(tokens))
-
-
-class Training(Section):
-    """How the model is trained."""
-
-    objective: Literal[
-        "causal-lm",
-        "masked-lm",
-        "masked-lm+next-sentence",
-        "span-corruption",
-        "prefix-lm",
-        "seq2seq",
-        "classification",
-        "token-classification",
-        "question-answering",
-        "instruction",
-    ] = "causal-lm"
-    global_batch_sequences: int | None = Field(default=None, ge=1)
-    micro_batch_sequences: int = Field(default=1, ge=1)
-    precision: Precision = "bf16"
-    recomputation: Literal["none", "selective", "full"] = "none"
-    masked_fraction: float = Field(default=0.15, gt=0, le=1)
-    lora: Lora | None = None
-    frozen_layers: int = Field(default=0, ge=0, description="the embeddings and the first so many layers do not learn")
-
-    @field_validator("precision", mode="before")
-    @classmethod
-    def _spelling(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        return _SPELLINGS.get(str(value).lower(), str(value).lower())
-
-    @model_validator(mode="after")
-    def _one_way_to_freeze(self) -> Training:
-        if self.lora is not None and self.frozen_layers:
-            raise DescriptionError("lora freezes the whole model: leave frozen_layers out, or leave lora out.")
-        return self
+Described = TypeVar("Described", bound=Section)
 
 
 class Parallelism(Section):
@@ -163,9 +112,11 @@ class TrainingPlan(Section):
     name: str = "plan"
     architecture: Architecture | None = None
     data: Data | None = None
+    tokenizer: Tokenizer | None = None
     workload: ModuleWork | None = None
     training: Training = Training()
     start: Start = Start()
+    run: Run = Run()
     parallelism: Parallelism | None = None
     software: Software = Software()
     cluster: Cluster
@@ -187,18 +138,7 @@ class TrainingPlan(Section):
             PlanFileError: The file is missing or is not TOML.
             DescriptionError: A field is unknown or out of range.
         """
-        file = Path(path)
-        try:
-            fields = tomllib.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise PlanFileError(f"{file} does not exist. Give the path of a plan file (TOML).") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise PlanFileError(
-                f"{file} cannot be read: {error}. Give the path of a plan file (TOML, UTF-8)."
-            ) from None
-        except tomllib.TOMLDecodeError as error:
-            raise PlanFileError(f"{file} is not TOML: {error}. Mend that line; docs show a whole plan.") from None
-        return cls.from_fields(paths_from(fields, file.parent), origin=str(file))
+        return cls.from_fields(plan_fields(path), origin=str(path))
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any], *, origin: str = "the plan") -> TrainingPlan:
@@ -207,27 +147,12 @@ class TrainingPlan(Section):
         Raises:
             DescriptionError: A field is unknown or out of range; the text lists each fault.
         """
-        try:
-            return cls.model_validate(fields)
-        except ValidationError as error:
-            faults = "; ".join(_fault(fault) for fault in error.errors())
-            raise DescriptionError(f"{origin}: {faults}") from None
+        return described(cls, fields, origin=origin)
 
     @model_validator(mode="before")
     @classmethod
     def _architecture_of_start(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        """Where no architecture is given, that of the model training starts from."""
-        if not isinstance(given, dict) or given.get("architecture") is not None:
-            return given
-        start = given.get("start")
-        origin = start.get("from", start.get("origin")) if isinstance(start, dict) else getattr(start, "origin", None)
-        if isinstance(origin, dict) and isinstance(origin.get("train"), str):
-            origin = Trained(train=origin["train"])
-        if isinstance(origin, Trained):
-            return {**given, "architecture": cls.from_toml(origin.train).architecture}
-        if not isinstance(origin, str) or origin == "scratch":
-            return given
-        return {**given, "architecture": original_fields(origin)}
+        return with_architecture_of_start(given)
 
     @model_validator(mode="after")
     def _complete(self) -> TrainingPlan:
@@ -303,8 +228,55 @@ class TrainingPlan(Section):
             )
 
 
+def plan_fields(path: str | Path) -> dict[str, Any]:
+    """The nested fields of a plan file, paths in them taken from the folder it lies in.
+
+    Raises:
+        PlanFileError: The file is missing or is not TOML.
+    """
+    file = Path(path)
+    try:
+        fields = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PlanFileError(f"{file} does not exist. Give the path of a plan file (TOML).") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanFileError(f"{file} cannot be read: {error}. Give the path of a plan file (TOML, UTF-8).") from None
+    except tomllib.TOMLDecodeError as error:
+        raise PlanFileError(f"{file} is not TOML: {error}. Mend that line; docs show a whole plan.") from None
+    return paths_from(fields, file.parent)
+
+
+def described(kind: type[Described], fields: dict[str, Any], *, origin: str) -> Described:
+    """What nested fields describe, its faults told in one clear error.
+
+    Raises:
+        DescriptionError: A field is unknown or out of range; the text lists each fault.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        faults = "; ".join(_fault(fault, kind) for fault in error.errors())
+        raise DescriptionError(f"{origin}: {faults}") from None
+
+
+def with_architecture_of_start(given: Any) -> Any:  # noqa: ANN401 - whatever the file held
+    """Where no architecture is given, that of the model training starts from."""
+    if not isinstance(given, dict) or given.get("architecture") is not None:
+        return given
+    start = given.get("start")
+    origin = start.get("from", start.get("origin")) if isinstance(start, dict) else getattr(start, "origin", None)
+    if isinstance(origin, dict) and isinstance(origin.get("train"), str):
+        origin = Trained(train=origin["train"])
+    if isinstance(origin, Trained):
+        return {**given, "architecture": with_architecture_of_start(plan_fields(origin.train)).get("architecture")}
+    if not isinstance(origin, str) or origin == "scratch":
+        return given
+    return {**given, "architecture": original_fields(origin)}
+
+
 def paths_from(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The fields of a plan file with the paths in them taken from the folder that the file lies in."""
+    fields = data_paths_from(fields, folder)
     start = fields.get("start")
     if isinstance(start, dict) and "from" in start:
         fields = {**fields, "start": {**start, "from": origin_from(start["from"], folder)}}
@@ -314,20 +286,20 @@ def paths_from(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**fields, "architecture": {**section, "huggingface": str(folder / section["huggingface"])}}
 
 
-def _fault(fault: Any) -> str:  # noqa: ANN401 - pydantic's error dictionary
+def _fault(fault: Any, kind: Any) -> str:  # noqa: ANN401 - pydantic's error dictionary
     """One fault of a plan as a sentence."""
     where = ".".join(str(part) for part in fault["loc"])
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        return f"{where} is not a field. {_known_fields(fault['loc'])}"
+        return f"{where} is not a field. {_known_fields(fault['loc'], kind)}"
     given = fault.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
     return f"{where}: {message}{shown}" if where else f"{message}"
 
 
-def _known_fields(location: tuple[str | int, ...]) -> str:
+def _known_fields(location: tuple[str | int, ...], kind: Any) -> str:  # noqa: ANN401 - a class of sections
     """The fields that the section of a location knows."""
-    model: Any = TrainingPlan
+    model: Any = kind
     for part in location[:-1]:
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
         if field is None:

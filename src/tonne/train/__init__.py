@@ -1,0 +1,1 @@
+"""Training a transformer: data, objectives, the loop, checkpoints."""

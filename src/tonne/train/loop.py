@@ -1,0 +1,228 @@
+"""The steps of a run in their order: train, tell, evaluate, keep."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tonne.train.evaluation import bits_per_byte
+from tonne.train.loggers import is_logged
+from tonne.train.observers import STOP, Observers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tonne.train.batch import Batch
+    from tonne.train.distribution import Processes
+    from tonne.train.evaluation import Evaluation, Evaluator
+    from tonne.train.loggers import Sink
+    from tonne.train.peak import Peak
+    from tonne.train.progress import ProgressLine
+    from tonne.train.sampling import Sampler
+    from tonne.train.step import Stepper, StepResult
+
+
+@dataclass(slots=True, kw_only=True)
+class Standing:
+    """Where a run stands, besides its tensors: what a checkpoint keeps as numbers."""
+
+    step: int = 0
+    tokens: int = 0
+    elapsed_s: float = 0.0
+    best_loss: float | None = None
+    evaluations_without_better: int = 0
+
+    def note(self, evaluation: Evaluation) -> None:
+        """Keep whether an evaluation was the best so far."""
+        if self.best_loss is None or evaluation.loss < self.best_loss:
+            self.best_loss, self.evaluations_without_better = evaluation.loss, 0
+        else:
+            self.evaluations_without_better += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Built-in types alone."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Every:
+    """After how many steps something is due, counted from the first step of the run."""
+
+    log: int
+    evaluate: int
+    checkpoint: int
+    sample: int | None
+    patience: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Loop:
+    """What the steps need; ``run`` makes them."""
+
+    stepper: Stepper
+    batches: Iterator[tuple[int, Sequence[Batch]]]
+    evaluator: Evaluator | None
+    sampler: Sampler | None
+    save: Callable[[Standing], None]
+    processes: Processes
+    observers: Observers
+    sinks: Sequence[Sink]
+    line: ProgressLine | None
+    every: Every
+    total_steps: int
+    last_step: int
+    flop_per_token: float
+    bytes_per_token: float | None
+    peak: Peak
+    measured_peak: Callable[[], float]
+    last: StepResult | None = None
+    evaluation: Evaluation | None = None
+    last_evaluation: Evaluation | None = None
+    _window: _Window = field(default_factory=lambda: _Window())
+
+    def run(self, standing: Standing) -> str | None:
+        """Make the steps from where the run stands up to the last one asked for.
+
+        Returns:
+            What ended it early: "observer", "patience" or "signal"; None where nothing did.
+        """
+        with _asked_to_stop() as asked:
+            while standing.step < self.last_step:
+                columns = self._step(standing)
+                reason = self._reason(columns, standing, asked)
+                final = reason is not None or standing.step == self.last_step
+                self._tell(columns, standing, last=final)
+                if final or standing.step % self.every.checkpoint == 0:
+                    self.save(standing)
+                if reason is not None:
+                    return reason
+        return None
+
+    def _step(self, standing: Standing) -> dict[str, float]:
+        """One step, with the evaluation and the sample that are due; the observers' columns."""
+        step, batches = next(self.batches)
+        assert step == standing.step, "batches come in the order of the steps"
+        start = time.perf_counter()
+        result = self.last = self.stepper.make(step, batches)
+        self._window.add(time.perf_counter() - start, result.counted.tokens)
+        standing.step += 1
+        standing.tokens += result.counted.tokens
+        columns = self.observers.on_step(standing.step, result.counted.tokens, result.loss)
+        self._look(standing)
+        standing.elapsed_s += time.perf_counter() - start
+        return columns
+
+    def _look(self, standing: Standing) -> None:
+        """The evaluation and the sample of text that are due."""
+        self.evaluation = None
+        if self.evaluator is not None and self._due(self.every.evaluate, standing.step):
+            self.evaluation = self.last_evaluation = self.evaluator.now()
+            standing.note(self.evaluation)
+            self.peak.look_again(sum(self.processes.total([self.measured_peak()])))
+        if self.sampler is not None and self._due(self.every.sample, standing.step):
+            text = self.sampler.write(standing.step)
+            if self.line is not None:
+                self.line.say(f"step {standing.step:,}: {text!r}")
+
+    def _due(self, every: int | None, step: int) -> bool:
+        """Whether something that comes every so many steps, and with the run's last, is due."""
+        return every is not None and (step % every == 0 or step == self.total_steps)
+
+    def _reason(self, columns: dict[str, float], standing: Standing, asked: threading.Event) -> str | None:
+        """Why to end here; all processes say the same."""
+        stopped, signalled = self.processes.largest([float(bool(columns.get(STOP))), float(asked.is_set())])
+        patience = self.every.patience
+        if stopped:
+            return "observer"
+        if signalled:
+            return "signal"
+        return "patience" if patience is not None and standing.evaluations_without_better >= patience else None
+
+    def _tell(self, columns: dict[str, float], standing: Standing, *, last: bool) -> None:
+        """The step's columns to the files and to the screen."""
+        logged = last or is_logged(standing.step, self.every.log) or self.evaluation is not None
+        if not (logged or self.line is not None):
+            return
+        told = self._columns(standing, columns)
+        if logged:
+            self._window.restart()
+            for sink in self.sinks:
+                sink.write(standing.step, told)
+        if self.line is not None:
+            self.line.show(standing.step, told, logged=logged)
+
+    def _columns(self, standing: Standing, columns: dict[str, float]) -> dict[str, Any]:
+        """All that is known of a step, by name."""
+        result = self.last
+        assert result is not None
+        tokens_per_s = self._window.tokens_per_s
+        told: dict[str, Any] = {
+            "loss": result.loss,
+            "tokens": standing.tokens,
+            "tokens_per_s": tokens_per_s,
+            "mfu": self.peak.share(tokens_per_s * self.flop_per_token),
+            "learning_rate": self.stepper.optimizers.learning_rate,
+            "gradient_norm": result.gradient_norm,
+            "elapsed_s": standing.elapsed_s,
+            "eta_s": standing.elapsed_s / standing.step * (self.last_step - standing.step),
+        }
+        if result.sentence_loss is not None:
+            told |= {"token_loss": result.token_loss, "sentence_loss": result.sentence_loss}
+        if self.bytes_per_token is not None:
+            told["bits_per_byte"] = bits_per_byte(result.token_loss, self.bytes_per_token)
+        if self.evaluation is not None:
+            told["validation_loss"] = self.evaluation.loss
+            if self.evaluation.bits_per_byte is not None:
+                told["validation_bits_per_byte"] = self.evaluation.bits_per_byte
+        return told | {name: value for name, value in columns.items() if name != STOP}
+
+
+@dataclass(slots=True)
+class _Window:
+    """Time and tokens of the steps since the last logged one, evaluation and checkpoints left out."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    old: bool = False
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens / max(self.seconds, 1e-9)
+
+    def add(self, seconds: float, tokens: int) -> None:
+        if self.old:
+            self.seconds, self.tokens, self.old = 0.0, 0, False
+        self.seconds += seconds
+        self.tokens += tokens
+
+    def restart(self) -> None:
+        self.old = True
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """Set when the process is asked to end (Ctrl-C, SIGTERM): the step is finished, and its state saved.
+
+    Asked a second time it ends at once. Only the main thread may listen to signals.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def handle(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,104 @@
+"""The losses of a batch, as the one module that is called in training: wrappers of processes see nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tonne.errors import DescriptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tonne.model.transformer import Transformer
+    from tonne.train.batch import Batch
+    from tonne.train.distribution import Processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a step's micro-batches hold together: real tokens, predicted tokens, pairs of sentences."""
+
+    tokens: int
+    predicted: int
+    sentences: int
+
+    @classmethod
+    def of(cls, batches: Sequence[Batch], processes: Processes | None = None) -> Counted:
+        """Those of some batches; of all processes where these are given."""
+        values: list[float] = [
+            sum(batch.real_tokens for batch in batches),
+            sum(batch.predicted for batch in batches),
+            sum(0 if batch.next_sentence is None else len(batch.next_sentence) for batch in batches),
+        ]
+        tokens, predicted, sentences = values if processes is None else processes.total(values)
+        return cls(tokens=int(tokens), predicted=int(predicted), sentences=int(sentences))
+
+
+class Losses(nn.Module):
+    """Mean loss of the predicted tokens, and of the pairs of sentences, (2,); a loss that a batch has not is zero."""
+
+    def __init__(self, model: Transformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The two losses of a batch."""
+        model, extras = self.model, extras_of(batch)
+        if batch.next_sentence is None:
+            tokens = model.loss(batch.tokens, batch.targets, batch.mask, **extras)
+            return torch.stack([tokens, torch.zeros_like(tokens)])
+        states = model.states(batch.tokens, batch.mask, **extras)
+        tokens = model.loss_of(states, batch.targets)
+        scores = model.next_sentence_logits(states, batch.mask)
+        sentences = functional.cross_entropy(scores.to(tokens.dtype), batch.next_sentence)
+        return torch.stack([tokens, sentences])
+
+
+def extras_of(batch: Batch) -> dict[str, Any]:
+    """What a batch gives the model besides tokens and mask."""
+    names = ("token_types", "documents", "positions", "prefix", "source", "source_mask")
+    return {name: getattr(batch, name) for name in names if getattr(batch, name) is not None}
+
+
+def shares(batch: Batch, counted: Counted) -> tuple[float, float]:
+    """What parts of a step's two losses this batch's are: by tokens and by sentences, so that no batch counts double.
+
+    Equation: L = sum_i (m_i / m) L_i, with m_i = predicted tokens of micro-batch i, m = those of the step.
+    """
+    own = Counted.of([batch])
+    return own.predicted / max(1, counted.predicted), own.sentences / max(1, counted.sentences)
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """The batch on a device."""
+    if device.type == "cpu":
+        return batch
+    tensors: dict[str, Any] = {
+        field.name: value.to(device, non_blocking=True)
+        for field in dataclasses.fields(batch)
+        if isinstance(value := getattr(batch, field.name), Tensor)
+    }
+    return dataclasses.replace(batch, **tensors)
+
+
+def check_ids(batch: Batch, vocabulary: int, step: int) -> None:
+    """Whether every id is a row of the token table.
+
+    Raises:
+        DescriptionError: One is not; the text names it.
+    """
+    for name in ("tokens", "source", "targets"):
+        ids = getattr(batch, name)
+        if ids is None or not ids.numel() or int(ids.max()) < vocabulary:
+            continue
+        raise DescriptionError(
+            f"step {step}: {name} holds the id {int(ids.max())}, and [architecture] vocabulary={vocabulary} has ids 0 "
+            f"to {vocabulary - 1}. Were the data prepared with another tokenizer? Prepare them again, or set "
+            f"vocabulary to at least {int(ids.max()) + 1}."
+        )

@@ -1,0 +1,164 @@
+"""Reading text wherever users keep it: which files, in which format, and their documents one after the other.
+
+Nothing is guessed from what a file holds but the two kinds of token files, which differ by their first number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tonne.describe.data import BUILT_IN, Columns, Data
+from tonne.errors import DataError
+from tonne.train.corpus import built_in_corpus, pages
+from tonne.train.readers_tables import arrow_rows, csv_rows, jsonl_rows, parquet_rows
+from tonne.train.readers_text import text_documents
+from tonne.train.readers_tokens import is_modded
+
+FORMAT_OF = {
+    ".txt": "text",
+    ".text": "text",
+    ".md": "text",
+    ".rst": "text",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".bin": "bin",
+}
+TABLES = {"jsonl": jsonl_rows, "parquet": parquet_rows, "arrow": arrow_rows}
+TOKEN_FORMATS = ("nanogpt-bin", "modded-nanogpt-bin")
+DATASET_FILES = ("dataset_info.json", "state.json", "dataset_dict.json")  # what save_to_disk leaves beside the rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One file (or dataset folder) and its format; no path for the built-in corpus."""
+
+    path: Path | None
+    format: str
+
+    @property
+    def name(self) -> str:
+        """How messages and sidecars call it."""
+        return BUILT_IN if self.path is None else str(self.path)
+
+    @property
+    def holds_tokens(self) -> bool:
+        """Whether it holds tokens already, and no text."""
+        return self.format in TOKEN_FORMATS
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The texts of one document, one a field: a text, or a source and its target; and where it stands."""
+
+    texts: tuple[str, ...]
+    where: str
+
+
+def sources_of(data: Data) -> list[Source]:
+    """The files that ``[data]`` names, in a fixed order: as listed, within a folder or pattern by name.
+
+    Raises:
+        DataError: Nothing is named, nothing is there, or the format cannot be told.
+    """
+    if not data.sources:
+        raise DataError(
+            f"[data] source is missing. Name files or folders of text, JSONL, CSV, Parquet or Arrow, or {BUILT_IN!r} "
+            f"for the documentation that Python carries."
+        )
+    found = [source for name in data.sources for source in _sources_named(name, data)]
+    kinds = {source.holds_tokens for source in found}
+    if len(kinds) > 1:
+        raise DataError("[data] source names both text and files of tokens. Give one of the two.")
+    return found
+
+
+def documents_of(source: Source, data: Data) -> Iterator[Document]:
+    """The documents of a source; those without any text are left out.
+
+    Raises:
+        DataError: A column is missing, or something in it is no text.
+    """
+    rows = _rows_of(source, data, data.columns or Columns(text="text"))
+    return (document for document in rows if all(text.strip() for text in document.texts))
+
+
+def _rows_of(source: Source, data: Data, columns: Columns) -> Iterator[Document]:
+    if source.path is None:
+        return (Document((text,), f"{BUILT_IN}: {module}") for module, text in pages(built_in_corpus()))
+    if source.format == "text":
+        return (Document((text,), where) for text, where in text_documents(source.path, unit=data.documents))
+    if source.format in ("csv", "tsv"):
+        tab = source.format == "tsv"
+        rows = csv_rows(source.path, columns.names, separator="\t" if tab else ",")
+    else:
+        rows = TABLES[source.format](source.path, columns.names)
+    return (Document(texts, where) for texts, where in rows)
+
+
+def _sources_named(name: str, data: Data) -> list[Source]:
+    """The sources that one entry of ``source`` means."""
+    if name == BUILT_IN:
+        return [Source(path=None, format="text")]
+    path = Path(name)
+    if path.is_dir():
+        return _sources_in(path, data)
+    files = [path] if path.is_file() else [found for found in _fitting(path) if found.is_file()]
+    if not files:
+        raise DataError(f"source {name!r} is not there: no file, no folder, no pattern that fits one. Mend the path.")
+    return [Source(path=file, format=_format_of(file, data)) for file in files]
+
+
+def _fitting(pattern: Path) -> list[Path]:
+    """What fits a pattern such as ``text/**/*.txt``, by name."""
+    return sorted(Path(pattern.anchor or ".").glob(str(pattern.relative_to(pattern.anchor))))
+
+
+def _sources_in(folder: Path, data: Data) -> list[Source]:
+    """The files of a folder, or the dataset that it is."""
+    if any((folder / name).exists() for name in DATASET_FILES):
+        return [Source(path=file, format="arrow") for file in _dataset_files(folder, data.split)]
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    wanted = [path for path in files if data.format is not None or path.suffix.lower() in FORMAT_OF]
+    wanted = [path for path in wanted if data.format is None or _suffix_fits(path, data.format)]
+    if not wanted:
+        held = ", ".join(sorted({path.suffix or path.name for path in files})[:8]) or "nothing"
+        raise DataError(
+            f"{folder} holds no {data.format or 'text that is known by its name'} ({held} instead). "
+            f"Known endings: {', '.join(FORMAT_OF)}."
+        )
+    found = [Source(path=file, format=_format_of(file, data)) for file in wanted]
+    if len({source.format for source in found}) > 1:
+        kinds = ", ".join(sorted({source.format for source in found}))
+        raise DataError(f"{folder} holds several formats: {kinds}. Say which one, e.g. format = {found[0].format!r}.")
+    return found
+
+
+def _suffix_fits(path: Path, wanted: str) -> bool:
+    """Whether a file of a folder has the wanted format; what no ending tells belongs to text only."""
+    told = FORMAT_OF.get(path.suffix.lower())
+    return wanted == told or (told == "bin" and wanted in TOKEN_FORMATS)
+
+
+def _format_of(path: Path, data: Data) -> str:
+    told = data.format or FORMAT_OF.get(path.suffix.lower())
+    if told is None:
+        raise DataError(
+            f"{path}: the ending {path.suffix!r} does not tell the format. Say it, e.g. format = 'text'; known "
+            f"endings: {', '.join(FORMAT_OF)}."
+        )
+    if told == "bin":
+        return "modded-nanogpt-bin" if is_modded(path) else "nanogpt-bin"
+    return told
+
+
+def _dataset_files(folder: Path, split: str) -> list[Path]:
+    """The files of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote."""
+    from tonne.train.readers_tables import dataset_files  # noqa: PLC0415 - reads JSON; only such folders need it
+
+    return dataset_files(folder, split)
