@@ -18,6 +18,7 @@ from tonne.describe.run import Run
 from tonne.describe.section import Section
 from tonne.describe.site import Site
 from tonne.describe.start import Start, Trained, origin_from, original_fields
+from tonne.describe.task import Task
 from tonne.describe.training import Training
 from tonne.describe.workload import ModuleWork
 from tonne.errors import DescriptionError, PlanFileError
@@ -115,6 +116,7 @@ class TrainingPlan(Section):
     tokenizer: Tokenizer | None = None
     workload: ModuleWork | None = None
     training: Training = Training()
+    task: Task | None = None
     start: Start = Start()
     run: Run = Run()
     parallelism: Parallelism | None = None

@@ -23,6 +23,7 @@ from tonne.describe.run import Run
 from tonne.describe.section import Section
 from tonne.describe.site import Site
 from tonne.describe.start import Start
+from tonne.describe.task import Task
 from tonne.describe.training import Training
 from tonne.errors import DescriptionError
 
@@ -35,6 +36,7 @@ class Recipe(Section):
     data: Data
     tokenizer: Tokenizer = Tokenizer()
     training: Training = Training()
+    task: Task | None = None
     start: Start = Start()
     run: Run = Run()
     parallelism: Parallelism | None = None
