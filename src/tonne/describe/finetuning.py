@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from tonne.describe.data import Data
-from tonne.describe.heads import with_task
 from tonne.describe.recipe import Recipe
 from tonne.describe.task import Task
 from tonne.errors import DescriptionError

@@ -86,7 +86,7 @@ def with_task(given: Any) -> Any:  # noqa: ANN401 - whatever the file held
         objective = training.get("objective", known[0])
         if objective not in known:
             raise DescriptionError(
-                f"training.objective={objective!r} does not go with [task] name={name!r} of a model of kind {a.kind!r}. "
+                f"training.objective={objective!r} does not go with [task] name={name!r} of an {a.kind}. "
                 f"Leave it out, or give {' or '.join(map(repr, known))}."
             )
         given = {**given, "training": {**training, "objective": objective}}
