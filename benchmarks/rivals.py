@@ -31,7 +31,7 @@ class Case:
 
 CASES = {
     "decoder": Case(kind="decoder", layers=6, width=384, heads=6, vocabulary=8192, length=256, batch=4),
-    "decoder-50k": Case(kind="decoder", layers=6, width=384, heads=6, vocabulary=50257, length=256, batch=2),
+    "decoder-50k": Case(kind="decoder", layers=6, width=384, heads=6, vocabulary=50257, length=256, batch=4),
     "encoder": Case(kind="encoder", layers=4, width=256, heads=4, vocabulary=30522, length=128, batch=16),
     "encoder-decoder": Case(kind="both", layers=4, width=256, heads=4, vocabulary=8192, length=128, batch=8),
 }

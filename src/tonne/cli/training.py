@@ -37,6 +37,8 @@ def run(config: Path, *, output: Path, max_steps: int | None, resume: bool, as_j
         ) from None
     job = job_of(recipe, store_folder(recipe, home() / STORES))
     found = fit(job, output, max_steps=max_steps, resume=resume, session=Session(home=home()))
+    if not found.first:
+        return
     print("\n".join(lines_of(found)) if not as_json else json.dumps(document_of(found), indent=2, allow_nan=False))
 
 
@@ -58,5 +60,6 @@ def lines_of(found: Any) -> list[str]:  # noqa: ANN401 - of a room that loads to
 def document_of(found: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
     """How a run ended, as one document."""
     fields = dataclasses.asdict(found)
+    del fields["first"]
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
     return {"schema_version": SCHEMA_VERSION, "run": plain}

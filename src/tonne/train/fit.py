@@ -13,6 +13,7 @@ from tonne.errors import DescriptionError
 from tonne.train.choosing import machine_set
 from tonne.train.distribution import processes
 from tonne.train.export import write_model
+from tonne.train.loggers import trackers
 from tonne.train.observers import Observers
 from tonne.train.progress import ProgressLine
 from tonne.train.run_folder import CHECKPOINTS, MODEL, opened
@@ -43,7 +44,7 @@ class Fitted:
     """How a run ended: steps and tokens that were made in all, its last losses, and where the model lies.
 
     ``loss`` is None where no step was left to make. ``stopped_by``: "observer", "patience" or "signal"; None where the
-    steps asked for were made.
+    steps asked for were made. ``first``: whether this process speaks for all.
     """
 
     steps: int
@@ -54,6 +55,7 @@ class Fitted:
     stopped_by: str | None
     model: Path
     checkpoints: Path
+    first: bool = True
 
 
 def fit(
@@ -85,6 +87,7 @@ def fit(
     with ExitStack() as held:
         own = held.enter_context(processes(session.device))
         _check_shares(job, own)
+        trackers(job.run.loggers)  # one that is missing must not leave a folder that looks like a run
         if own.first:
             held.enter_context(opened(folder, resume=resume))
         own.wait()  # until the first process holds the folder
@@ -134,4 +137,5 @@ def _trained(made: Ready, watching: Observers, line: ProgressLine | None, last: 
         stopped_by=stopped_by,
         model=made.folder / MODEL,
         checkpoints=made.folder / CHECKPOINTS,
+        first=made.processes.first,
     )

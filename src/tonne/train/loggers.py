@@ -92,7 +92,7 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run of W&B; offline unless its own settings say otherwise."""
+    """A run of W&B, where its own settings say: WANDB_MODE=offline keeps it on this machine."""
 
     def __init__(self, module: Any, folder: Path, name: str) -> None:  # noqa: ANN401 - as above
         self._run = module.init(project="tonne", name=name, dir=str(folder), resume="allow")
@@ -107,7 +107,7 @@ class WeightsAndBiases:
 
 
 class MLflow:
-    """A run of MLflow, in ``mlflow`` of the run's folder unless its own settings name a server."""
+    """A run of MLflow, in ``mlflow.db`` of the run's folder unless its own settings name a server."""
 
     def __init__(self, module: Any, folder: Path, name: str) -> None:  # noqa: ANN401 - as above
         self._module = module
@@ -131,7 +131,7 @@ def sinks_of(names: Sequence[Logger], folder: Path, run_name: str) -> list[Sink]
     Raises:
         MissingPackageError: One is not installed.
     """
-    modules = {name: _module_of(name) for name in names}
+    modules = trackers(names)
     made: list[Sink] = [JsonLines(folder / METRICS)]
     for name, module in modules.items():
         if name == "tensorboard":
@@ -141,13 +141,23 @@ def sinks_of(names: Sequence[Logger], folder: Path, run_name: str) -> list[Sink]
     return made
 
 
+def trackers(names: Sequence[Logger]) -> dict[Logger, ModuleType]:
+    """The packages of the trackers that a plan names.
+
+    Raises:
+        MissingPackageError: One is not installed.
+    """
+    return {name: _module_of(name) for name in names}
+
+
 def _module_of(name: Logger) -> ModuleType:
     """The package of a tracker."""
     try:
         return import_module(MODULE_OF[name])
-    except ImportError:
+    except ImportError as error:
         raise MissingPackageError(
-            f"[run] loggers names {name}, which is not installed. Run: pip install 'tonne[{name}]', or leave it out."
+            f"[run] loggers names {name}, which cannot be loaded: {error}. Run: pip install 'tonne[{name}]', or leave "
+            f"it out."
         ) from None
 
 

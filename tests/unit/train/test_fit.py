@@ -206,3 +206,22 @@ def test_mfu_is_never_above_one(tmp_path, tiny_job, quiet, monkeypatch):
     fit(tiny_job(), tmp_path / "run", session=quiet)
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert max(line["mfu"] for line in lines) == 1.0
+
+
+def test_sixteen_bit_products_leave_the_weights_in_thirty_two(tmp_path, tiny_job, quiet, lines_of):
+    job = tiny_job(training={"precision": "bf16"})
+    fit(job, tmp_path / "bf16", session=quiet)
+    fit(tiny_job(), tmp_path / "fp32", session=quiet)
+    assert {parameter.dtype for parameter in job.model.parameters()} == {torch.float32}
+    losses = [[line["loss"] for line in lines_of(tmp_path / name)] for name in ("bf16", "fp32")]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-2)  # 8 bits of a number: 0.4 % a product
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch's compiler warns of itself
+def test_compiled_layers_make_the_same_run(tmp_path, tiny_job, quiet, lines_of):
+    fit(tiny_job(run={"compile": True}), tmp_path / "compiled", session=quiet, max_steps=4)
+    fit(tiny_job(), tmp_path / "eager", session=quiet, max_steps=4)
+    losses = [[line["loss"] for line in lines_of(tmp_path / name)] for name in ("compiled", "eager")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 from tonne.errors import MissingPackageError
-from tonne.train.loggers import JsonLines, cut_back, is_logged, sinks_of
+from tonne.train.loggers import JsonLines, MLflow, WeightsAndBiases, cut_back, is_logged, sinks_of
 
 
 def test_lines_are_on_the_disk_at_once(tmp_path):
@@ -37,3 +37,48 @@ def test_tracker_that_is_not_installed_names_its_extra(name, tmp_path, monkeypat
     monkeypatch.setattr("tonne.train.loggers.MODULE_OF", {name: "no_such_module"})
     with pytest.raises(MissingPackageError, match=rf"pip install 'tonne\[{name}\]'"):
         sinks_of([name], tmp_path, "run")
+
+
+class FakeTracker:
+    """Stands for the modules of W&B and MLflow: writes down how it was called."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        def called(*given, **named):
+            self.calls.append((name, given, named))
+            return self
+
+        return called
+
+
+COLUMNS = {"loss": 2.0, "note": "no number"}
+
+
+def test_wandb_gets_the_numbers_of_a_step(tmp_path):
+    tracker = FakeTracker()
+    sink = WeightsAndBiases(tracker, tmp_path, "small")
+    sink.write(3, COLUMNS)
+    sink.close()
+    assert [call[0] for call in tracker.calls] == ["init", "log", "finish"]
+    assert tracker.calls[0][2]["name"] == "small"
+    assert tracker.calls[1][1:] == (({"loss": 2.0},), {"step": 3})
+
+
+def test_mlflow_gets_the_numbers_of_a_step(tmp_path):
+    tracker = FakeTracker()
+    sink = MLflow(tracker, tmp_path, "small")
+    sink.write(3, COLUMNS)
+    sink.close()
+    assert [call[0] for call in tracker.calls][-3:] == ["start_run", "log_metrics", "end_run"]
+    assert tracker.calls[-2][1:] == (({"loss": 2.0},), {"step": 3})
+
+
+def test_tensorboard_writes_its_files(tmp_path):
+    pytest.importorskip("tensorboard")
+    made = sinks_of(["tensorboard"], tmp_path, "small")
+    for sink in made:
+        sink.write(3, COLUMNS)
+        sink.close()
+    assert list((tmp_path / "tensorboard").glob("events.*"))

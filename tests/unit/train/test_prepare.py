@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -164,3 +168,39 @@ def test_sidecar_says_what_the_tokens_are(text, tokenizer, tmp_path):
     assert sidecar["documents"] == 120
     assert sidecar["sources"][0]["sha256"] == hashlib.sha256((text / "0.txt").read_bytes()).hexdigest()
     assert sidecar["sha256"] == hashlib.sha256((store.folder / "tokens.bin").read_bytes()).hexdigest()
+
+
+RUN = """
+    import sys
+    from pathlib import Path
+    from tonne.describe.data import Data
+    from tonne.train.prepare import prepare
+    from tonne.train.tokenizer import load_tokenizer
+
+    prepare(Data(tokens=1, source=sys.argv[1]), load_tokenizer(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_what_the_next_one_finishes(tmp_path, tokenizer):
+    (tmp_path / "text").mkdir()
+    for part in range(40):
+        (tmp_path / "text" / f"{part:02}.txt").write_text(" ".join(f"{part} {i} text" for i in range(4000)), "utf-8")
+    tokenizer.save(tmp_path / "t")
+    where = [tmp_path / "text", tmp_path / "t", tmp_path / "store"]
+    command = [sys.executable, "-c", textwrap.dedent(RUN), *map(str, where)]
+    state = tmp_path / "store" / "state.json.partial"
+    for kills in range(1, 3):
+        process = subprocess.Popen(command)
+        before = state.read_bytes() if state.exists() else b""
+        while process.poll() is None and (not state.exists() or state.read_bytes() == before):
+            time.sleep(0.001)
+        process.kill()
+        assert process.wait() != 0, f"it had ended before kill {kills}"
+        with pytest.raises(StoreError, match="unfinished"):
+            preparing.open_store(tmp_path / "store")
+    resumed = prepare(Data(tokens=1, source=str(where[0])), load_tokenizer(where[1]), where[2])
+    whole = prepare(Data(tokens=1, source=str(where[0])), load_tokenizer(where[1]), tmp_path / "whole")
+    assert resumed.identity == whole.identity
+    for name in ("tokens.bin", "offsets.npy", "text_bytes.npy", "store.json"):
+        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
