@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TextIO
 from tonne.errors import DescriptionError
 from tonne.train.choosing import machine_set
 from tonne.train.distribution import processes
-from tonne.train.export import write_model
 from tonne.train.loggers import trackers
 from tonne.train.observers import Observers
 from tonne.train.progress import ProgressLine
@@ -120,7 +119,7 @@ def _trained(made: Ready, watching: Observers, line: ProgressLine | None, last: 
     try:
         with made.loop(watching, line, last) as loop:
             stopped_by = loop.run(standing)
-        write_model(job.model, job.batches.data.store.tokenizer, made.folder / MODEL, made.processes)
+        made.finish()
     except BaseException as raised:
         error = raised
         raise
