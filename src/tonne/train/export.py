@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,18 @@ LOG = logging.getLogger(__name__)
 WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
 
 
-def write_model(model: Transformer, tokenizer: TextTokenizer | None, folder: Path, processes: Processes) -> None:
+def write_model(
+    model: Transformer,
+    tokenizer: TextTokenizer | None,
+    folder: Path,
+    processes: Processes,
+    *,
+    also: Callable[[Path], None] | None = None,
+) -> None:
     """Write a model in Hugging Face's layout, with its tokenizer; a folder that is there already is replaced.
 
-    A model that no class of transformers builds is kept by its own names, with its architecture beside it.
+    A model that no class of transformers builds is kept by its own names, with its architecture beside it. ``also``
+    writes what else belongs into the folder.
 
     Raises:
         RunFolderError: The disk is full, or cannot be written; the run's checkpoints stay.
@@ -39,6 +48,8 @@ def write_model(model: Transformer, tokenizer: TextTokenizer | None, folder: Pat
     try:
         shutil.rmtree(partial, ignore_errors=True)
         _write(_plain(model, gathered), tokenizer, partial)
+        if also is not None:
+            also(partial)
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
     except OSError as error:

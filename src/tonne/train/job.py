@@ -17,17 +17,23 @@ from tonne.describe.run import Run
 from tonne.errors import DescriptionError
 from tonne.model.transformer import Transformer
 from tonne.train.batches import Batches, checked_length
+from tonne.train.losses import Losses
 from tonne.train.objectives.build import ObjectiveOptions, objective_for
 from tonne.train.prepare import store_for
 from tonne.train.run_folder import alone_in
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tonne.describe.architecture import Architecture
     from tonne.describe.recipe import Recipe
     from tonne.describe.training import Training
     from tonne.train.distribution import Sharding
+    from tonne.train.ordered import OrderedBatches
     from tonne.train.prepare import Progress
     from tonne.train.store import TokenStore
+    from tonne.train.tokenizer import TextTokenizer
+    from tonne.train.tuning import Tuning
 
 EVERY_TOKEN = ("causal-lm",)  # objectives whose loss is one of every token, so that bits per byte can be told
 
@@ -38,23 +44,26 @@ class Job:
 
     ``flop_per_token`` is the model's, forward and backward. ``bytes_per_token`` are those of the training text, and
     ``validation_bytes_per_token`` of the held-out one; None where no bits per byte can be told. ``batch_size_given``:
-    the plan says how many sequences a micro-batch has. ``precision_given``: the plan says the precision.
+    the plan says how many sequences a micro-batch has. ``precision_given``: the plan says the precision. ``tuning``:
+    what a fine-tuning adds; None where a model is pre-trained.
     """
 
     model: Transformer
-    batches: Batches
+    batches: OrderedBatches
     training: Training
     total_steps: int
     flop_per_token: float
     tokens_per_step: int
     run: Run = Run()  # noqa: RUF009 - frozen
     name: str = "run"
-    validation: Batches | None = None
+    validation: OrderedBatches | None = None
+    tokenizer: TextTokenizer | None = None
     bytes_per_token: float | None = None
     validation_bytes_per_token: float | None = None
     sharding: Sharding = "none"
     batch_size_given: bool = False
     precision_given: bool = False
+    tuning: Tuning | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -66,15 +75,15 @@ class Job:
         return {
             "architecture": self.architecture.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
-            "data": {
-                "identity": self.batches.data.store.identity,
-                "records": len(self.batches.data.records),
-                "objective": self.batches.objective.name,
-                "length": self.batches.length,
-                "batch_sequences": self.batches.batch_sequences,
-                "total_steps": self.total_steps,
-            },
+            "data": {**self.batches.facts(), "total_steps": self.total_steps},
+            **({} if self.tuning is None else {"task": self.tuning.facts()}),
         }
+
+    def losses(self) -> nn.Module:
+        """What is called in training: a batch in, its two losses out."""
+        if self.tuning is None:
+            return Losses(self.model, label_smoothing=self.training.label_smoothing)
+        return self.tuning.losses(self.model, self.training)
 
 
 def job_of(recipe: Recipe, folder: Path, *, report: Callable[[Progress], None] | None = None) -> Job:
@@ -121,6 +130,7 @@ def job_of(recipe: Recipe, folder: Path, *, report: Callable[[Progress], None] |
         run=recipe.run,
         name=recipe.name,
         validation=held_out,
+        tokenizer=store.tokenizer,
         bytes_per_token=_bytes_per_token(batches) if told else None,
         validation_bytes_per_token=_bytes_per_token(held_out) if told and held_out else None,
         sharding=_sharding(recipe),

@@ -74,7 +74,7 @@ class AdaptedLinear(nn.Module):
             first, last = adapter.rows
             parts += [found[..., done:first], found[..., first:last] + adapter(states)]
             done = last
-        return torch.cat([*parts, found[..., done:]], -1) if len(parts) > 2 or done < found.shape[-1] else parts[1]
+        return torch.cat([*parts, found[..., done:]], -1)
 
     def in_order(self) -> list[Adapter]:
         """The adapters by their rows, which do not overlap."""
