@@ -79,6 +79,7 @@ def task_job(recipe: FinetuningRecipe, given: Material) -> Job:
             judge=judge_for(recipe.task, reading, judged, size),
             pretrained=given.pretrained,
             start=reading.start if both else None,
+            choices=round(batches.mean_lengths[0]) if batches.form.loss == "span" else len(reading.labels) or None,
         ),
     )
 
