@@ -13,9 +13,11 @@ from tonne.errors import DescriptionError
 BUILT_IN = "builtin"  # as a source: the documentation that the Python interpreter carries
 BUILT_IN_EXAMPLES = "builtin:"  # and labelled examples, by the name that follows
 LARGEST_VALIDATION_FRACTION = 0.5
+# json: a list of objects; squad: questions on contexts; parallel: two text files, line by line: labelled examples
 DataFormat = Literal[
-    "text", "jsonl", "csv", "tsv", "parquet", "arrow", "nanogpt-bin", "modded-nanogpt-bin", "store", "squad", "parallel"
-]  # squad: questions on contexts (JSON); parallel: two text files, line by line. Both hold labelled examples
+    "text", "jsonl", "csv", "tsv", "parquet", "arrow", "nanogpt-bin", "modded-nanogpt-bin", "store",
+    "json", "squad", "parallel",
+]  # fmt: skip
 TokenizerKind = Literal["bpe", "wordpiece", "unigram"]
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from tonne.describe.architecture import Architecture
 from tonne.describe.data import Data, Tokenizer, data_paths_from
 from tonne.describe.hardware import Cluster
+from tonne.describe.heads import with_task
 from tonne.describe.inference import Inference
 from tonne.describe.quantity import Multiplier, Positive, Share
 from tonne.describe.run import Run
@@ -154,7 +155,7 @@ class TrainingPlan(Section):
     @model_validator(mode="before")
     @classmethod
     def _architecture_of_start(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        return with_architecture_of_start(given)
+        return with_task(with_architecture_of_start(given))
 
     @model_validator(mode="after")
     def _complete(self) -> TrainingPlan:

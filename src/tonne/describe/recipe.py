@@ -10,6 +10,7 @@ from pydantic import model_validator
 from tonne.describe.architecture import Architecture
 from tonne.describe.data import Data, Tokenizer
 from tonne.describe.hardware import Cluster
+from tonne.describe.heads import with_task
 from tonne.describe.inference import Inference
 from tonne.describe.plan import (
     Parallelism,
@@ -59,13 +60,9 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _architecture_of_start(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        return with_architecture_of_start(given)
-
-    @model_validator(mode="before")
-    @classmethod
     def _model_and_data(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
         """Told apart from a wrong field: what there is to train, and on what."""
+        given = with_task(with_architecture_of_start(given))
         missing = [name for name in ("architecture", "data") if not (isinstance(given, dict) and given.get(name))]
         if missing:
             raise DescriptionError(
@@ -85,12 +82,18 @@ class Recipe(Section):
             raise DescriptionError(
                 "[training] global_batch_sequences is missing. Say how many sequences a step sees, e.g. 32."
             )
-        if self.training.lora is not None or self.training.frozen_layers:
-            raise DescriptionError(
-                "lora and frozen_layers change a model that exists: tonne train pre-trains all of it."
-            )
+        self._changes_a_model()
         self._data_parallel_alone()
         return self
+
+    def _changes_a_model(self) -> None:
+        """Checked: what fine-tuning alone understands is left out."""
+        if self.task is not None or self.training.epochs is not None:
+            raise DescriptionError("[task] and epochs are for fine-tuning: run tonne finetune, or leave them out.")
+        if self.training.lora is not None or self.training.frozen_layers or self.training.layer_decay != 1:
+            raise DescriptionError(
+                "lora, frozen_layers and layer_decay change a model that exists: tonne train pre-trains all of it."
+            )
 
     def _data_parallel_alone(self) -> None:
         """Checked: the layout is one that the trainer has."""

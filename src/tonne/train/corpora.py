@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from tonne.describe.data import BUILT_IN_EXAMPLES
 from tonne.errors import DataError
 from tonne.train.corpus import pages
 
-PREFIX, TEST = "builtin:", "-test"
-UNTESTED_SOURCE = f"{PREFIX}untested"  # plain text, no examples
+TEST = "-test"
+UNTESTED_SOURCE = f"{BUILT_IN_EXAMPLES}untested"  # plain text, no examples
 TESTED_OF = 5  # one of so many examples is kept for the test
 
 Row = Mapping[str, Any]  # column -> value
@@ -29,7 +30,7 @@ def held_for_test(text: str) -> bool:
     return hashlib.blake2b(plain.encode(), digest_size=8).digest()[0] % TESTED_OF == 0
 
 
-def built_in_examples(name: str) -> tuple[Row, ...]:
+def built_in_rows(name: str) -> tuple[Row, ...]:
     """The rows of a corpus, by the name of a source: ``builtin:classify``, ``builtin:classify-test``.
 
     Returns:
@@ -39,19 +40,20 @@ def built_in_examples(name: str) -> tuple[Row, ...]:
         DataError: There is no such corpus, or what it is made of is not installed.
         MissingPackageError: Names need Babel, which is not installed.
     """
-    wanted = name.removeprefix(PREFIX)
+    wanted = name.removeprefix(BUILT_IN_EXAMPLES)
     corpus = wanted.removesuffix(TEST)
-    if corpus not in _MAKERS:
+    if corpus not in MAKERS:
+        known = ", ".join(BUILT_IN_EXAMPLES + known for known in MAKERS)
         raise DataError(
-            f"there is no built-in source {name!r}. Known: "
-            f"{', '.join(PREFIX + known for known in _MAKERS)}, each also with {TEST}; {UNTESTED_SOURCE} (plain text)."
+            f"source {name!r} is not built in. Known: {known}, each also with {TEST}. Take one of them, or name a file. "
+            f"{UNTESTED_SOURCE} is plain text, to pre-train on."
         )
     return _parts(corpus)[int(wanted.endswith(TEST))]
 
 
 def corpora() -> tuple[str, ...]:
     """The names of the corpora."""
-    return tuple(_MAKERS)
+    return tuple(MAKERS)
 
 
 def untested_pages() -> Iterator[tuple[str, str]]:
@@ -66,11 +68,11 @@ def untested_pages() -> Iterator[tuple[str, str]]:
 def _parts(corpus: str) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """What is trained on, and what is tested on."""
     parts: tuple[list[Row], list[Row]] = ([], [])
-    for key, row in _MAKERS[corpus]():
+    for key, row in MAKERS[corpus]():
         parts[int(held_for_test(key))].append(row)
     if not all(parts):
         raise DataError(
-            f"{PREFIX}{corpus} is empty on this interpreter: what it is made of was left out when it was installed. "
+            f"{BUILT_IN_EXAMPLES}{corpus} is empty: what it is made of was left out when this interpreter was installed. "
             f"Install the full Python, or give examples of your own as source."
         )
     return tuple(parts[0]), tuple(parts[1])
@@ -103,7 +105,7 @@ def _questions() -> Iterator[tuple[str, Row]]:
     return questions()
 
 
-_MAKERS: dict[str, Callable[[], Iterator[tuple[str, Row]]]] = {
+MAKERS: dict[str, Callable[[], Iterator[tuple[str, Row]]]] = {
     "translate-zh": _names("zh"),
     "translate-de": _names("de"),
     "summarise": _summaries,

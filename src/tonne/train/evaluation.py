@@ -88,7 +88,7 @@ class Evaluator:
         """The means over all processes."""
         values = self.processes.total([*losses, counted.tokens, counted.predicted, counted.sentences])
         tokens, sentences, _, predicted, pairs = values
-        token_loss = tokens / max(1.0, predicted)
+        token_loss = tokens / (predicted or 1.0)
         sentence_loss = sentences / pairs if pairs else None
         return Evaluation(
             loss=token_loss + (sentence_loss or 0.0),
