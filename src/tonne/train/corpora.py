@@ -45,8 +45,8 @@ def built_in_rows(name: str) -> tuple[Row, ...]:
     if corpus not in MAKERS:
         known = ", ".join(BUILT_IN_EXAMPLES + known for known in MAKERS)
         raise DataError(
-            f"source {name!r} is not built in. Known: {known}, each also with {TEST}. Take one of them, or name a file. "
-            f"{UNTESTED_SOURCE} is plain text, to pre-train on."
+            f"source {name!r} is not built in. Known: {known}, each also with {TEST}. Take one of them, or "
+            f"name a file. {UNTESTED_SOURCE} is plain text, to pre-train on."
         )
     return _parts(corpus)[int(wanted.endswith(TEST))]
 
@@ -72,8 +72,8 @@ def _parts(corpus: str) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
         parts[int(held_for_test(key))].append(row)
     if not all(parts):
         raise DataError(
-            f"{BUILT_IN_EXAMPLES}{corpus} is empty: what it is made of was left out when this interpreter was installed. "
-            f"Install the full Python, or give examples of your own as source."
+            f"{BUILT_IN_EXAMPLES}{corpus} is empty: what it is made of was left out when this interpreter was "
+            f"installed. Install the full Python, or give examples of your own as source."
         )
     return tuple(parts[0]), tuple(parts[1])
 
