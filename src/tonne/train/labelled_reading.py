@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tonne.describe.data import BUILT_IN_EXAMPLES
 from tonne.errors import DataError
-from tonne.train.built_in_examples import built_in_rows
+from tonne.train.corpora import built_in_rows
 from tonne.train.labelled import Answer, Labelled
 from tonne.train.readers import FORMAT_OF, Source, Wanted, sources_named
 from tonne.train.readers_json import json_values

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tonne.describe.data import BUILT_IN, Columns, Data
 from tonne.errors import DataError
+from tonne.train.corpora import UNTESTED_SOURCE, untested_pages
 from tonne.train.corpus import built_in_corpus, pages
 from tonne.train.readers_tables import arrow_rows, csv_rows, jsonl_rows, parquet_rows
 from tonne.train.readers_text import text_documents
@@ -37,15 +38,16 @@ DATASET_FILES = ("dataset_info.json", "state.json", "dataset_dict.json")  # what
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One file (or dataset folder) and its format; no path for the built-in corpus."""
+    """One file (or dataset folder) and its format; no path for what is built in, but its name."""
 
     path: Path | None
     format: str
+    built_in: str = BUILT_IN
 
     @property
     def name(self) -> str:
         """How messages and sidecars call it."""
-        return BUILT_IN if self.path is None else str(self.path)
+        return self.built_in if self.path is None else str(self.path)
 
     @property
     def holds_tokens(self) -> bool:
@@ -106,7 +108,8 @@ def documents_of(source: Source, data: Data) -> Iterator[Document]:
 
 def _rows_of(source: Source, data: Data, columns: Columns) -> Iterator[Document]:
     if source.path is None:
-        return (Document((text,), f"{BUILT_IN}: {module}") for module, text in pages(built_in_corpus()))
+        found = untested_pages() if source.built_in == UNTESTED_SOURCE else pages(built_in_corpus())
+        return (Document((text,), f"{source.built_in}: {module}") for module, text in found)
     if source.format == "text":
         return (Document((text,), where) for text, where in text_documents(source.path, unit=data.documents))
     if source.format in ("csv", "tsv"):
@@ -123,8 +126,8 @@ def sources_named(name: str, wanted: Wanted) -> list[Source]:
     Raises:
         DataError: Nothing is there, or the format cannot be told.
     """
-    if name == BUILT_IN:
-        return [Source(path=None, format="text")]
+    if name in (BUILT_IN, UNTESTED_SOURCE):
+        return [Source(path=None, format="text", built_in=name)]
     path = Path(name)
     if path.is_dir():
         return _sources_in(path, wanted)

@@ -9,6 +9,7 @@ import pytest
 from tonne.describe.data import Data
 from tonne.describe.task import Task
 from tonne.errors import DataError
+from tonne.train.corpora import MAKERS
 from tonne.train.labelled import Answer, Labelled, check_labels, examples_of, labels_of, split_examples
 from tonne.train.labelled_reading import read_labelled
 
@@ -262,14 +263,16 @@ def test_nothing_there_and_nothing_in_it_are_told(tmp_path):
 
 
 def test_built_in_rows_are_read_as_others(monkeypatch):
-    monkeypatch.setattr("tonne.train.built_in_examples.CORPORA", {"toy": ("built_in_examples", "toy_rows")})
-    rows = lambda: [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]  # noqa: E731
-    monkeypatch.setattr("tonne.train.built_in_examples.toy_rows", rows, raising=False)
+    rows = {"text 0": ("a", "x"), "text 1": ("b", "y"), "text 9": ("c", "x")}  # by key; which part it gives, see below
+    keyed = [(key, {"text": text, "label": label}) for key, (text, label) in rows.items()]
+    monkeypatch.setitem(MAKERS, "toy", lambda: keyed)
+    monkeypatch.setattr("tonne.train.corpora.held_for_test", lambda key: key == "text 9")
     found = read_labelled("builtin:toy", None, CLASSIFICATION)
     assert [(one.text, one.label, one.where) for one in found] == [
         ("a", "x", "builtin:toy: row 1"),
         ("b", "y", "builtin:toy: row 2"),
     ]
+    assert [one.text for one in read_labelled("builtin:toy-test", None, CLASSIFICATION)] == ["c"]
 
 
 def labelled(*labels):
