@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
+from tonne.describe.start import OWN_ARCHITECTURE
 from tonne.errors import RunFolderError, WeightsError
 from tonne.train.sharding import is_sharded, whole
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 LOG = logging.getLogger(__name__)
-WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
+WEIGHTS, ARCHITECTURE = "model.safetensors", OWN_ARCHITECTURE
 
 
 def write_model(
@@ -63,15 +64,15 @@ def write_model(
 def _write(model: Transformer, tokenizer: TextTokenizer | None, folder: Path) -> None:
     from tonne.model.huggingface import to_huggingface  # noqa: PLC0415 - at the end of a run
 
+    if tokenizer is not None:
+        tokenizer.save(folder)
     try:
-        to_huggingface(model, folder)
+        to_huggingface(model, folder, tokenizer=None if tokenizer is None else folder)  # which tokens start, end, pad
     except WeightsError as error:  # a shape of its own: hours of training must not end without a model
         LOG.warning("%s holds the weights by this program's own names: %s", folder.with_suffix(""), error)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
         (folder / ARCHITECTURE).write_text(model.architecture.model_dump_json(indent=1), encoding="utf-8")
-    if tokenizer is not None:
-        tokenizer.save(folder)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from tonne.describe.run import Run
 from tonne.errors import DescriptionError
 from tonne.model.transformer import Transformer
 from tonne.train.batches import Batches, checked_length
+from tonne.train.going_on import model_to_go_on_with
 from tonne.train.losses import Losses
 from tonne.train.objectives.build import ObjectiveOptions, objective_for
 from tonne.train.prepare import store_for
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tonne.describe.architecture import Architecture
+    from tonne.describe.data import Data
     from tonne.describe.recipe import Recipe
     from tonne.describe.training import Training
     from tonne.train.distribution import Sharding
@@ -86,18 +88,26 @@ class Job:
         return self.tuning.losses(self.model, self.training)
 
 
-def job_of(recipe: Recipe, folder: Path, *, report: Callable[[Progress], None] | None = None) -> Job:
+def job_of(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    report: Callable[[Progress], None] | None = None,
+    model: Transformer | None = None,
+) -> Job:
     """The run that a plan file describes; its data are prepared in a folder, once.
 
     Args:
         recipe: The plan.
         folder: Where token stores are kept.
         report: Called with the progress of preparing.
+        model: To go on with; left out, the one that the plan starts from.
 
     Raises:
         TonneError: Data, tokenizer and model are missing, broken, or do not fit one another.
     """
     a, data, training = recipe.architecture, recipe.data, recipe.training
+    a = a if model is None else model.architecture
     length = _length(recipe)
     with alone_in(folder):
         store = store_for(
@@ -117,14 +127,16 @@ def job_of(recipe: Recipe, folder: Path, *, report: Callable[[Progress], None] |
         target_length=target,
         objective=training.objective,
         masked_fraction=training.masked_fraction,
+        lora=training.lora,
+        frozen_layers=training.frozen_layers,
     )
     held_out = _batches(recipe, store, length, validation=True) if data.validation_fraction else None
     told = training.objective in EVERY_TOKEN
     return Job(
-        model=_model(recipe),
+        model=_model(recipe) if model is None else model,
         batches=batches,
         training=training,
-        total_steps=max(1, math.ceil(data.tokens / tokens_per_step)),
+        total_steps=total_steps(training, data, batches, tokens_per_step),
         flop_per_token=counts.model_flop_per_token,
         tokens_per_step=tokens_per_step,
         run=recipe.run,
@@ -133,10 +145,17 @@ def job_of(recipe: Recipe, folder: Path, *, report: Callable[[Progress], None] |
         tokenizer=store.tokenizer,
         bytes_per_token=_bytes_per_token(batches) if told else None,
         validation_bytes_per_token=_bytes_per_token(held_out) if told and held_out else None,
-        sharding=_sharding(recipe),
+        sharding=sharding_of(recipe),
         batch_size_given="micro_batch_sequences" in training.model_fields_set,
         precision_given="precision" in training.model_fields_set,
     )
+
+
+def total_steps(training: Training, data: Data, batches: OrderedBatches, tokens_per_step: int) -> int:
+    """Steps of a run: as many as its epochs have, or where they are left out as its tokens fill."""
+    if training.epochs is not None:
+        return max(1, math.ceil(training.epochs * len(batches) / batches.batch_sequences))
+    return max(1, math.ceil(data.tokens / tokens_per_step))
 
 
 def store_folder(recipe: Recipe, home: Path) -> Path:
@@ -185,9 +204,7 @@ def _model(recipe: Recipe) -> Transformer:
             f"[start] from = {origin!r} holds no weights that can be read here. Give 'scratch', or the folder of a "
             f"model (config.json with its safetensors)."
         )
-    from tonne.model.huggingface import from_huggingface  # noqa: PLC0415 - most runs start from scratch
-
-    return from_huggingface(origin)
+    return model_to_go_on_with(origin, dropout=recipe.training.dropout)
 
 
 def _bytes_per_token(batches: Batches) -> float | None:
@@ -196,7 +213,7 @@ def _bytes_per_token(batches: Batches) -> float | None:
     return None if known is None or not batches.data.tokens else known / batches.data.tokens
 
 
-def _sharding(recipe: Recipe) -> Sharding:
+def sharding_of(recipe: Recipe) -> Sharding:
     """As the plan says; where it says nothing, every process holds the whole model."""
     p = recipe.parallelism
     if p is None or "sharding" not in p.model_fields_set or p.sharding == "none":

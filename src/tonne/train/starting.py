@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from tonne.errors import CheckpointError
-from tonne.train.batches import Batches
 from tonne.train.checkpoint import Checkpoint, newest, read_tensors, save
 from tonne.train.choosing import choose, fitted
 from tonne.train.distribution import distributed_module
@@ -36,6 +35,7 @@ from tonne.train.step import Stepper
 if TYPE_CHECKING:
     from torch import nn
 
+    from tonne.train.batches import Batches
     from tonne.train.distribution import Processes
     from tonne.train.evaluation import Evaluates, Evaluation
     from tonne.train.finishing import Best
@@ -79,7 +79,7 @@ class Ready:
             unigram_loss=unigram_loss(job) if job.bytes_per_token is not None else None,
             expected_loss=job.run.expected_loss,
             sentences=job.training.learns_pairs,
-            labels=None if job.tuning is None else len(job.tuning.labels) or None,
+            choices=None if job.tuning is None else job.tuning.choices,
             pretrained=job.tuning is not None and job.tuning.pretrained,
         )
         notes = self.notes if job.tuning is None else (*self.notes, *job.tuning.notes)
@@ -314,8 +314,7 @@ def unigram_loss(job: Job) -> float:
 
     Equation: H = -sum_i p_i ln p_i, with p_i = share of token i.
     """
-    assert isinstance(job.batches, Batches), "bits per byte are told of text alone"
-    store = job.batches.data.store
+    store = cast("Batches", job.batches).data.store  # bits per byte are told of text alone
     counts = np.bincount(store.tokens[:UNIGRAM_TOKENS])
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
