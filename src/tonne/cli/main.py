@@ -189,6 +189,20 @@ def train(
     training.run(config, output=output, max_steps=max_steps, resume=resume, as_json=json)
 
 
+@app.command()
+def finetune(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A plan file (TOML) with a [task].")],
+    output: Annotated[Path, typer.Option(help="Folder of the run: metrics.jsonl, checkpoints, best, model.")],
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Last step to make; the schedule stays.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+    json: Json = False,
+) -> None:
+    """Teach a pre-trained transformer a task."""
+    from tonne.cli import finetuning  # noqa: PLC0415 - see the module's docstring
+
+    finetuning.run(config, output=output, max_steps=max_steps, resume=resume, as_json=json)
+
+
 data_app = typer.Typer(help="Text to train on.", no_args_is_help=True, rich_markup_mode=None)
 tokenizer_app = typer.Typer(help="Tokenizers.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")

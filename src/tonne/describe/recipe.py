@@ -90,6 +90,10 @@ class Recipe(Section):
         """Checked: what fine-tuning alone understands is left out."""
         if self.task is not None or self.training.epochs is not None:
             raise DescriptionError("[task] and epochs are for fine-tuning: run tonne finetune, or leave them out.")
+        if self.data.validation_sources:
+            raise DescriptionError(
+                "[data] validation_source holds labelled examples, for tonne finetune. Use validation_fraction."
+            )
         if self.training.lora is not None or self.training.frozen_layers or self.training.layer_decay != 1:
             raise DescriptionError(
                 "lora, frozen_layers and layer_decay change a model that exists: tonne train pre-trains all of it."

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tonne.errors import RunFolderError  # noqa: E402 - after the skip
-from tonne.train.fit import fit  # noqa: E402 - as above
+from tonne.train.fitting import fit  # noqa: E402 - as above
 
 
 def weights(model):

@@ -48,7 +48,7 @@ def interval(measure: Measure, examples: int, *, resamples: int, seed: int) -> t
     Returns:
         Low and high; None for a single example, and without resamples.
 
-    Source: efron1979bootstrap, section 2; clopper1934confidence, section 3.
+    Source: efron1979bootstrap, section 2; hanley1983nothing, whole.
     """
     if examples < LEAST_EXAMPLES or resamples < 1:
         return None

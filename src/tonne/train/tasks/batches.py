@@ -1,0 +1,115 @@
+"""Batches of labelled examples: sequences of like length together, so that little is padded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tonne.errors import DataError
+from tonne.train.batch import Padding
+from tonne.train.objectives.example import Example
+from tonne.train.ordered import OrderedBatches
+
+if TYPE_CHECKING:
+    from tonne.train.labelled import Labelled
+    from tonne.train.tasks.form import Form
+
+LONGEST_LOOK = 256  # steps that the share of padding is told from
+
+
+class LabelledBatches(OrderedBatches):
+    """Batches of the sequences that a form makes of labelled examples."""
+
+    def __init__(
+        self, form: Form, examples: Sequence[Labelled], *, batch_sequences: int, seed: int = 0, shuffle: bool = True
+    ) -> None:
+        """In a random order, a new one every epoch; or once, in that of the examples.
+
+        Raises:
+            DataError: There is no example, or one cannot be read.
+        """
+        if not examples:
+            raise DataError(f"there is no example of {form.reading.task.name}. Give some in [data] source.")
+        super().__init__(batch_sequences=batch_sequences, seed=seed, shuffle=shuffle, buckets=True)
+        self.form, self.examples = form, examples
+        self.encoded = form.encoded(examples)
+        self.sizes = np.array([_sizes(one.example) for one in self.encoded], dtype=np.int64)  # (sequences, 2)
+        self.together = max(1, min(self.together, len(self.encoded) // batch_sequences))  # an epoch at most
+        self.padding = _padding_of(form)
+        self._keys = self._best_keys()
+
+    @property
+    def cut(self) -> tuple[int, int]:
+        """Sequences that lost some of their tokens, and tokens that were lost."""
+        lost = [one.cut for one in self.encoded if one.cut]
+        return len(lost), sum(lost)
+
+    @property
+    def mean_lengths(self) -> tuple[float, float]:
+        """Tokens of a sequence: what the model reads, or its decoder; and the source, 0 where there is none."""
+        tokens, source = self.sizes.mean(axis=0).tolist()
+        return tokens, source
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def keys(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What puts samples of like length beside one another."""
+        found: NDArray[np.int64] = self._keys[samples]
+        return found
+
+    def example(self, epoch: int, sample: int) -> Example:
+        """The same one in every epoch."""
+        return self.encoded[sample].example
+
+    def facts(self) -> dict[str, Any]:
+        """Which examples are read, and how: their digest changes with a text, a label, a prompt or a tokenizer."""
+        digest = hashlib.blake2b(digest_size=16)
+        for one in self.encoded:
+            e = one.example
+            for part in (e.tokens, e.targets, e.source):
+                digest.update(b"" if part is None else part.tobytes())
+            digest.update(repr((e.label, e.span)).encode())
+        return {
+            "identity": digest.hexdigest(),
+            "records": len(self.examples),
+            "objective": self.form.reading.task.name,
+            "batch_sequences": self.batch_sequences,
+        }
+
+    def fill(self) -> float:
+        """Share of an epoch's tokens that are no padding, where each step is one batch; of 256 steps of a long one."""
+        steps = min(self.steps_per_epoch, LONGEST_LOOK)
+        chosen = [self.sizes[self.sequences(step)[1]] for step in range(steps)]
+        places = sum(len(sizes) * int(sizes.max(axis=0).sum()) for sizes in chosen if len(sizes))
+        return sum(int(sizes.sum()) for sizes in chosen) / max(places, 1)
+
+    def _best_keys(self) -> NDArray[np.int64]:
+        """Lengths by which least is padded: by source and then by target, or by both together."""
+        tokens, source = self.sizes[:, 0], self.sizes[:, 1]
+        together = tokens + source
+        if not source.any():
+            return together
+        by_source = source * (int(tokens.max()) + 1) + tokens
+        fills = []
+        for keys in (together, by_source):
+            self._keys = keys
+            self._stretch.cache_clear()
+            fills.append(self.fill())
+        self._stretch.cache_clear()
+        return by_source if fills[1] > fills[0] else together
+
+
+def _sizes(example: Example) -> tuple[int, int]:
+    return len(example.tokens), 0 if example.source is None else len(example.source)
+
+
+def _padding_of(form: Form) -> Padding:
+    special = form.reading.tokenizer.special
+    fillers = (special.pad, special.delimiter, special.separator)
+    token = next((token for token in fillers if token is not None), 0)
+    return Padding(token=token, causal=form.loss == "text")
