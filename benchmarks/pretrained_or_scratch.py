@@ -1,7 +1,7 @@
 """What do the examples of fine-tuning score on their tests, pre-trained and from scratch, at equal fine-tuning energy?
 
 Each plan is trained as it stands, then once more with the same architecture, tokenizer, batches and steps, but weights
-drawn anew: the same FLOP, and as CPU-seconds show the same time on one thread. What the pre-training took is told apart.
+drawn anew: the same FLOP, and as CPU-seconds show the same time on one thread.
 
     python benchmarks/pretrained_or_scratch.py [PLAN ...] [--seeds 1] [--home DIR]
 """
