@@ -247,6 +247,7 @@ def offline_of(passes: Sequence[Pass], precision: str) -> Offline:
         read=max(1, mean(one.width for one in passes)),
         written=mean(one.written for one in passes),
         batch_sequences=max(1, round(sequences / len(passes))),
+        beams=passes[0].beams,
         precision=precision,
         everywhere=all(one.asked == "all" and not one.written for one in passes),
     )

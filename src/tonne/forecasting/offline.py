@@ -16,8 +16,8 @@ from tonne.reference.inference_coefficients import inference_coefficients
 
 AS_FITTED = ("experts_fraction", "link_fraction", "latency_s")  # a single chip has no links
 # What a plain loop of torch reaches on a processor, of the fastest product and of the fastest reading that the same
-# processor was seen to do; and what starting a layer's operations takes. Seen on one machine (35 cases of four sizes
-# and three kinds, 0.6 to 2 times the forecast in CPU time), hence assumed.
+# processor was seen to do; and what starting a layer's operations takes. Seen on one machine (32 cases of four sizes
+# and three kinds: 0.5 to 2.2 times the forecast in CPU time, 1.1 in the median), hence assumed.
 ON_A_PROCESSOR: Mapping[str, Estimate] = {
     name: Estimate(value=value, low=low, high=high, basis=Basis.ASSUMED, sources=("default: torch on a processor",))
     for name, (value, low, high) in {
@@ -35,12 +35,14 @@ ON_A_PROCESSOR: Mapping[str, Estimate] = {
 class Offline:
     """The batches: tokens read and written by each sequence, how many stand side by side, and in what they multiply.
 
-    ``written`` is 0 where nothing is written. ``everywhere``: something is predicted at each place, not at the last.
+    ``written`` is 0 where nothing is written. ``beams``: continuations of each that are followed. ``everywhere``:
+    something is predicted at each place, not at the last.
     """
 
     read: int
     written: int = 0
     batch_sequences: int
+    beams: int = 1
     precision: str = "fp32"
     everywhere: bool = False
 
@@ -67,9 +69,9 @@ class OfflineForecast:
 def forecast_offline(architecture: Architecture, work: Offline, chip: str | Measured) -> OfflineForecast:
     """What an example of a batch takes.
 
-    Equation: t = (t_p + S t_d) / B, with t_p = a pass over the batch, S = decode steps, t_d = one of them, B = batch;
-    t_p and t_d as the method page on inference has them. On a processor the share of the peak is f W / (W + W_0), with
-    W = width, W_0 = narrow_width: of narrow layers most time goes into what is no product.
+    Equation: t = (t_p + S t_d) / B, with t_p = a pass over the batch, S = decode steps, t_d = one of them for all
+    beams, B = batch; t_p and t_d as the method page on inference has them. On a processor the share of the peak is
+    f W / (W + W_0), with W = width, W_0 = narrow_width: of narrow layers most time goes into what is no product.
 
     Args:
         architecture: Shape of the model.
@@ -88,23 +90,24 @@ def forecast_offline(architecture: Architecture, work: Offline, chip: str | Meas
         architecture=architecture,
         record=record,
         accelerators=1,
-        batch_sequences=work.batch_sequences,
+        batch_sequences=work.batch_sequences * work.beams,
         prompt_tokens=work.read,
         output_tokens=max(work.written, 1),
         weight_precision=work.precision,
         cache_precision=work.precision,
         prefill_sequences=work.batch_sequences,
     )
-    flop = _everywhere_flop(architecture, work.read) if work.everywhere else 0
+    flop = _flop(architecture, work)
     exact = {name: Estimate.exact(value, Basis.MODELLED, "count") for name, value in work_of(serving).items()}
     if work.everywhere:
         exact["prefill_flop"] = Estimate.exact(float(work.batch_sequences * flop), Basis.MODELLED, "count")
+    exact["sequences"] = Estimate.exact(float(work.batch_sequences))
     exact["width"] = Estimate.exact(float(architecture.width), Basis.MODELLED, "count")
     found = propagate(_per_example_s, {**exact, **own}).outputs["time_per_example_s"]
     assert found is not None, "all of its inputs are known"
     return OfflineForecast(
         chip=record.id,
-        flop_per_example=flop or generation_flop(architecture, work.read, serving.output_tokens),
+        flop_per_example=flop,
         time_per_example_s=found,
         notes=notes,
     )
@@ -114,7 +117,7 @@ def _per_example_s(x: Mapping[str, Number]) -> dict[str, Number | None]:
     reached = x["prefill_peak_fraction"] * x["width"] / (x["width"] + x["narrow_width"])
     times = times_of({**x, "prefill_peak_fraction": reached})
     batch_s = times["prefill_s"] + x["decode_steps"] * times["decode_step_s"]
-    return {"time_per_example_s": batch_s / x["batch_sequences"]}
+    return {"time_per_example_s": batch_s / x["sequences"]}
 
 
 def _chip(chip: str | Measured) -> tuple[AcceleratorRecord, dict[str, Estimate], tuple[str, ...]]:
@@ -157,7 +160,17 @@ def _row_of(chip: Measured) -> AcceleratorRecord:
     )
 
 
-def _everywhere_flop(a: Architecture, length: int) -> int:
-    """FLOP of a decoder's pass that predicts at each place."""
-    parts = forward_flop_parts(a, Sequence(decoder_length=length, predicted=length))
-    return sum(flop for part, flop in parts.items() if part != NOT_SERVED)
+def _flop(a: Architecture, work: Offline) -> int:
+    """FLOP of one example: read, and written in each beam."""
+    if work.everywhere:
+        labelled = work.read if a.task_head is not None else 0
+        lengths = Sequence(
+            encoder_length=0 if a.kind == "decoder" else work.read,
+            decoder_length=0 if a.kind == "encoder" else work.read,
+            labelled=labelled,
+            predicted=work.read - labelled,
+        )
+        parts = forward_flop_parts(a, lengths)
+        return sum(flop for part, flop in parts.items() if part != NOT_SERVED)
+    first = generation_flop(a, work.read, 1)
+    return first + work.beams * (generation_flop(a, work.read, max(work.written, 1)) - first)

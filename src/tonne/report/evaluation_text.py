@@ -12,7 +12,8 @@ from tonne.report.text import listed
 TIME_S = (*numbers.TIME_S, (1e-3, "ms"), (1e-6, "µs"))
 WORK_FLOP = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1e3, "kFLOP"), (1.0, "FLOP"))
 NAME, VALUE, INTERVAL = 18, 14, 20
-NO_PERCENT = ("perplexity", "bits_per_byte")
+PERCENT = ("accuracy", "exact_match")  # shares; other scores to 100 stand bare, as papers print them
+LIKELIHOODS = ("perplexity", "bits_per_byte")
 FULL = 0.9  # of the tokens; below it padding is worth a word
 
 
@@ -27,9 +28,8 @@ def evaluation_lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def _metric(name: str, score: Mapping[str, Any]) -> str:
-    unit = "" if name in NO_PERCENT else " %"
-    value = f"{score['value']:.{3 if name in NO_PERCENT else 1}f}"
-    places = 3 if name in NO_PERCENT else 1
+    unit, places = " %" if name in PERCENT else "", 3 if name in LIKELIHOODS else 1
+    value = f"{score['value']:.{places}f}"
     interval = "-" if score["low"] is None else f"{score['low']:.{places}f} - {score['high']:.{places}f}{unit}"
     return f"{name:<{NAME}}{value + unit:<{VALUE}}{interval:<{INTERVAL}}{score['signature']}"
 

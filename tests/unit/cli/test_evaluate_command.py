@@ -132,6 +132,56 @@ def test_a_model_of_a_shape_of_its_own_is_read_by_its_own_names(tokenizer, tmp_p
     assert "holds no whole model" in done.stderr
 
 
+SMALL = {"layers": 1, "width": 16, "heads": 2, "positions": "learned", "max_positions": 64}
+CONTEXT = " ".join(TEXTS[:4])
+SQUAD = {
+    "data": [
+        {
+            "paragraphs": [
+                {
+                    "context": CONTEXT,
+                    "qas": [{"id": "q1", "question": "the cat", "answers": [{"text": "cat", "answer_start": 8}]}],
+                }
+            ]
+        }
+    ]
+}
+OF_TASKS = {
+    "question-answering": ("dev.json", json.dumps(SQUAD), {"f1", "exact_match"}),
+    "token-classification": (
+        "rows.jsonl",
+        json.dumps({"tokens": ["the", "cat"], "labels": ["O", "B-X"]}),
+        {"accuracy", "f1_macro", "f1_micro", "entity_f1", "entity_precision", "entity_recall"},
+    ),
+    "continued": ("text.txt", CONTEXT, {"perplexity", "bits_per_byte"}),
+    "instruction": ("rows.csv", "prompt,answer\nthe cat,sat on\n", {"rougeL", "chrf", "exact_match"}),
+}
+
+
+@pytest.mark.parametrize("name", OF_TASKS)
+def test_every_task_is_evaluated(name, tokenizer, tmp_path):
+    """Of files in the layout that each task usually has."""
+    file, content, metrics = OF_TASKS[name]
+    (tmp_path / file).write_text(content, "utf-8")
+    decoder = name in ("continued", "instruction")
+    labels = {"question-answering": 2, "token-classification": 3}.get(name)
+    own = train_tokenizer(TEXTS, kind="bpe", vocabulary=300, objective="causal-lm") if decoder else tokenizer
+    base = Architecture(kind="decoder" if decoder else "encoder", vocabulary=own.vocabulary, **SMALL)
+    a = base if labels is None else with_head(base, name, labels)
+    known = ("O", "B-X", "I-X") if name == "token-classification" else None
+    task = Task(name=name, labels=known, stride=4 if name == "question-answering" else None)
+    task = task.model_copy(update={"max_source_length": 24, "max_target_length": 8})
+    write = lambda at: (at / "task.json").write_text(task.model_dump_json())  # noqa: E731
+    write_model(Transformer(a), own, tmp_path / "m", Processes(), also=write)
+    done = evaluate(tmp_path / "m", "--data", tmp_path / file, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert set(found["metrics"]) == metrics
+    assert found["forecast"]["flop_per_example"] == pytest.approx(
+        found["measured"]["executed_flop_per_example"], rel=0.15
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [

@@ -47,11 +47,26 @@ def test_writing_adds_a_step_for_each_token_after_the_first():
     assert found.time_per_example_s.value - one == pytest.approx(10 * step_s, rel=0.02)
 
 
+def test_beams_are_written_side_by_side_and_read_once():
+    read = generation_flop(DECODER, 50, 1)
+    one = forecast_offline(DECODER, Offline(read=50, written=11, batch_sequences=2), CHIP)
+    three = forecast_offline(DECODER, Offline(read=50, written=11, batch_sequences=2, beams=3), CHIP)
+    assert three.flop_per_example - read == 3 * (one.flop_per_example - read)
+    # A step of two sequences and one of six read the same weights: the time grows, but not threefold.
+    assert 1.0 < three.time_per_example_s.value / one.time_per_example_s.value < 2.0
+
+
 def test_predicting_everywhere_counts_the_table_at_each_place():
     last = forecast_offline(DECODER, Offline(read=50, batch_sequences=1), CHIP)
     all_places = forecast_offline(DECODER, Offline(read=50, batch_sequences=1, everywhere=True), CHIP)
     assert all_places.flop_per_example - last.flop_per_example == 49 * 2 * 1000 * 256
     assert all_places.time_per_example_s.value > last.time_per_example_s.value
+
+
+def test_labels_everywhere_are_those_of_the_whole_pass():
+    one = forecast_offline(ENCODER, Offline(read=50, batch_sequences=1), CHIP)
+    all_places = forecast_offline(ENCODER, Offline(read=50, batch_sequences=1, everywhere=True), CHIP)
+    assert all_places.flop_per_example - one.flop_per_example == 49 * 2 * 3 * 256
 
 
 def test_a_chip_of_the_tables_takes_the_fitted_coefficients():
