@@ -1,8 +1,8 @@
 """What do the examples of fine-tuning score without a transformer?
 
-Baselines on the tests of the built-in corpora: copying the source, the first sentence, the most frequent label, a bag of
-words (TF-IDF and logistic regression, the regularisation chosen by cross-validation on the training part), the sentence
-with most words of the question.
+Baselines on the tests of the built-in corpora: copying the source, the first sentence, the most frequent label, a bag
+of words (TF-IDF and logistic regression, the regularisation chosen by cross-validation on the training part), the
+sentence with most words of the question.
 
     python benchmarks/baselines.py [CORPUS ...]
 """
@@ -32,7 +32,9 @@ def bag_of_words(trained, tested):
     from sklearn.pipeline import make_pipeline
 
     # l1_ratios=(0,) is L2 alone
-    chosen = LogisticRegressionCV(Cs=(1, 10, 100), cv=3, max_iter=500, l1_ratios=(0,), use_legacy_attributes=False)
+    chosen = LogisticRegressionCV(
+        Cs=(1, 10, 100), cv=3, max_iter=500, scoring="accuracy", l1_ratios=(0,), use_legacy_attributes=False
+    )
     model = make_pipeline(TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 1)), chosen)
     model.fit([one.text for one in trained], [one.label for one in trained])
     return list(model.predict([one.text for one in tested]))

@@ -19,6 +19,7 @@ from tonne.train.corpus import pages
 
 TEST = "-test"
 UNTESTED_SOURCE = f"{BUILT_IN_EXAMPLES}untested"  # plain text, no examples
+SHARED_WORDS = 13  # in a row: as many as two texts do not share by chance
 TESTED_OF = 5  # one of so many examples is kept for the test
 
 Row = Mapping[str, Any]  # column -> value
@@ -56,12 +57,25 @@ def corpora() -> tuple[str, ...]:
     return tuple(MAKERS)
 
 
-def untested_pages() -> Iterator[tuple[str, str]]:
-    """Name and text of each page of the documentation, without what the tests hold; see ``corpus.pages``."""
-    from tonne.train.corpora_docstrings import untested_docstrings  # noqa: PLC0415 - they import this module
-    from tonne.train.corpora_reference import untested_paragraphs  # noqa: PLC0415 - as above
+@cache
+def untested_pages() -> tuple[tuple[str, str], ...]:
+    """Name and text of each page of the documentation, without what the tests hold; see ``corpus.pages``.
 
-    return pages((*untested_docstrings(), *untested_paragraphs()))
+    Left out is what a test holds, and every text that shares thirteen words in a row with it.
+
+    Source: brown2020gpt3, appendix C.
+    """
+    from tonne.train import corpora_docstrings, corpora_reference  # noqa: PLC0415 - they import this module
+
+    found = (*corpora_docstrings.in_tests(), *corpora_reference.in_tests())
+    tested = {run for text, held in found if held for run in _runs(text.text)}
+    return tuple(pages([text for text, held in found if not held and tested.isdisjoint(_runs(text.text))]))
+
+
+def _runs(text: str) -> set[int]:
+    """The runs of words of a text, by their hashes; of a short text, the text."""
+    words = text.casefold().split()
+    return {hash(tuple(words[start : start + SHARED_WORDS])) for start in range(max(1, len(words) - SHARED_WORDS + 1))}
 
 
 @cache

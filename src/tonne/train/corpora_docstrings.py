@@ -64,6 +64,6 @@ def modules() -> Iterator[Keyed]:
             yield key, {"text": text[:LONGEST_TEXT], "label": label}
 
 
-def untested_docstrings() -> tuple[Docstring, ...]:
-    """The docstrings of which no test holds anything."""
-    return tuple(one for one in built_in_corpus() if one.kind != "topic" and not held_for_test(key_of(one)))
+def in_tests() -> tuple[tuple[Docstring, bool], ...]:
+    """Every docstring, and whether a test may hold something of it."""
+    return tuple((one, held_for_test(key_of(one))) for one in built_in_corpus() if one.kind != "topic")

@@ -1,8 +1,9 @@
 """Questions on the language reference that `help()` shows, whose answers stand in the text.
 
 Two kinds. A definition: what does ``str.casefold`` do? The answer is the first sentence of its description. A gap: a
-sentence whose name in quotation marks was taken out; the answer is that name, where it stands in the context. Contexts
-are neighbouring paragraphs; no paragraph is in two of them, though many topics repeat those of others.
+sentence whose name in quotation marks was taken out; the answer is that name with its marks, where it stands in the
+context. Contexts are neighbouring paragraphs, long ones cut between sentences; no paragraph is in two of them, though
+many topics repeat those of others.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from tonne.train.corpora import held_for_test
 from tonne.train.corpus import Docstring, topics
 
 Keyed = tuple[str, Mapping[str, Any]]
-LONGEST_CONTEXT = 600  # characters
+LONGEST_CONTEXT = 400  # characters
 LONGEST_ANSWER = 160  # characters of a description
 AROUND_GAP = 60  # characters of a sentence on either side of what is asked for
 GAP = "____"
-_QUOTED = re.compile(r'"([^"\s][^"\n]{0,30})"')
+_QUOTED = re.compile(r'"[^"\s][^"\n]{0,30}"')
+_NAMED = re.compile(r"[A-Za-z]\w")  # marks alone are no name: metrics of answers see none of them
 _SIGNATURE = re.compile(r"(?:[a-z]\w*\.)?_*[a-z]\w*(?:\.\w+)*(?:\([^)]*\))?")
 _SENTENCE_END = re.compile(r"(?<=[.:;])\s")
 
@@ -53,12 +55,14 @@ def questions() -> Iterator[Keyed]:
             yield context.text, {"question": question, "context": context.text, "answers": answers}
 
 
-def untested_paragraphs() -> tuple[Docstring, ...]:
-    """The contexts that no test holds, by their topics."""
+def in_tests() -> tuple[tuple[Docstring, bool], ...]:
+    """Every context as a text of its topic, and whether a test holds it."""
     return tuple(
-        Docstring(module=f"pydoc_data.topics.{context.topic}", name="", kind="topic", text=context.text)
-        for context in contexts()
-        if not held_for_test(context.text)
+        (
+            Docstring(module=f"pydoc_data.topics.{one.topic}", name="", kind="topic", text=one.text),
+            held_for_test(one.text),
+        )
+        for one in contexts()
     )
 
 
@@ -80,12 +84,25 @@ def contexts() -> tuple[Context, ...]:
 
 
 def _new_paragraphs(text: str, seen: set[str]) -> Iterator[str]:
-    """The paragraphs of a topic that no topic before it had, each in one line."""
+    """The paragraphs of a topic that no topic before it had, each in one line, long ones in several."""
     for part in re.split(r"\n\s*\n", text):
         paragraph = " ".join(part.split())
-        if paragraph and paragraph not in seen and len(paragraph) <= LONGEST_CONTEXT:
+        if paragraph and paragraph not in seen:
             seen.add(paragraph)
-            yield paragraph
+            yield from _cut(paragraph)
+
+
+def _cut(paragraph: str) -> Iterator[str]:
+    """A paragraph in parts of whole sentences; a sentence that is too long itself, as tables are, is left out."""
+    held = ""
+    for sentence in _SENTENCE_END.split(paragraph):
+        if held and len(held) + 1 + len(sentence) > LONGEST_CONTEXT:
+            yield held
+            held = ""
+        if len(sentence) <= LONGEST_CONTEXT:
+            held = f"{held} {sentence}".strip()
+    if held:
+        yield held
 
 
 def _context(topic: str, paragraphs: list[str]) -> Context:
@@ -111,11 +128,11 @@ def _gaps(context: Context) -> Iterator[tuple[str, int, str]]:
         for match in _QUOTED.finditer(context.text, begin, end):
             before = context.text[max(begin, match.start() - AROUND_GAP) : match.start()]
             after = context.text[match.end() : min(end, match.end() + AROUND_GAP)]
-            if len(before) + len(after) > AROUND_GAP // 2:
+            if _NAMED.search(match.group()) and len(before) + len(after) > AROUND_GAP // 2:
                 yield (
                     f"{_whole_words(before, first=True)}{GAP}{_whole_words(after, first=False)}".strip(),
-                    (match.start(1)),
-                    match.group(1),
+                    match.start(),
+                    match.group(),
                 )
 
 
