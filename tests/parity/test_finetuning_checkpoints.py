@@ -24,9 +24,21 @@ BERT = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "in
         "max_position_embeddings": 48, "vocab_size": 160}  # fmt: skip
 T5 = {"d_model": 24, "d_kv": 6, "d_ff": 50, "num_layers": 2, "num_decoder_layers": 1, "num_heads": 4,
       "vocab_size": 200, "decoder_start_token_id": 0}  # fmt: skip
-BART = {"d_model": 24, "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 4,
-        "decoder_attention_heads": 4, "encoder_ffn_dim": 50, "decoder_ffn_dim": 50,
-        "max_position_embeddings": 48, "vocab_size": 200, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 1}  # fmt: skip
+BART = {
+    "d_model": 24,
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 50,
+    "decoder_ffn_dim": 50,
+    "max_position_embeddings": 48,
+    "vocab_size": 200,
+    "pad_token_id": 0,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "decoder_start_token_id": 1,
+}
 LLAMA = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
          "intermediate_size": 50, "max_position_embeddings": 48, "vocab_size": 330}  # fmt: skip
 FAMILIES = {
