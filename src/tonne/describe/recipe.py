@@ -55,8 +55,16 @@ class Recipe(Section):
             PlanFileError: The file is missing or is not TOML.
             DescriptionError: A field is unknown or out of range, or what training needs is missing.
         """
-        fields = {"name": Path(path).stem, **plan_fields(path)}
-        return described(cls, fields, origin=str(path))
+        return cls.from_fields({"name": Path(path).stem, **plan_fields(path)}, origin=str(path))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any], *, origin: str = "the plan") -> Self:
+        """The recipe described by nested fields, its faults told in one clear error.
+
+        Raises:
+            DescriptionError: As ``from_toml``.
+        """
+        return described(cls, fields, origin=origin)
 
     @model_validator(mode="before")
     @classmethod

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tonne.train.lora import merge_adapters as merge_adapters
     from tonne.train.lora import save_adapters as save_adapters
     from tonne.train.predictions import predict as predict
-    from tonne.train.reading_model import read_model as read_model
+    from tonne.train.trained import read_trained as read_trained
 
 _HOME_OF = {
     "Session": "tonne.train.fitting",
@@ -32,7 +32,7 @@ _HOME_OF = {
     "load_adapters": "tonne.train.lora",
     "merge_adapters": "tonne.train.lora",
     "predict": "tonne.train.predictions",
-    "read_model": "tonne.train.reading_model",
+    "read_trained": "tonne.train.trained",
     "save_adapters": "tonne.train.lora",
 }
 
@@ -46,7 +46,7 @@ __all__ = [
     "load_adapters",
     "merge_adapters",
     "predict",
-    "read_model",
+    "read_trained",
     "save_adapters",
 ]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 LOG = logging.getLogger(__name__)
-WEIGHTS = "model.safetensors"
+WEIGHTS, ARCHITECTURE = "model.safetensors", OWN_ARCHITECTURE
 
 
 def write_model(
@@ -72,7 +72,7 @@ def _write(model: Transformer, tokenizer: TextTokenizer | None, folder: Path) ->
         LOG.warning("%s holds the weights by this program's own names: %s", folder.with_suffix(""), error)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
-        (folder / OWN_ARCHITECTURE).write_text(model.architecture.model_dump_json(indent=1), encoding="utf-8")
+        (folder / ARCHITECTURE).write_text(model.architecture.model_dump_json(indent=1), encoding="utf-8")
 
 
 @torch.no_grad()

@@ -12,10 +12,10 @@ from tonne.describe.finetuning import FinetuningRecipe
 from tonne.errors import DescriptionError
 from tonne.train.fitting import Fitted, Session, fit
 from tonne.train.freezing import learning
+from tonne.train.going_on import decoder_start, has_head
 from tonne.train.job import Job, job_of, store_folder
 from tonne.train.labelled import examples_of
 from tonne.train.origin import STORES, origin_folder
-from tonne.train.reading_model import decoder_start
 from tonne.train.task_job import Material, task_job
 from tonne.train.task_model import check_vocabulary, labels_for, model_for, prepare_learning, tokenizer_for_task
 from tonne.train.tasks.build import reading_of
@@ -85,7 +85,14 @@ def finetuning_job(recipe: FinetuningRecipe, home: Path, session: Session | None
         labels=labels,
         start=None if folder is None else decoder_start(folder),
     )
-    given = Material(model=model, reading=reading, train=train, held_out=held_out, pretrained=folder is not None)
+    given = Material(
+        model=model,
+        reading=reading,
+        train=train,
+        held_out=held_out,
+        pretrained=folder is not None,
+        new_head=folder is None or not has_head(folder),
+    )
     return task_job(recipe, given)
 
 

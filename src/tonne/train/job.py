@@ -17,10 +17,10 @@ from tonne.describe.run import Run
 from tonne.errors import DescriptionError
 from tonne.model.transformer import Transformer
 from tonne.train.batches import Batches, checked_length
+from tonne.train.going_on import model_to_go_on_with
 from tonne.train.losses import Losses
 from tonne.train.objectives.build import ObjectiveOptions, objective_for
 from tonne.train.prepare import store_for
-from tonne.train.reading_model import read_model
 from tonne.train.run_folder import alone_in
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _model(recipe: Recipe) -> Transformer:
             f"[start] from = {origin!r} holds no weights that can be read here. Give 'scratch', or the folder of a "
             f"model (config.json with its safetensors)."
         )
-    return read_model(origin, dropout=recipe.training.dropout)
+    return model_to_go_on_with(origin, dropout=recipe.training.dropout)
 
 
 def _bytes_per_token(batches: Batches) -> float | None:

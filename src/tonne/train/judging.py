@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tonne.train.metrics import default_metric, score
+from tonne.train.metrics import default_metric
+from tonne.train.predictions import Options
+from tonne.train.scoring import evaluated
 
 if TYPE_CHECKING:
     from tonne.describe.task import Task
@@ -27,15 +29,10 @@ class TaskJudge:
 
     def scores(self, model: Transformer) -> dict[str, float]:
         """The metrics of the task by name; of texts, which libraries score, the deciding one alone."""
-        from tonne.train.predictions import Options, predicted  # noqa: PLC0415 - it reads what is defined beside this
-
         options = Options(batch_sequences=self.batch_sequences, precision=self.precision)
-        values = predicted(model, self.reading, self.examples, options).values
-        task = self.reading.task
-        wanted = [reference_of(example, task) for example in self.examples]
-        asked = self.metric if task.writes else None
-        found = score(task.name, values, wanted, metric=asked, resamples=0)
-        return {name: one.value for name, one in found.items()}
+        asked = self.metric if self.reading.task.writes else None
+        found = evaluated(model, self.reading, self.examples, options=options, metric=asked, resamples=0)
+        return {name: one.value for name, one in found.scores.items()}
 
 
 def judge_for(task: Task, reading: Reading, examples: Sequence[Labelled], batch_sequences: int) -> TaskJudge | None:
@@ -47,13 +44,3 @@ def judge_for(task: Task, reading: Reading, examples: Sequence[Labelled], batch_
         return None
     metric = task.metric or default_metric(task.name)
     return TaskJudge(reading=reading, examples=examples, metric=metric, batch_sequences=batch_sequences)
-
-
-def reference_of(example: Labelled, task: Task) -> Any:  # noqa: ANN401 - what a metric is given of its task
-    """What an example's prediction is held against: texts, a label, or labels."""
-    if task.name == "question-answering":
-        return [answer.text for answer in example.answers]
-    if task.writes and example.references:
-        return example.references
-    assert task.reference is not None, "a task that is judged has one"
-    return getattr(example, task.reference)

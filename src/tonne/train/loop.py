@@ -36,16 +36,18 @@ class Standing:
     tokens: int = 0
     elapsed_s: float = 0.0
     best: float | None = None  # the least badness of an evaluation: its loss, or what stands for its metric
+    best_loss: float | None = None  # and the loss beside it, which decides between two of one metric
     evaluations_without_better: int = 0
 
     def note(self, evaluation: Evaluation) -> bool:
-        """Keep, and return, whether an evaluation was the best so far."""
+        """Keep, and return, whether an evaluation was the best so far; patience goes by what decides alone."""
+        now, before = (evaluation.badness, evaluation.loss), (self.best, self.best_loss)
         better = self.best is None or evaluation.badness < self.best
-        if better:
-            self.best, self.evaluations_without_better = evaluation.badness, 0
-        else:
-            self.evaluations_without_better += 1
-        return better
+        self.evaluations_without_better = 0 if better else self.evaluations_without_better + 1
+        kept = before[0] is None or before[1] is None or now < (before[0], before[1])
+        if kept:
+            self.best, self.best_loss = now
+        return kept
 
     def as_dict(self) -> dict[str, Any]:
         """Built-in types alone."""

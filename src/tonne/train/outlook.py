@@ -32,7 +32,7 @@ class Outlook:
     unigram_loss: float | None
     expected_loss: Quantity | None
     sentences: bool
-    labels: int | None = None  # that a new head tells apart
+    choices: int | None = None  # of a new head: labels, or the places of a sequence
     pretrained: bool = False
 
     @property
@@ -87,8 +87,8 @@ def _first_loss(o: Outlook) -> str:
     """Where the loss starts."""
     if o.first_step:
         return "where it stopped"
-    if o.labels is not None:
-        return f"near {math.log(o.labels):.2f} (every label alike)"
+    if o.choices is not None:
+        return f"near {math.log(o.choices):.2f} (every choice alike)"
     if o.pretrained:
         return "where the model stands that it starts from"
     nothing = math.log(o.vocabulary) + (math.log(2) if o.sentences else 0.0)

@@ -79,7 +79,7 @@ class Ready:
             unigram_loss=unigram_loss(job) if job.bytes_per_token is not None else None,
             expected_loss=job.run.expected_loss,
             sentences=job.training.learns_pairs,
-            labels=None if job.tuning is None else len(job.tuning.labels) or None,
+            choices=None if job.tuning is None else job.tuning.choices,
             pretrained=job.tuning is not None and job.tuning.pretrained,
         )
         notes = self.notes if job.tuning is None else (*self.notes, *job.tuning.notes)

@@ -26,13 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What a run on labelled examples is made of; ``pretrained``: the model has learned something already."""
+    """What a run on labelled examples is made of.
+
+    ``pretrained``: the model has learned something already. ``new_head``: its head for labels has not.
+    """
 
     model: Transformer
     reading: Reading
     train: Sequence[Labelled]
     held_out: Sequence[Labelled]
     pretrained: bool
+    new_head: bool
 
 
 def task_job(recipe: FinetuningRecipe, given: Material) -> Job:
@@ -79,8 +83,16 @@ def task_job(recipe: FinetuningRecipe, given: Material) -> Job:
             judge=judge_for(recipe.task, reading, judged, size),
             pretrained=given.pretrained,
             start=reading.start if both else None,
+            choices=_choices(batches) if given.new_head else None,
         ),
     )
+
+
+def _choices(batches: LabelledBatches) -> int | None:
+    """What a new head chooses from: labels, or the places of a sequence in the mean."""
+    if batches.form.loss == "span":
+        return round(batches.mean_lengths[0])
+    return len(batches.form.reading.labels) or None
 
 
 def _weights(reading: Reading, train: Sequence[Labelled]) -> tuple[float, ...] | None:

@@ -15,10 +15,10 @@ from tonne.describe.task import LABELLING
 from tonne.errors import DataError, DescriptionError
 from tonne.model.transformer import Transformer
 from tonne.train.freezing import freeze
+from tonne.train.going_on import check_dimensions, model_to_go_on_with, with_architecture
 from tonne.train.job import sharding_of
 from tonne.train.labelled import check_labels, labels_of
 from tonne.train.lora import add_adapters
-from tonne.train.reading_model import check_dimensions, read_model, with_architecture
 from tonne.train.run_folder import alone_in
 from tonne.train.special_tokens import default_kind
 from tonne.train.tokenizer import TOKENIZER_FILE, TextTokenizer, load_tokenizer
@@ -51,7 +51,7 @@ def model_for(recipe: FinetuningRecipe, folder: Path | None, labels: int) -> Tra
     if folder is None:
         torch.manual_seed(training.seed)
         return Transformer(_headed(recipe, recipe.architecture, choices), dropout=training.dropout)
-    model = read_model(folder, dropout=training.dropout)
+    model = model_to_go_on_with(folder, dropout=training.dropout)
     check_dimensions(recipe.architecture, model.architecture, folder)
     wanted = _headed(recipe, model.architecture, choices)
     return with_architecture(model, wanted, dropout=training.dropout, seed=training.seed)

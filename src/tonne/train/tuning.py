@@ -37,6 +37,7 @@ class Tuning:
         judge: Scores the held-out examples; None: their loss alone is looked at.
         pretrained: Whether there is a model that training starts from.
         start: Token that an encoder-decoder's decoder begins with.
+        choices: Of a new head: labels, or the places of a sequence in the mean; None where tokens are predicted.
     """
 
     task: Task
@@ -48,6 +49,7 @@ class Tuning:
     judge: Judge | None = None
     pretrained: bool = False
     start: int | None = None
+    choices: int | None = None
 
     @property
     def loss(self) -> Loss:

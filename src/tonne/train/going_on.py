@@ -1,4 +1,4 @@
-"""A model that a run, or anybody else, left in a folder; and the same one with the head of a task."""
+"""A model that a run, or anybody else, left in a folder, to go on with: as it is, or with the head of a task."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
 
 from tonne.describe.architecture import Architecture
-from tonne.describe.start import OWN_ARCHITECTURE, original_fields
+from tonne.describe.start import original_fields
 from tonne.errors import DescriptionError, WeightsError
 from tonne.model.transformer import Transformer
-from tonne.train.export import WEIGHTS
+from tonne.train.trained import read_model
 
 NEW_WITH_A_TASK = ("task.", "pooler.")  # parts that a pre-trained model may lack
 SAYING = ("config.json", "generation_config.json")  # where the token stands that a decoder begins with
@@ -22,21 +19,15 @@ START = "decoder_start_token_id"
 NARROW = (torch.float16, torch.bfloat16)
 
 
-def read_model(folder: str | Path, *, dropout: float = 0.0) -> Transformer:
-    """The model of a folder: in Hugging Face's layout, or by this program's own names.
+def model_to_go_on_with(folder: str | Path, *, dropout: float = 0.0) -> Transformer:
+    """The model of a folder, as training goes on with it.
 
     Weights of 16 bits are widened to 32: the small steps of training would be lost in them.
 
     Raises:
         WeightsError: Its files are missing or broken, or its type is not read.
     """
-    place = Path(folder)
-    if (place / OWN_ARCHITECTURE).is_file():
-        model = _own(place, dropout)
-    else:
-        from tonne.model.huggingface import from_huggingface  # noqa: PLC0415 - most runs start from scratch
-
-        model = from_huggingface(place, dropout=dropout)
+    model = read_model(Path(folder), dropout=dropout)
     return model.float() if next(model.parameters()).dtype in NARROW else model
 
 
@@ -49,6 +40,11 @@ def decoder_start(folder: str | Path) -> int | None:
             said = json.loads(file.read_text(encoding="utf-8")).get(START)
             found = said if isinstance(said, int) else found
     return found
+
+
+def has_head(folder: str | Path) -> bool:
+    """Whether the model of a folder has a head for labels."""
+    return Architecture.model_validate(original_fields(str(folder))).task_head is not None
 
 
 @torch.no_grad()
@@ -74,21 +70,6 @@ def with_architecture(model: Transformer, architecture: Architecture, *, dropout
                 f"start."
             )
     return made
-
-
-def _own(folder: Path, dropout: float) -> Transformer:
-    """A model of a shape that no class of transformers has."""
-    try:
-        architecture = Architecture.model_validate(original_fields(str(folder)))
-        tensors = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise WeightsError(f"{folder} holds no model that can be read: {error}. Have the run write it again.") from None
-    model = Transformer(architecture, dropout=dropout, dtype=next(iter(tensors.values())).dtype)
-    try:
-        nn.Module.load_state_dict(model, tensors)
-    except RuntimeError as error:
-        raise WeightsError(f"{folder / WEIGHTS} is not of {OWN_ARCHITECTURE} beside it: {error}") from None
-    return model
 
 
 def check_dimensions(given: Architecture, found: Architecture, folder: str | Path) -> None:
