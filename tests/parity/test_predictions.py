@@ -7,19 +7,22 @@ import math
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
 pytest.importorskip("tokenizers")
 
-from tonne.describe.task import Task  # noqa: E402
-from tonne.errors import DescriptionError  # noqa: E402
-from tonne.model import from_huggingface  # noqa: E402
-from tonne.model.dispatch import Counting  # noqa: E402
-from tonne.train.labelled import Answer, Labelled  # noqa: E402
-from tonne.train.predictions import Options, predict, predicted  # noqa: E402
-from tonne.train.predictions.passes import fill  # noqa: E402
-from tonne.train.tasks.build import reading_of  # noqa: E402
-from tonne.train.tokenizer_training import train_tokenizer  # noqa: E402
+import torch
+import transformers
+
+from tonne.describe.task import Task
+from tonne.errors import DescriptionError
+from tonne.model import from_huggingface
+from tonne.model.dispatch import Counting
+from tonne.train.labelled import Answer, Labelled
+from tonne.train.predictions import Options, predict, predicted
+from tonne.train.predictions.passes import fill
+from tonne.train.tasks.build import reading_of
+from tonne.train.tokenizer_training import train_tokenizer
 
 transformers.logging.set_verbosity_error()
 STORY = "the cat sat on a mat while one dog barked at some moon and rain fell over every field of that land"

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from tonne.train.fitting import Session as Session
     from tonne.train.fitting import fit as fit
     from tonne.train.job import job_of as job_of
+    from tonne.train.labelled_reading import read_labelled as read_labelled
     from tonne.train.lora import add_adapters as add_adapters
     from tonne.train.lora import load_adapters as load_adapters
     from tonne.train.lora import merge_adapters as merge_adapters
     from tonne.train.lora import save_adapters as save_adapters
+    from tonne.train.metrics import score as score
     from tonne.train.predictions import predict as predict
+    from tonne.train.scoring import evaluated as evaluated
     from tonne.train.trained import read_trained as read_trained
 
 _HOME_OF = {
     "Session": "tonne.train.fitting",
     "add_adapters": "tonne.train.lora",
+    "evaluated": "tonne.train.scoring",
     "finetune": "tonne.train.finetuning",
     "finetuning_job": "tonne.train.finetuning",
     "fit": "tonne.train.fitting",
@@ -32,13 +36,16 @@ _HOME_OF = {
     "load_adapters": "tonne.train.lora",
     "merge_adapters": "tonne.train.lora",
     "predict": "tonne.train.predictions",
+    "read_labelled": "tonne.train.labelled_reading",
     "read_trained": "tonne.train.trained",
     "save_adapters": "tonne.train.lora",
+    "score": "tonne.train.metrics",
 }
 
 __all__ = [
     "Session",
     "add_adapters",
+    "evaluated",
     "finetune",
     "finetuning_job",
     "fit",
@@ -46,8 +53,10 @@ __all__ = [
     "load_adapters",
     "merge_adapters",
     "predict",
+    "read_labelled",
     "read_trained",
     "save_adapters",
+    "score",
 ]
 
 

@@ -53,13 +53,15 @@ class Predicted:
     """Predictions in the order of the examples, and what they took.
 
     ``values``: texts, labels, tuples of labels, or likelihoods. ``cut``: examples of which some tokens were left out.
-    ``passes``: the batches. ``elapsed_s``: from examples to predictions, tokenizing too [s].
+    ``passes``: the batches. ``elapsed_s``: from examples to predictions, tokenizing too [s]; ``cpu_s``: time that
+    all threads of this process took of the processors meanwhile [s].
     """
 
     values: list[Any]
     cut: int
     passes: tuple[Pass, ...]
     elapsed_s: float
+    cpu_s: float
 
 
 def predict(  # noqa: PLR0913 - a model, what it is asked, and how
@@ -115,10 +117,16 @@ def predicted(
         if chosen.told is not None:
             chosen.told(sum(done.sequences for done in passes))
 
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     with evaluating(model), mixed(chosen.precision, next(model.parameters()).device):
         values, cut = _values(model, reading, examples, chosen, ran)
-    return Predicted(values=values, cut=cut, passes=tuple(passes), elapsed_s=time.perf_counter() - start)
+    return Predicted(
+        values=values,
+        cut=cut,
+        passes=tuple(passes),
+        elapsed_s=time.perf_counter() - start,
+        cpu_s=time.process_time() - cpu_start,
+    )
 
 
 def _values(
