@@ -11,7 +11,8 @@ from typing import Literal
 from tonne.count.module import WorkCounts
 from tonne.count.workload import Counts, counts_of
 from tonne.describe.architecture import Architecture
-from tonne.describe.plan import TrainingPlan
+from tonne.describe.plan import TrainingPlan, plan_fields
+from tonne.describe.recipe import Recipe
 from tonne.describe.start import Start, Trained, original_fields
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate, Number, weakest
@@ -140,7 +141,8 @@ def _of_plan(path: Path, notes: list[str], seen: tuple[Path, ...]) -> Estimate |
     """Model FLOP of a plan that trains the original, and of what that one starts from."""
     if path in seen:
         raise DescriptionError(f"{path} starts from what it trains itself. Name a plan that starts from scratch.")
-    plan = TrainingPlan.from_toml(path)
+    # What tonne train reads needs no [cluster]: the work of a plan does not ask where it is done.
+    plan: TrainingPlan | Recipe = (TrainingPlan if "cluster" in plan_fields(path) else Recipe).from_toml(path)
     if plan.architecture is None or plan.data is None:
         return None
     training, data, kind = plan.training, plan.data, plan.architecture.kind

@@ -90,7 +90,7 @@ def finetuning_job(recipe: FinetuningRecipe, home: Path, session: Session | None
         reading=reading,
         train=train,
         held_out=held_out,
-        pretrained=folder is not None,
+        folder=folder,
         new_head=folder is None or not has_head(folder),
     )
     return task_job(recipe, given)

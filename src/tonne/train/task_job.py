@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tonne.count.workload import counts_of
@@ -30,14 +31,15 @@ if TYPE_CHECKING:
 class Material:
     """What a run on labelled examples is made of.
 
-    ``pretrained``: the model has learned something already. ``new_head``: its head for labels has not.
+    ``folder``: of the model that training starts from; None: from scratch. ``new_head``: its head for labels has not
+    learned anything yet.
     """
 
     model: Transformer
     reading: Reading
     train: Sequence[Labelled]
     held_out: Sequence[Labelled]
-    pretrained: bool
+    folder: Path | None
     new_head: bool
 
 
@@ -81,9 +83,9 @@ def task_job(recipe: FinetuningRecipe, given: Material) -> Job:
             labels=reading.labels,
             weights=weights,
             lora=training.lora,
-            notes=_notes(batches, validation, learning(model)),
+            notes=(*_origin_note(given.folder), *_notes(batches, validation, learning(model))),
             judge=_judge(recipe, reading, judged),
-            pretrained=given.pretrained,
+            pretrained=given.folder is not None,
             start=reading.start if both else None,
             choices=_choices(batches) if given.new_head else None,
         ),
@@ -140,6 +142,10 @@ def _flop_per_token(recipe: FinetuningRecipe, a: Architecture, batches: Labelled
         frozen_layers=training.frozen_layers,
     )
     return counts.model_flop_per_token
+
+
+def _origin_note(folder: Path | None) -> tuple[str, ...]:
+    return () if folder is None else (f"starting from the model in {folder}",)
 
 
 def _notes(batches: LabelledBatches, validation: LabelledBatches | None, learns: tuple[int, int]) -> tuple[str, ...]:
