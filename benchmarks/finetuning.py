@@ -211,9 +211,9 @@ def start_folder(home: Path, width: int | None) -> Path:
     import torch
 
     from tonne.model import Transformer, to_huggingface
-    from tonne.train.reading_model import read_model
+    from tonne.train import read_trained
 
-    a = read_model(folder).architecture
+    a = read_trained(folder).model.architecture
     torch.manual_seed(0)
     wider = a.model_copy(update={"width": width, "heads": width // 32, "feed_forward_width": width * 11 // 4})
     made = home / f"width-{width}"

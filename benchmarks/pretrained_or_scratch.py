@@ -21,12 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tonne.describe.finetuning import FinetuningRecipe
 from tonne.describe.plan import plan_fields
-from tonne.train import Session, finetuning_job, fit
-from tonne.train.labelled_reading import read_labelled
-from tonne.train.metrics import score
+from tonne.train import Session, evaluated, finetuning_job, fit, read_labelled, read_trained
 from tonne.train.origin import origin_folder
-from tonne.train.predictions import Options, predicted
-from tonne.train.reading_model import read_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PLANS = ("translate", "summarise", "classify", "answer")
@@ -42,18 +38,13 @@ def fields_of(plan: Path, seed: int) -> dict:
 
 def from_scratch(fields: dict, folder: Path) -> dict:
     """The same model, drawn anew; its tokenizer stays, for one trained on the examples would make other sequences."""
-    architecture = read_model(folder).architecture.model_dump(mode="json", exclude_defaults=True)
+    architecture = read_trained(folder).model.architecture.model_dump(mode="json", exclude_defaults=True)
     return {
         **fields,
         "start": {"from": "scratch"},
         "architecture": architecture,
         "tokenizer": {"file": str(folder)},
     }
-
-
-def references_of(tested):
-    texts = [[answer.text for answer in one.answers] for one in tested]
-    return [one.label or many or one.target for one, many in zip(tested, texts, strict=True)]
 
 
 def trained_and_tested(fields: dict, home: Path) -> dict:
@@ -63,11 +54,10 @@ def trained_and_tested(fields: dict, home: Path) -> dict:
         start = time.process_time()
         found = fit(job, Path(folder) / "run", session=Session(device="cpu", stream=None))
         spent = time.process_time() - start
-        model = read_model(found.model)
+        model = read_trained(found.model).model
     (source,) = recipe.data.sources
     tested = read_labelled(f"{source}-test", None, recipe.task)
-    made = predicted(model, job.tuning.form.reading, tested, Options(batch_sequences=32))
-    scores = score(recipe.task.name, made.values, references_of(tested))
+    scores = evaluated(model, job.tuning.form.reading, tested).scores
     return {
         "steps": found.steps,
         "tokens": found.tokens,

@@ -55,13 +55,21 @@ class Recipe(Section):
             PlanFileError: The file is missing or is not TOML.
             DescriptionError: A field is unknown or out of range, or what training needs is missing.
         """
-        fields = {"name": Path(path).stem, **plan_fields(path)}
-        return described(cls, fields, origin=str(path))
+        return cls.from_fields({"name": Path(path).stem, **plan_fields(path)}, origin=str(path))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any], *, origin: str = "the plan") -> Self:
+        """The recipe described by nested fields, its faults told in one clear error.
+
+        Raises:
+            DescriptionError: As ``from_toml``.
+        """
+        return described(cls, fields, origin=origin)
 
     @model_validator(mode="before")
     @classmethod
     def _model_and_data(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        """Told apart from a wrong field: what there is to train, and on what."""
+        """With the model that training starts from; what is missing is told apart from a wrong field."""
         given = with_task(with_architecture_of_start(given))
         missing = [name for name in ("architecture", "data") if not (isinstance(given, dict) and given.get(name))]
         if missing:

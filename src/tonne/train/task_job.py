@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tonne.count.workload import counts_of
+from tonne.errors import DescriptionError
 from tonne.train.freezing import learning
 from tonne.train.job import Job, sharding_of, total_steps
 from tonne.train.judging import judge_for
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tonne.describe.architecture import Architecture
     from tonne.describe.finetuning import FinetuningRecipe
     from tonne.model.transformer import Transformer
+    from tonne.train.evaluation import Judge
     from tonne.train.labelled import Labelled
     from tonne.train.tasks.form import Reading
 
@@ -80,12 +82,30 @@ def task_job(recipe: FinetuningRecipe, given: Material) -> Job:
             weights=weights,
             lora=training.lora,
             notes=_notes(batches, validation, learning(model)),
-            judge=judge_for(recipe.task, reading, judged, size),
+            judge=_judge(recipe, reading, judged),
             pretrained=given.pretrained,
             start=reading.start if both else None,
             choices=_choices(batches) if given.new_head else None,
         ),
     )
+
+
+def _judge(recipe: FinetuningRecipe, reading: Reading, judged: Sequence[Labelled]) -> Judge | None:
+    """What scores held-out examples; nothing where each process holds a part of the model alone.
+
+    Raises:
+        DescriptionError: A metric was asked for there.
+    """
+    size = recipe.training.global_batch_sequences
+    assert size is not None, "a recipe has one"
+    if sharding_of(recipe) == "none":
+        return judge_for(recipe.task, reading, judged, size)
+    if recipe.task.metric is not None:
+        raise DescriptionError(
+            f"[task] metric={recipe.task.metric!r} is scored by one process, and a sharded model lies in all of them. "
+            f"Leave metric out, so that the loss decides, or leave sharding out."
+        )
+    return None
 
 
 def _choices(batches: LabelledBatches) -> int | None:
