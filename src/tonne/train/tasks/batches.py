@@ -106,8 +106,8 @@ class LabelledBatches(OrderedBatches):
 def winding(tokens: NDArray[np.int64], source: NDArray[np.int64], width: int) -> NDArray[np.int64]:
     """An order of pairs of lengths in which neighbours are alike in both.
 
-    Pairs go by their longer side in steps of a width, and within a step by how much longer the target is: upwards in one
-    step, downwards in the next, so that the end of one is like the beginning of the next.
+    Pairs go by their longer side in steps of a width, and within a step by how much longer the target is: upwards in
+    one step, downwards in the next, so that the end of one is like the beginning of the next.
 
     Args:
         tokens: Lengths of the targets, of shape (pairs,).
