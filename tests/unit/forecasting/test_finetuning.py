@@ -138,6 +138,15 @@ def test_original_that_another_plan_trains(tmp_path):
     assert found.modification.share.value == pytest.approx(0.25)
 
 
+def test_the_plan_of_an_original_need_not_name_a_machine(tmp_path):
+    path = tmp_path / "before.toml"
+    path.write_text('[architecture]\npreset = "gpt2-small"\n[data]\ntokens = 1e9\nsequence_length = 1024\n')
+    same = tonne.Architecture.preset("gpt2-small")
+    per_token = counts_of(same, tokens=1, sequence_length=1024).model_flop_per_token
+    found = tonne.forecast(plan({"from": {"train": str(path)}})).modification
+    assert found.original_training_flop.value == pytest.approx(1e9 * per_token)
+
+
 def test_plans_that_start_from_each_other_are_refused(tmp_path):
     path = tmp_path / "circle.toml"
     path.write_text(
