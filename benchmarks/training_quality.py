@@ -24,7 +24,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tonne.describe.recipe import Recipe
-from tonne.train.fit import Session, fit
+from tonne.train.fitting import Session, fit
 from tonne.train.job import job_of, store_folder
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -189,6 +189,51 @@ def train(
     training.run(config, output=output, max_steps=max_steps, resume=resume, as_json=json)
 
 
+@app.command()
+def finetune(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A plan file (TOML) with a [task].")],
+    output: Annotated[Path, typer.Option(help="Folder of the run: metrics.jsonl, checkpoints, best, model.")],
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Last step to make; the schedule stays.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+    json: Json = False,
+) -> None:
+    """Teach a pre-trained transformer a task."""
+    from tonne.cli import finetuning  # noqa: PLC0415 - see the module's docstring
+
+    finetuning.run(config, output=output, max_steps=max_steps, resume=resume, as_json=json)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Of a finished run, or of a model with its tokenizer.json.")],
+    data: Annotated[list[str], typer.Option(help="Labelled examples: files, folders, builtin:NAME; may be repeated.")],
+    task: Annotated[str | None, typer.Option(help="Left out: the one that the folder was fine-tuned for.")] = None,
+    format: Annotated[str | None, typer.Option(help="jsonl json csv tsv parquet arrow squad parallel.")] = None,
+    split: Annotated[str, typer.Option(help="Of an Arrow folder that holds several.")] = "test",
+    column: Annotated[list[str] | None, typer.Option(help="role=column, e.g. text=sentence; may be repeated.")] = None,
+    metric: Annotated[str | None, typer.Option(help="The one that is wanted; left out, all of the task.")] = None,
+    first: Annotated[int | None, typer.Option(min=1, help="Only so many examples.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences read side by side.")] = 32,
+    beams: Annotated[int | None, typer.Option(min=1, help="Search so many continuations side by side.")] = None,
+    stride: Annotated[int | None, typer.Option(min=0, help="Tokens that windows of a long context share.")] = None,
+    max_source_length: Annotated[int | None, typer.Option(help="Of an input, at most [token].")] = None,
+    max_target_length: Annotated[int | None, typer.Option(help="Of what is written, at most [token].")] = None,
+    precision: Annotated[str, typer.Option(help="bf16: products in 16 bits; left out, as the weights are.")] = "fp32",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; left out, the processor.")] = None,
+    accelerator: Annotated[str | None, typer.Option(help="Forecast for this one instead of the one at hand.")] = None,
+    resamples: Annotated[int, typer.Option(min=0, help="Of the examples, for the intervals; 0: none.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    predictions: Annotated[Path | None, typer.Option(help="Write what was predicted to this file (JSONL).")] = None,
+    json: Json = False,
+) -> None:
+    """How good a model's predictions are, with intervals; time and FLOP of an example, beside their forecast."""
+    from tonne.cli import evaluation  # noqa: PLC0415 - see the module's docstring
+
+    given = {name: value for name, value in locals().items() if name in evaluation.OPTIONS and value is not None}
+    given |= {name: tuple(given.get(name, ())) for name in ("data", "column")}
+    evaluation.run(folder, evaluation.Asked(**given), as_json=json)
+
+
 data_app = typer.Typer(help="Text to train on.", no_args_is_help=True, rich_markup_mode=None)
 tokenizer_app = typer.Typer(help="Tokenizers.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")

@@ -15,6 +15,7 @@ HOME_VARIABLE = "TONNE_HOME"
 SCHEMA_VERSION = "1"
 STORES = "data"
 PACKAGES = ("torch", "safetensors", "tokenizers")
+DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it products on NVIDIA differ from run to run
 
 
 def home() -> Path:
@@ -25,9 +26,10 @@ def home() -> Path:
 def run(config: Path, *, output: Path, max_steps: int | None, resume: bool, as_json: bool) -> None:
     """Train, and print where the model lies."""
     recipe = Recipe.from_toml(config)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it products on NVIDIA differ from run to run
+    for name, value in DETERMINISTIC.items():
+        os.environ.setdefault(name, value)
     try:
-        from tonne.train.fit import Session, fit  # noqa: PLC0415 - the core installs without torch
+        from tonne.train.fitting import Session, fit  # noqa: PLC0415 - the core installs without torch
         from tonne.train.job import job_of, store_folder  # noqa: PLC0415 - as above
     except ModuleNotFoundError as missing:
         if missing.name not in PACKAGES:

@@ -11,8 +11,13 @@ from tonne.describe.section import Section
 from tonne.errors import DescriptionError
 
 BUILT_IN = "builtin"  # as a source: the documentation that the Python interpreter carries
+BUILT_IN_EXAMPLES = "builtin:"  # and labelled examples, by the name that follows
 LARGEST_VALIDATION_FRACTION = 0.5
-DataFormat = Literal["text", "jsonl", "csv", "tsv", "parquet", "arrow", "nanogpt-bin", "modded-nanogpt-bin", "store"]
+# json: a list of objects; squad: questions on contexts; parallel: two text files, line by line: labelled examples
+DataFormat = Literal[
+    "text", "jsonl", "csv", "tsv", "parquet", "arrow", "nanogpt-bin", "modded-nanogpt-bin", "store",
+    "json", "squad", "parallel",
+]  # fmt: skip
 TokenizerKind = Literal["bpe", "wordpiece", "unigram"]
 
 
@@ -53,6 +58,7 @@ class Data(Section):
     documents: Literal["file", "paragraph", "line"] = Field(default="file", description="what a document of a text is")
     split: str = Field(default="train", description="of an Arrow folder that holds several")
     validation_fraction: float = Field(default=0.0, ge=0, le=LARGEST_VALIDATION_FRACTION)
+    validation_source: str | tuple[str, ...] | None = Field(default=None, description="labelled examples held out")
 
     @field_validator("tokens")
     @classmethod
@@ -70,9 +76,21 @@ class Data(Section):
     @property
     def sources(self) -> tuple[str, ...]:
         """Where the text lies; empty where it was not said."""
-        if self.source is None:
-            return ()
-        return (self.source,) if isinstance(self.source, str) else self.source
+        return _several(self.source)
+
+    @property
+    def validation_sources(self) -> tuple[str, ...]:
+        """Where held-out examples lie; empty where they are a share of the others, or there are none."""
+        return _several(self.validation_source)
+
+    @model_validator(mode="after")
+    def _held_out_once(self) -> Self:
+        if self.validation_source is not None and self.validation_fraction:
+            raise DescriptionError(
+                f"validation_source names what is held out, and validation_fraction={self.validation_fraction:g} holds "
+                f"out more. Give one of them."
+            )
+        return self
 
 
 class Tokenizer(Section):
@@ -97,14 +115,23 @@ class Tokenizer(Section):
 def data_paths_from(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The fields of a plan file with the paths of ``[data]`` and ``[tokenizer]`` taken from the file's folder."""
     data, tokenizer = fields.get("data"), fields.get("tokenizer")
-    if isinstance(data, dict) and isinstance(data.get("source"), str | list):
-        given = data["source"]
-        paths = [_beside(path, folder) for path in ([given] if isinstance(given, str) else given)]
-        fields = {**fields, "data": {**data, "source": paths[0] if isinstance(given, str) else paths}}
+    for name in ("source", "validation_source"):
+        if isinstance(data, dict) and isinstance(data.get(name), str | list):
+            given = data[name]
+            paths = [_beside(path, folder) for path in ([given] if isinstance(given, str) else given)]
+            data = {**data, name: paths[0] if isinstance(given, str) else paths}
+            fields = {**fields, "data": data}
     if isinstance(tokenizer, dict) and isinstance(tokenizer.get("file"), str):
         fields = {**fields, "tokenizer": {**tokenizer, "file": _beside(tokenizer["file"], folder)}}
     return fields
 
 
 def _beside(path: Any, folder: Path) -> Any:  # noqa: ANN401 - whatever the file held
-    return str(folder / path) if isinstance(path, str) and path != BUILT_IN else path
+    built_in = path == BUILT_IN or (isinstance(path, str) and path.startswith(BUILT_IN_EXAMPLES))
+    return str(folder / path) if isinstance(path, str) and not built_in else path
+
+
+def _several(paths: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if paths is None:
+        return ()
+    return (paths,) if isinstance(paths, str) else paths

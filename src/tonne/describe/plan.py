@@ -12,12 +12,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from tonne.describe.architecture import Architecture
 from tonne.describe.data import Data, Tokenizer, data_paths_from
 from tonne.describe.hardware import Cluster
+from tonne.describe.heads import with_task
 from tonne.describe.inference import Inference
 from tonne.describe.quantity import Multiplier, Positive, Share
 from tonne.describe.run import Run
 from tonne.describe.section import Section
 from tonne.describe.site import Site
 from tonne.describe.start import Start, Trained, origin_from, original_fields
+from tonne.describe.task import Task
 from tonne.describe.training import Training
 from tonne.describe.workload import ModuleWork
 from tonne.errors import DescriptionError, PlanFileError
@@ -115,6 +117,7 @@ class TrainingPlan(Section):
     tokenizer: Tokenizer | None = None
     workload: ModuleWork | None = None
     training: Training = Training()
+    task: Task | None = None
     start: Start = Start()
     run: Run = Run()
     parallelism: Parallelism | None = None
@@ -152,7 +155,7 @@ class TrainingPlan(Section):
     @model_validator(mode="before")
     @classmethod
     def _architecture_of_start(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        return with_architecture_of_start(given)
+        return with_task(with_architecture_of_start(given))
 
     @model_validator(mode="after")
     def _complete(self) -> TrainingPlan:
@@ -292,6 +295,11 @@ def _fault(fault: Any, kind: Any) -> str:  # noqa: ANN401 - pydantic's error dic
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         return f"{where} is not a field. {_known_fields(fault['loc'], kind)}"
+    if where == "data.tokens" and fault["type"] == "missing":
+        return (
+            "data.tokens is missing. Say how many tokens enter the model, e.g. tokens = 300e9; of a fine-tuning that "
+            "counts epochs tonne finetune prints it before the first step."
+        )
     given = fault.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
     return f"{where}: {message}{shown}" if where else f"{message}"

@@ -10,6 +10,7 @@ from pydantic import model_validator
 from tonne.describe.architecture import Architecture
 from tonne.describe.data import Data, Tokenizer
 from tonne.describe.hardware import Cluster
+from tonne.describe.heads import with_task
 from tonne.describe.inference import Inference
 from tonne.describe.plan import (
     Parallelism,
@@ -23,6 +24,7 @@ from tonne.describe.run import Run
 from tonne.describe.section import Section
 from tonne.describe.site import Site
 from tonne.describe.start import Start
+from tonne.describe.task import Task
 from tonne.describe.training import Training
 from tonne.errors import DescriptionError
 
@@ -35,6 +37,7 @@ class Recipe(Section):
     data: Data
     tokenizer: Tokenizer = Tokenizer()
     training: Training = Training()
+    task: Task | None = None
     start: Start = Start()
     run: Run = Run()
     parallelism: Parallelism | None = None
@@ -52,21 +55,29 @@ class Recipe(Section):
             PlanFileError: The file is missing or is not TOML.
             DescriptionError: A field is unknown or out of range, or what training needs is missing.
         """
-        fields = {"name": Path(path).stem, **plan_fields(path)}
-        return described(cls, fields, origin=str(path))
+        return cls.from_fields({"name": Path(path).stem, **plan_fields(path)}, origin=str(path))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any], *, origin: str = "the plan") -> Self:
+        """The recipe described by nested fields, its faults told in one clear error.
+
+        Raises:
+            DescriptionError: As ``from_toml``.
+        """
+        return described(cls, fields, origin=origin)
 
     @model_validator(mode="before")
     @classmethod
     def _model_and_data(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
         """With the model that training starts from; what is missing is told apart from a wrong field."""
-        found = with_architecture_of_start(given)
-        missing = [name for name in ("architecture", "data") if not (isinstance(found, dict) and found.get(name))]
+        given = with_task(with_architecture_of_start(given))
+        missing = [name for name in ("architecture", "data") if not (isinstance(given, dict) and given.get(name))]
         if missing:
             raise DescriptionError(
                 f"[{missing[0]}] is missing. tonne train needs the model and its data; examples/pretrain-gpt.toml is a "
                 f"whole plan."
             )
-        return found
+        return given
 
     @model_validator(mode="after")
     def _trainable_here(self) -> Self:
@@ -79,12 +90,22 @@ class Recipe(Section):
             raise DescriptionError(
                 "[training] global_batch_sequences is missing. Say how many sequences a step sees, e.g. 32."
             )
-        if self.training.lora is not None or self.training.frozen_layers:
-            raise DescriptionError(
-                "lora and frozen_layers change a model that exists: tonne train pre-trains all of it."
-            )
+        self._changes_a_model()
         self._data_parallel_alone()
         return self
+
+    def _changes_a_model(self) -> None:
+        """Checked: what fine-tuning alone understands is left out."""
+        if self.task is not None or self.training.epochs is not None:
+            raise DescriptionError("[task] and epochs are for fine-tuning: run tonne finetune, or leave them out.")
+        if self.data.validation_sources:
+            raise DescriptionError(
+                "[data] validation_source holds labelled examples, for tonne finetune. Use validation_fraction."
+            )
+        if self.training.lora is not None or self.training.frozen_layers or self.training.layer_decay != 1:
+            raise DescriptionError(
+                "lora, frozen_layers and layer_decay change a model that exists: tonne train pre-trains all of it."
+            )
 
     def _data_parallel_alone(self) -> None:
         """Checked: the layout is one that the trainer has."""

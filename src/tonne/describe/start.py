@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from tonne.describe.section import Section
 from tonne.errors import DescriptionError
 
 SCRATCH = "scratch"
+OWN_ARCHITECTURE = "architecture.json"  # beside weights of a shape that no class of transformers has
 
 
 class Trained(Section):
@@ -77,9 +79,24 @@ def original_fields(name: str) -> dict[str, Any]:
     if name.strip().lower() in preset_ids():
         return {"preset": name.strip().lower()}
     path = Path(name)
+    if (path / OWN_ARCHITECTURE).is_file():
+        return _own_fields(path / OWN_ARCHITECTURE)
     if path.is_file() or (path / "config.json").is_file():
         return {"huggingface": name}
     raise DescriptionError(
         f"{name!r} is no preset, and no folder that holds a config.json. Give 'scratch', the id of a preset such as "
         f"'llama-3.1-8b' (tonne reference architectures lists them), a folder, or {{ train = 'plan.toml' }}."
     )
+
+
+def _own_fields(file: Path) -> dict[str, Any]:
+    """The architecture that a run wrote beside its model.
+
+    Raises:
+        DescriptionError: The file is damaged.
+    """
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DescriptionError(f"{file} cannot be read: {error}. Have the run write its model again.") from None
+    return found

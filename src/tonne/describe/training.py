@@ -52,6 +52,11 @@ class Training(Section):
     decay_fraction: float = Field(default=0.2, gt=0, le=1, description="wsd: share of the steps in which it falls")
     clip: float | None = Field(default=1.0, gt=0, description="largest norm of all gradients together")
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of a target spread over all others too")
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="learning rate of a layer, of that of the one above"
+    )
+    epochs: float | None = Field(default=None, gt=0, description="tonne finetune: passes over the examples")
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     @property

@@ -11,7 +11,7 @@ from typing import Literal
 from tonne.count.module import WorkCounts
 from tonne.count.workload import Counts, counts_of
 from tonne.describe.architecture import Architecture
-from tonne.describe.plan import TrainingPlan
+from tonne.describe.plan import TrainingPlan, described, plan_fields
 from tonne.describe.start import Start, Trained, original_fields
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate, Number, weakest
@@ -20,6 +20,7 @@ from tonne.reference.thresholds import threshold
 
 DEFAULT_LENGTHS = {"encoder": 512, "decoder": 2048, "encoder-decoder": 512}  # as of a plan without a length
 OBJECTIVES = {"encoder": "masked-lm", "decoder": "causal-lm", "encoder-decoder": "span-corruption"}
+ANY_MACHINE = {"accelerator": "H100-SXM5-80GB", "accelerators": 1}  # a plan for `tonne train` need not name one
 FEWEST_DIGITS = 2  # a published "1T" is taken to mean 0.95 to 1.05
 SHAPE = ("kind", "layers", "encoder_layers", "decoder_layers", "width")  # a new head or vocabulary changes none of them
 Standing = Literal["below", "above", "straddles"]
@@ -140,7 +141,8 @@ def _of_plan(path: Path, notes: list[str], seen: tuple[Path, ...]) -> Estimate |
     """Model FLOP of a plan that trains the original, and of what that one starts from."""
     if path in seen:
         raise DescriptionError(f"{path} starts from what it trains itself. Name a plan that starts from scratch.")
-    plan = TrainingPlan.from_toml(path)
+    fields = {"name": path.stem, "cluster": ANY_MACHINE, **plan_fields(path)}
+    plan = described(TrainingPlan, fields, origin=str(path))
     if plan.architecture is None or plan.data is None:
         return None
     training, data, kind = plan.training, plan.data, plan.architecture.kind

@@ -68,7 +68,7 @@ def generate(  # noqa: PLR0913 - a prompt, and what is to be done with it
     _check_positions(model, tokens.shape[1] if real is None else int(real.sum(1).max()), max_new_tokens)
     stops = torch.tensor(list(stop_tokens), dtype=torch.long, device=tokens.device)
     pad = pad_token if pad_token is not None else next(iter(stop_tokens), 0)
-    with torch.no_grad(), _evaluating(model):
+    with torch.no_grad(), evaluating(model):
         room = tokens.shape[1] + max_new_tokens - 1  # the last token is not read again
         decoding = Decoding(model, batch=len(tokens), room=room, source=source, source_mask=source_mask)
         scores = decoding.scores(tokens, real)
@@ -156,7 +156,7 @@ def _check_positions(model: Transformer, prompt: int, max_new_tokens: int) -> No
 
 
 @contextmanager
-def _evaluating(model: Transformer) -> Iterator[None]:
+def evaluating(model: Transformer) -> Iterator[None]:
     """Without dropout, and afterwards each part in the mode it was in."""
     training = [part for part in model.modules() if part.training]
     for part in training:

@@ -32,8 +32,11 @@ class Batch:
         source: What the encoder reads, of shape (B, S).
         source_mask: As mask, of shape (B, S).
         next_sentence: 0 where B follows A, 1 where not, of shape (B,).
+        labels: Numbers of the labels of whole sequences, of shape (B,).
+        spans: Tokens at which answers start and end, of shape (B, 2).
+        weight: What the predicted targets count together; None: each counts once.
         real_tokens: Tokens that are no padding, of tokens and source.
-        predicted: Targets that are predicted.
+        predicted: Targets that are predicted: tokens, labels or spans.
     """
 
     tokens: torch.Tensor
@@ -46,6 +49,9 @@ class Batch:
     source: torch.Tensor | None = None
     source_mask: torch.Tensor | None = None
     next_sentence: torch.Tensor | None = None
+    labels: torch.Tensor | None = None
+    spans: torch.Tensor | None = None
+    weight: float | None = None
     real_tokens: int
     predicted: int
 
@@ -53,6 +59,11 @@ class Batch:
     def sequences(self) -> int:
         """How many there are."""
         return int(self.tokens.shape[0])
+
+    @property
+    def places(self) -> int:
+        """Tokens and source with their padding."""
+        return self.tokens.numel() + (0 if self.source is None else self.source.numel())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +105,10 @@ def collated(examples: Sequence[Example], padding: Padding) -> Batch:
         source_mask=source_mask,
         next_sentence=_labels([example.next_sentence for example in examples]),
         real_tokens=int(lengths.sum()) + source_tokens,
-        predicted=int((targets != NOTHING).sum()),
+        labels=_labels([example.label for example in examples]),
+        spans=_spans([example.span for example in examples]),
+        weight=_weight([example.weight for example in examples]),
+        predicted=_predicted(examples, targets),
     )
 
 
@@ -118,6 +132,22 @@ def _mask(lengths: NDArray[np.int64], width: int) -> torch.Tensor:
 def _labels(values: Sequence[int | None]) -> torch.Tensor | None:
     known = [value for value in values if value is not None]
     return torch.tensor(known, dtype=torch.int64) if len(known) == len(values) else None
+
+
+def _spans(spans: Sequence[tuple[int, int] | None]) -> torch.Tensor | None:
+    known = [span for span in spans if span is not None]
+    return torch.tensor(known, dtype=torch.int64) if len(known) == len(spans) else None
+
+
+def _weight(weights: Sequence[float | None]) -> float | None:
+    known = [weight for weight in weights if weight is not None]
+    return sum(known) if len(known) == len(weights) else None
+
+
+def _predicted(examples: Sequence[Example], targets: Tokens) -> int:
+    """One of a sequence that has a label or a span, else the tokens."""
+    whole = sum(example.label is not None or example.span is not None for example in examples)
+    return whole or int((targets != NOTHING).sum())
 
 
 def _sources(examples: Sequence[Example], padding: Padding) -> tuple[torch.Tensor | None, torch.Tensor | None, int]:

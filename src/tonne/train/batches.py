@@ -1,26 +1,23 @@
-"""The batches of a run: which sequences a step sees, whoever computes it, and in however many parts."""
+"""The batches of a run on text: how its sequences are made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tonne.errors import DataError
-from tonne.train.batch import Batch, Padding, collated
-from tonne.train.buckets import BATCHES_TOGETHER, bucketed
+from tonne.train.batch import Padding
 from tonne.train.draws import Draws
-from tonne.train.objectives.example import Objective
-from tonne.train.order import samples_at
+from tonne.train.objectives.example import Example, Objective
+from tonne.train.ordered import OrderedBatches
 from tonne.train.samples import Packs, Pairs, Pieces, Samples, Windows
 from tonne.train.store import TokenStore, View
 
 Packing = Literal["sequential", "best-fit"]
-Sequences = tuple[NDArray[np.int64], NDArray[np.int64]]  # epochs and samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +37,8 @@ class BatchOptions:
     buckets: bool = True
 
 
-class Batches:
-    """Batches of a view of a store under an objective.
-
-    Every step is a pure function of its number: nothing is remembered from one to the next, so a run goes on anywhere.
-    An epoch need not be a whole number of batches: the batch that ends one begins the next.
-    """
+class Batches(OrderedBatches):
+    """Batches of a view of a store under an objective."""
 
     def __init__(
         self,
@@ -63,8 +56,9 @@ class Batches:
             DataError: There is nothing to make a sequence of, or the sequence is too short for the objective.
         """
         self.data = data if isinstance(data, View) else data.training()
-        self.objective, self.length, self.seed = objective, length, seed
-        self.batch_sequences, self.options = batch_sequences, options or BatchOptions()
+        self.objective, self.length, self.options = objective, length, options or BatchOptions()
+        buckets = self.options.buckets and objective.layout != "windows"
+        super().__init__(batch_sequences=batch_sequences, seed=seed, shuffle=self.options.shuffle, buckets=buckets)
         self.samples = self._samples()
         if not len(self.samples):
             raise DataError(
@@ -72,78 +66,33 @@ class Batches:
                 f"{len(self.data.records):,} "
                 f"record(s). Give more text."
             )
-        self._bucketed = self.options.buckets and objective.layout != "windows"
-        self._stretch = lru_cache(maxsize=2)(self._stretch_sequences)
-        self._padding = self._how_to_pad()
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches that see every sequence once; the last may be part of the next epoch's."""
-        return -(-len(self.samples) // self.batch_sequences)
+        self.padding = self._how_to_pad()
 
     @property
     def tokens_per_epoch(self) -> int:
         """Tokens of text that are seen in an epoch, frames and padding not included."""
         return int(self.data.tokens)
 
-    def sequences(self, step: int) -> Sequences:
-        """Epochs and samples of a step's sequences, each of shape (sequences,)."""
-        batch = self.batch_sequences
-        if self._bucketed:
-            epochs, samples = self._stretch(step // BATCHES_TOGETHER)
-            start = step % BATCHES_TOGETHER * batch
-            return epochs[start : start + batch], samples[start : start + batch]
-        return self._ordered(step * batch, (step + 1) * batch)
+    def __len__(self) -> int:
+        return len(self.samples)
 
-    def micro_batches(
-        self, step: int, *, rank: int = 0, ranks: int = 1, micro_batch_sequences: int | None = None
-    ) -> list[Batch]:
-        """A rank's share of a step, in parts.
+    def keys(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens in each of these samples."""
+        return self.samples.lengths(samples)
 
-        Args:
-            step: From 0 on.
-            rank: Which share.
-            ranks: How many share a step: each gets neighbouring sequences, as many as the others or one more.
-            micro_batch_sequences: Sequences of a part; left out, the share is one part.
+    def example(self, epoch: int, sample: int) -> Example:
+        """Inputs and targets of a sample, with the draws that belong to it."""
+        return self.objective.example(self.samples.sample(sample), Draws(self.seed, epoch, sample))
 
-        Returns:
-            The parts; none where a validation's last batch has fewer sequences than there are ranks.
-
-        Raises:
-            DataError: A whole batch has fewer sequences than there are ranks.
-        """
-        if self.batch_sequences < ranks:
-            raise DataError(
-                f"A batch of {self.batch_sequences} sequence(s) cannot be shared by {ranks} processes. Make "
-                f"global_batch_sequences at least {ranks}, or start fewer processes."
-            )
-        epochs, samples = self.sequences(step)
-        bounds = [len(samples) * number // ranks for number in (rank, rank + 1)]
-        size = micro_batch_sequences or max(bounds[1] - bounds[0], 1)
-        starts = range(bounds[0], bounds[1], size)
-        parts = [slice(start, min(start + size, bounds[1])) for start in starts]
-        return [self._batch(epochs[part], samples[part]) for part in parts]
-
-    def _batch(self, epochs: NDArray[np.int64], samples: NDArray[np.int64]) -> Batch:
-        pairs = zip(epochs.tolist(), samples.tolist(), strict=True)
-        make = self.objective.example
-        examples = [make(self.samples.sample(number), Draws(self.seed, epoch, number)) for epoch, number in pairs]
-        return collated(examples, self._padding)
-
-    def _ordered(self, start: int, end: int) -> Sequences:
-        """Epochs and samples from one position of the run to another."""
-        size = len(self.samples)
-        if self.options.shuffle:
-            return samples_at(np.arange(start, end), size, self.seed)
-        samples = np.arange(min(start, size), min(end, size))
-        return np.zeros_like(samples), samples
-
-    def _stretch_sequences(self, stretch: int) -> Sequences:
-        """The sequences of some batches, those of like length together."""
-        together = BATCHES_TOGETHER * self.batch_sequences
-        epochs, samples = self._ordered(stretch * together, (stretch + 1) * together)
-        order = bucketed(self.samples.lengths(samples), self.batch_sequences, seed=self.seed, stretch=stretch)
-        return epochs[order], samples[order]
+    def facts(self) -> dict[str, Any]:
+        """Which text is read, and how."""
+        return {
+            "identity": self.data.store.identity,
+            "records": len(self.data.records),
+            "objective": self.objective.name,
+            "length": self.length,
+            "batch_sequences": self.batch_sequences,
+        }
 
     def _samples(self) -> Samples:
         text = self.objective.text_length(self.length)

@@ -13,7 +13,7 @@ import torch
 
 from tonne.errors import DescriptionError
 from tonne.train.distribution import outer_lists
-from tonne.train.losses import Losses, moved
+from tonne.train.losses import moved
 from tonne.train.peak import fastest_s
 from tonne.train.probe import (
     SECONDS_A_TRIAL,
@@ -173,7 +173,7 @@ def _work(job: Job, processes: Processes, micro: int) -> tuple[Callable[[str], A
         return _product(job), None
     sequences = max(1, min(micro, int(TRIAL_FLOP / flop))) if device.type == "cpu" else micro
     parts = job.batches.micro_batches(0, rank=processes.rank, ranks=processes.ranks, micro_batch_sequences=sequences)
-    batch, losses = moved(parts[0], device), Losses(job.model)
+    batch, losses = moved(parts[0], device), job.losses()
 
     def gradients(precision: str) -> None:
         with mixed(precision, device):

@@ -78,7 +78,7 @@ def processes(device: str | None = None) -> Iterator[Processes]:
         device: "cpu", "cuda", ...; left out: an accelerator where there is one.
     """
     kind = device or _best_device()
-    if not (torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()):
+    if not launched_together():
         yield Processes(device=torch.device(kind))
         return
     from torch import distributed  # noqa: PLC0415 - as above
@@ -100,6 +100,11 @@ def processes(device: str | None = None) -> Iterator[Processes]:
     finally:
         if mine:
             distributed.destroy_process_group()
+
+
+def launched_together() -> bool:
+    """Whether torchrun started this process, alone or with others."""
+    return torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
 
 
 def _best_device() -> str:

@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from tonne.train.distribution import share_out
 from tonne.train.losses import Counted, moved
+from tonne.train.metrics.scores import higher_is_better
 from tonne.train.step import mixed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from tonne.model.transformer import Transformer
     from tonne.train.batch import Batch
-    from tonne.train.batches import Batches
     from tonne.train.distribution import Processes
+    from tonne.train.ordered import OrderedBatches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Mean losses over the held-out text [nat]; bits per byte where every token is predicted and bytes are known."""
+    """Mean losses over the held-out text [nat]; bits per byte where every token is predicted and bytes are known.
+
+    ``metrics``: of a task, by name; ``decides``: the one that makes an evaluation the best, the loss where it is None.
+    """
 
     loss: float
     token_loss: float
     sentence_loss: float | None
     bits_per_byte: float | None
     predicted: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    decides: str | None = None
+
+    @property
+    def badness(self) -> float:
+        """What is smaller the better the model is."""
+        if self.decides is None:
+            return self.loss
+        value = self.metrics[self.decides]
+        return -value if higher_is_better(self.decides) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +52,7 @@ class Evaluator:
     """Held-out batches, and how much of them is looked at; ``sharded``: the processes share the weights out."""
 
     losses: nn.Module
-    batches: Batches
+    batches: OrderedBatches
     processes: Processes
     precision: str
     micro_batch_sequences: int
@@ -88,7 +104,7 @@ class Evaluator:
         """The means over all processes."""
         values = self.processes.total([*losses, counted.tokens, counted.predicted, counted.sentences])
         tokens, sentences, _, predicted, pairs = values
-        token_loss = tokens / max(1.0, predicted)
+        token_loss = tokens / (predicted or 1.0)
         sentence_loss = sentences / pairs if pairs else None
         return Evaluation(
             loss=token_loss + (sentence_loss or 0.0),
@@ -97,6 +113,39 @@ class Evaluator:
             bits_per_byte=None if self.bytes_per_token is None else bits_per_byte(token_loss, self.bytes_per_token),
             predicted=int(predicted),
         )
+
+
+class Evaluates(Protocol):
+    """Looks how good the model is now."""
+
+    def now(self) -> Evaluation:
+        """The losses of the model as it is, and metrics where there are some."""
+
+
+class Judge(Protocol):
+    """Scores what a model predicts of held-out examples."""
+
+    @property
+    def metric(self) -> str | None:
+        """The one that decides; None: the loss does."""
+
+    def scores(self, model: Transformer) -> Mapping[str, float]:
+        """The metrics by name, the deciding one among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgingEvaluator:
+    """An evaluation with the metrics of a task beside its losses; one process predicts for all."""
+
+    losses: Evaluator
+    model: Transformer
+    judge: Judge
+
+    def now(self) -> Evaluation:
+        """Losses and metrics of the model as it is."""
+        found, processes = self.losses.now(), self.losses.processes
+        metrics = processes.told(dict(self.judge.scores(self.model)) if processes.first else None)
+        return replace(found, metrics=metrics, decides=self.judge.metric)
 
 
 def bits_per_byte(loss: float, bytes_per_token: float) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
 
+from tonne.describe.start import OWN_ARCHITECTURE
 from tonne.errors import RunFolderError, WeightsError
 from tonne.train.sharding import is_sharded, whole
 
@@ -20,13 +22,21 @@ if TYPE_CHECKING:
 
 
 LOG = logging.getLogger(__name__)
-WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
+WEIGHTS, ARCHITECTURE = "model.safetensors", OWN_ARCHITECTURE
 
 
-def write_model(model: Transformer, tokenizer: TextTokenizer | None, folder: Path, processes: Processes) -> None:
+def write_model(
+    model: Transformer,
+    tokenizer: TextTokenizer | None,
+    folder: Path,
+    processes: Processes,
+    *,
+    also: Callable[[Path], None] | None = None,
+) -> None:
     """Write a model in Hugging Face's layout, with its tokenizer; a folder that is there already is replaced.
 
-    A model that no class of transformers builds is kept by its own names, with its architecture beside it.
+    A model that no class of transformers builds is kept by its own names, with its architecture beside it. ``also``
+    writes what else belongs into the folder.
 
     Raises:
         RunFolderError: The disk is full, or cannot be written; the run's checkpoints stay.
@@ -39,6 +49,8 @@ def write_model(model: Transformer, tokenizer: TextTokenizer | None, folder: Pat
     try:
         shutil.rmtree(partial, ignore_errors=True)
         _write(_plain(model, gathered), tokenizer, partial)
+        if also is not None:
+            also(partial)
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
     except OSError as error:
@@ -52,15 +64,15 @@ def write_model(model: Transformer, tokenizer: TextTokenizer | None, folder: Pat
 def _write(model: Transformer, tokenizer: TextTokenizer | None, folder: Path) -> None:
     from tonne.model.huggingface import to_huggingface  # noqa: PLC0415 - at the end of a run
 
+    if tokenizer is not None:
+        tokenizer.save(folder)
     try:
-        to_huggingface(model, folder)
+        to_huggingface(model, folder, tokenizer=None if tokenizer is None else folder)  # which tokens start, end, pad
     except WeightsError as error:  # a shape of its own: hours of training must not end without a model
         LOG.warning("%s holds the weights by this program's own names: %s", folder.with_suffix(""), error)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
         (folder / ARCHITECTURE).write_text(model.architecture.model_dump_json(indent=1), encoding="utf-8")
-    if tokenizer is not None:
-        tokenizer.save(folder)
 
 
 @torch.no_grad()

@@ -17,17 +17,25 @@ from tonne.describe.run import Run
 from tonne.errors import DescriptionError
 from tonne.model.transformer import Transformer
 from tonne.train.batches import Batches, checked_length
+from tonne.train.going_on import model_to_go_on_with
+from tonne.train.losses import Losses
 from tonne.train.objectives.build import ObjectiveOptions, objective_for
 from tonne.train.prepare import store_for
 from tonne.train.run_folder import alone_in
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tonne.describe.architecture import Architecture
+    from tonne.describe.data import Data
     from tonne.describe.recipe import Recipe
     from tonne.describe.training import Training
     from tonne.train.distribution import Sharding
+    from tonne.train.ordered import OrderedBatches
     from tonne.train.prepare import Progress
     from tonne.train.store import TokenStore
+    from tonne.train.tokenizer import TextTokenizer
+    from tonne.train.tuning import Tuning
 
 EVERY_TOKEN = ("causal-lm",)  # objectives whose loss is one of every token, so that bits per byte can be told
 
@@ -38,23 +46,26 @@ class Job:
 
     ``flop_per_token`` is the model's, forward and backward. ``bytes_per_token`` are those of the training text, and
     ``validation_bytes_per_token`` of the held-out one; None where no bits per byte can be told. ``batch_size_given``:
-    the plan says how many sequences a micro-batch has. ``precision_given``: the plan says the precision.
+    the plan says how many sequences a micro-batch has. ``precision_given``: the plan says the precision. ``tuning``:
+    what a fine-tuning adds; None where a model is pre-trained.
     """
 
     model: Transformer
-    batches: Batches
+    batches: OrderedBatches
     training: Training
     total_steps: int
     flop_per_token: float
     tokens_per_step: int
     run: Run = Run()  # noqa: RUF009 - frozen
     name: str = "run"
-    validation: Batches | None = None
+    validation: OrderedBatches | None = None
+    tokenizer: TextTokenizer | None = None
     bytes_per_token: float | None = None
     validation_bytes_per_token: float | None = None
     sharding: Sharding = "none"
     batch_size_given: bool = False
     precision_given: bool = False
+    tuning: Tuning | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -66,29 +77,37 @@ class Job:
         return {
             "architecture": self.architecture.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
-            "data": {
-                "identity": self.batches.data.store.identity,
-                "records": len(self.batches.data.records),
-                "objective": self.batches.objective.name,
-                "length": self.batches.length,
-                "batch_sequences": self.batches.batch_sequences,
-                "total_steps": self.total_steps,
-            },
+            "data": {**self.batches.facts(), "total_steps": self.total_steps},
+            **({} if self.tuning is None else {"task": self.tuning.facts()}),
         }
 
+    def losses(self) -> nn.Module:
+        """What is called in training: a batch in, its two losses out."""
+        if self.tuning is None:
+            return Losses(self.model, label_smoothing=self.training.label_smoothing)
+        return self.tuning.losses(self.model, self.training)
 
-def job_of(recipe: Recipe, folder: Path, *, report: Callable[[Progress], None] | None = None) -> Job:
+
+def job_of(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    report: Callable[[Progress], None] | None = None,
+    model: Transformer | None = None,
+) -> Job:
     """The run that a plan file describes; its data are prepared in a folder, once.
 
     Args:
         recipe: The plan.
         folder: Where token stores are kept.
         report: Called with the progress of preparing.
+        model: To go on with; left out, the one that the plan starts from.
 
     Raises:
         TonneError: Data, tokenizer and model are missing, broken, or do not fit one another.
     """
     a, data, training = recipe.architecture, recipe.data, recipe.training
+    a = a if model is None else model.architecture
     length = _length(recipe)
     with alone_in(folder):
         store = store_for(
@@ -108,25 +127,35 @@ def job_of(recipe: Recipe, folder: Path, *, report: Callable[[Progress], None] |
         target_length=target,
         objective=training.objective,
         masked_fraction=training.masked_fraction,
+        lora=training.lora,
+        frozen_layers=training.frozen_layers,
     )
     held_out = _batches(recipe, store, length, validation=True) if data.validation_fraction else None
     told = training.objective in EVERY_TOKEN
     return Job(
-        model=_model(recipe),
+        model=_model(recipe) if model is None else model,
         batches=batches,
         training=training,
-        total_steps=max(1, math.ceil(data.tokens / tokens_per_step)),
+        total_steps=total_steps(training, data, batches, tokens_per_step),
         flop_per_token=counts.model_flop_per_token,
         tokens_per_step=tokens_per_step,
         run=recipe.run,
         name=recipe.name,
         validation=held_out,
+        tokenizer=store.tokenizer,
         bytes_per_token=_bytes_per_token(batches) if told else None,
         validation_bytes_per_token=_bytes_per_token(held_out) if told and held_out else None,
-        sharding=_sharding(recipe),
+        sharding=sharding_of(recipe),
         batch_size_given="micro_batch_sequences" in training.model_fields_set,
         precision_given="precision" in training.model_fields_set,
     )
+
+
+def total_steps(training: Training, data: Data, batches: OrderedBatches, tokens_per_step: int) -> int:
+    """Steps of a run: as many as its epochs have, or where they are left out as its tokens fill."""
+    if training.epochs is not None:
+        return max(1, math.ceil(training.epochs * len(batches) / batches.batch_sequences))
+    return max(1, math.ceil(data.tokens / tokens_per_step))
 
 
 def store_folder(recipe: Recipe, home: Path) -> Path:
@@ -175,9 +204,7 @@ def _model(recipe: Recipe) -> Transformer:
             f"[start] from = {origin!r} holds no weights that can be read here. Give 'scratch', or the folder of a "
             f"model (config.json with its safetensors)."
         )
-    from tonne.model.huggingface import from_huggingface  # noqa: PLC0415 - most runs start from scratch
-
-    model = from_huggingface(origin)
+    model = model_to_go_on_with(origin, dropout=recipe.training.dropout)
     own, asked = model.architecture.model_dump(), recipe.architecture.model_dump()
     differing = [name for name in own if own[name] != asked[name]]
     if differing:
@@ -195,7 +222,7 @@ def _bytes_per_token(batches: Batches) -> float | None:
     return None if known is None or not batches.data.tokens else known / batches.data.tokens
 
 
-def _sharding(recipe: Recipe) -> Sharding:
+def sharding_of(recipe: Recipe) -> Sharding:
     """As the plan says; where it says nothing, every process holds the whole model."""
     p = recipe.parallelism
     if p is None or "sharding" not in p.model_fields_set or p.sharding == "none":

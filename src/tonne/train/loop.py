@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from tonne.train.batch import Batch
     from tonne.train.distribution import Processes
-    from tonne.train.evaluation import Evaluation, Evaluator
+    from tonne.train.evaluation import Evaluates, Evaluation
     from tonne.train.loggers import Sink
+    from tonne.train.losses import Counted
     from tonne.train.peak import Peak
     from tonne.train.progress import ProgressLine
     from tonne.train.sampling import Sampler
@@ -34,15 +35,19 @@ class Standing:
     step: int = 0
     tokens: int = 0
     elapsed_s: float = 0.0
-    best_loss: float | None = None
+    best: float | None = None  # the least badness of an evaluation: its loss, or what stands for its metric
+    best_loss: float | None = None  # and the loss beside it, which decides between two of one metric
     evaluations_without_better: int = 0
 
-    def note(self, evaluation: Evaluation) -> None:
-        """Keep whether an evaluation was the best so far."""
-        if self.best_loss is None or evaluation.loss < self.best_loss:
-            self.best_loss, self.evaluations_without_better = evaluation.loss, 0
-        else:
-            self.evaluations_without_better += 1
+    def note(self, evaluation: Evaluation) -> bool:
+        """Keep, and return, whether an evaluation was the best so far; patience goes by what decides alone."""
+        now, before = (evaluation.badness, evaluation.loss), (self.best, self.best_loss)
+        better = self.best is None or evaluation.badness < self.best
+        self.evaluations_without_better = 0 if better else self.evaluations_without_better + 1
+        kept = before[0] is None or before[1] is None or now < (before[0], before[1])
+        if kept:
+            self.best, self.best_loss = now
+        return kept
 
     def as_dict(self) -> dict[str, Any]:
         """Built-in types alone."""
@@ -66,9 +71,10 @@ class Loop:
 
     stepper: Stepper
     batches: Iterator[tuple[int, Sequence[Batch]]]
-    evaluator: Evaluator | None
+    evaluator: Evaluates | None
     sampler: Sampler | None
     save: Callable[[Standing], None]
+    keep_best: Callable[[Standing, Evaluation], None] | None
     processes: Processes
     observers: Observers
     sinks: Sequence[Sink]
@@ -109,7 +115,7 @@ class Loop:
         assert step == standing.step, "batches come in the order of the steps"
         start = time.perf_counter()
         result = self.last = self.stepper.make(step, batches)
-        self._window.add(time.perf_counter() - start, result.counted.tokens)
+        self._window.add(time.perf_counter() - start, result.counted)
         standing.step += 1
         standing.tokens += result.counted.tokens
         columns = self.observers.on_step(standing.step, result.counted.tokens, result.loss)
@@ -122,7 +128,9 @@ class Loop:
         self.evaluation = None
         if self.evaluator is not None and self._due(self.every.evaluate, standing.step):
             self.evaluation = self.last_evaluation = self.evaluator.now()
-            standing.note(self.evaluation)
+            better = standing.note(self.evaluation)
+            if better and self.keep_best is not None:
+                self.keep_best(standing, self.evaluation)
             self.peak.look_again(sum(self.processes.total([self.measured_peak()])))
         if self.sampler is not None and self._due(self.every.sample, standing.step):
             text = self.sampler.write(standing.step)
@@ -173,12 +181,15 @@ class Loop:
         }
         if result.sentence_loss is not None:
             told |= {"token_loss": result.token_loss, "sentence_loss": result.sentence_loss}
+        if self._window.padded_fraction:
+            told["padded_fraction"] = self._window.padded_fraction
         if self.bytes_per_token is not None:
             told["bits_per_byte"] = bits_per_byte(result.token_loss, self.bytes_per_token)
         if self.evaluation is not None:
             told["validation_loss"] = self.evaluation.loss
             if self.evaluation.bits_per_byte is not None:
                 told["validation_bits_per_byte"] = self.evaluation.bits_per_byte
+            told |= {f"validation_{name}": value for name, value in self.evaluation.metrics.items()}
         return told | {name: value for name, value in columns.items() if name != STOP}
 
 
@@ -188,17 +199,23 @@ class _Window:
 
     seconds: float = 0.0
     tokens: int = 0
+    places: int = 0
     old: bool = False
+
+    @property
+    def padded_fraction(self) -> float:
+        return 1 - self.tokens / max(self.places, 1)
 
     @property
     def tokens_per_s(self) -> float:
         return self.tokens / max(self.seconds, 1e-9)
 
-    def add(self, seconds: float, tokens: int) -> None:
+    def add(self, seconds: float, counted: Counted) -> None:
         if self.old:
-            self.seconds, self.tokens, self.old = 0.0, 0, False
+            self.seconds, self.tokens, self.places, self.old = 0.0, 0, 0, False
         self.seconds += seconds
-        self.tokens += tokens
+        self.tokens += counted.tokens
+        self.places += counted.places
 
     def restart(self) -> None:
         self.old = True

@@ -22,39 +22,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """What a step's micro-batches hold together: real tokens, predicted tokens, pairs of sentences."""
+    """What a step's micro-batches hold together: real tokens, predicted ones, pairs of sentences; places with padding.
+
+    ``predicted`` counts each target by its weight, where labels have one.
+    """
 
     tokens: int
-    predicted: int
+    predicted: float
     sentences: int
+    places: int = 0
 
     @classmethod
     def of(cls, batches: Sequence[Batch], processes: Processes | None = None) -> Counted:
         """Those of some batches; of all processes where these are given."""
         values: list[float] = [
             sum(batch.real_tokens for batch in batches),
-            sum(batch.predicted for batch in batches),
+            sum(batch.predicted if batch.weight is None else batch.weight for batch in batches),
             sum(0 if batch.next_sentence is None else len(batch.next_sentence) for batch in batches),
+            sum(batch.places for batch in batches),
         ]
-        tokens, predicted, sentences = values if processes is None else processes.total(values)
-        return cls(tokens=int(tokens), predicted=int(predicted), sentences=int(sentences))
+        tokens, predicted, sentences, places = values if processes is None else processes.total(values)
+        return cls(tokens=int(tokens), predicted=predicted, sentences=int(sentences), places=int(places))
 
 
 class Losses(nn.Module):
     """Mean loss of the predicted tokens, and of the pairs of sentences, (2,); a loss that a batch has not is zero."""
 
-    def __init__(self, model: Transformer) -> None:
+    def __init__(self, model: Transformer, *, label_smoothing: float = 0.0) -> None:
+        """Of a model; targets are smoothed while it trains, and not where it is evaluated."""
         super().__init__()
-        self.model = model
+        self.model, self.label_smoothing = model, label_smoothing
 
     def forward(self, batch: Batch) -> Tensor:
         """The two losses of a batch."""
         model, extras = self.model, extras_of(batch)
+        smoothing = self.label_smoothing if self.training else 0.0
         if batch.next_sentence is None:
-            tokens = model.loss(batch.tokens, batch.targets, batch.mask, **extras)
+            tokens = model.loss(batch.tokens, batch.targets, batch.mask, label_smoothing=smoothing, **extras)
             return torch.stack([tokens, torch.zeros_like(tokens)])
         states = model.states(batch.tokens, batch.mask, **extras)
-        tokens = model.loss_of(states, batch.targets)
+        tokens = model.loss_of(states, batch.targets, label_smoothing=smoothing)
         scores = model.next_sentence_logits(states, batch.mask)
         sentences = functional.cross_entropy(scores.to(tokens.dtype), batch.next_sentence)
         return torch.stack([tokens, sentences])
@@ -72,7 +79,7 @@ def shares(batch: Batch, counted: Counted) -> tuple[float, float]:
     Equation: L = sum_i (m_i / m) L_i, with m_i = predicted tokens of micro-batch i, m = those of the step.
     """
     own = Counted.of([batch])
-    return own.predicted / max(1, counted.predicted), own.sentences / max(1, counted.sentences)
+    return own.predicted / (counted.predicted or 1.0), own.sentences / max(1, counted.sentences)
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 LAYERS = ".layers."
 NO_PRODUCT = ("relative", "position", "router")  # looked up by index, or so few rows that each is its own direction
 MATRIX_DIMENSIONS = 2
+LAYER = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.")
+ENTRANCES = ("embedding.", "encoder.inputs.", "decoder.inputs.", "encoder.relative", "decoder.relative")
 
 
 class Optimizers:
@@ -59,11 +62,33 @@ def optimizers_of(model: nn.Module, training: Training) -> Optimizers:
         training: Optimizer, rates, decay.
     """
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    depths = depths_below_head(name for name, _ in model.named_parameters())
+    shares = {name: training.layer_decay**depth for name, depth in depths.items()}
     muon = training.optimizer == "muon"
     hidden = {name: p for name, p in named.items() if muon and is_hidden_matrix(name, p)}
-    rest = [parameter for name, parameter in named.items() if name not in hidden]
-    parts: list[GroupedOptimizer] = [_adamw(rest, training)] if rest else []
-    return Optimizers(parts + ([_muon(hidden, training)] if hidden else []))
+    rest = {name: parameter for name, parameter in named.items() if name not in hidden}
+    parts: list[GroupedOptimizer] = [_adamw(rest, training, shares)] if rest else []
+    return Optimizers(parts + ([_muon(hidden, training, shares)] if hidden else []))
+
+
+def depths_below_head(names: Iterable[str]) -> dict[str, int]:
+    """How many steps down from the head each parameter lies: 0 above the layers, 1 in the last layer of its stack.
+
+    What enters the layers lies one below the first; each stack counts from its own top, the token tables from the top
+    of the taller one.
+    """
+    matches = {name: LAYER.match(name) for name in names}
+    sizes: dict[str, int] = {}
+    for match in matches.values():
+        if match is not None:
+            sizes[match[1]] = max(sizes.get(match[1], 0), int(match[2]) + 1)
+    tallest = max(sizes.values(), default=0)
+    return {
+        name: sizes[match[1]] - int(match[2])
+        if match is not None
+        else (sizes.get(name.partition(".")[0], tallest) + 1) * name.startswith(ENTRANCES)
+        for name, match in matches.items()
+    }
 
 
 def is_hidden_matrix(name: str, parameter: torch.Tensor) -> bool:
@@ -89,31 +114,39 @@ def matrices_in(name: str, shapes: Mapping[str, torch.Size]) -> tuple[int, ...] 
     return (rows // 2, rows // 2) if down is not None and rows == 2 * down[-1] else None
 
 
-def _adamw(parameters: Sequence[nn.Parameter], training: Training) -> GroupedOptimizer:
-    """AdamW in one fused kernel, without decay of norms and biases."""
-    matrices = [parameter for parameter in parameters if parameter.ndim >= MATRIX_DIMENSIONS]
-    others = [parameter for parameter in parameters if parameter.ndim < MATRIX_DIMENSIONS]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": training.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+def _adamw(named: Mapping[str, nn.Parameter], training: Training, shares: Mapping[str, float]) -> GroupedOptimizer:
+    """AdamW in one fused kernel, without decay of norms and biases; a group for each rate.
+
+    The first group has the highest, which is the one that is told.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in named.items():
+        groups.setdefault((shares[name], parameter.ndim >= MATRIX_DIMENSIONS), []).append(parameter)
     return AdamW(
-        [group for group in groups if group["params"]],
+        [
+            {
+                "params": groups[share, matrices],
+                "weight_decay": training.weight_decay if matrices else 0.0,
+                "lr": training.learning_rate * share,
+            }
+            for share, matrices in sorted(groups, reverse=True)
+        ],
         lr=training.learning_rate,
         betas=(training.beta1, training.beta2),
         eps=training.epsilon,
     )
 
 
-def _muon(named: Mapping[str, nn.Parameter], training: Training) -> GroupedOptimizer:
+def _muon(named: Mapping[str, nn.Parameter], training: Training, shares: Mapping[str, float]) -> GroupedOptimizer:
     """Muon, with a group for each way in which parameters hold several matrices."""
     shapes = {name: parameter.shape for name, parameter in named.items()}
-    groups: dict[tuple[int, ...] | None, list[nn.Parameter]] = {}
+    rate = training.matrix_learning_rate or training.learning_rate
+    groups: dict[tuple[float, tuple[int, ...] | None], list[nn.Parameter]] = {}
     for name, parameter in named.items():
-        groups.setdefault(matrices_in(name, shapes), []).append(parameter)
+        groups.setdefault((shares[name], matrices_in(name, shapes)), []).append(parameter)
     return Muon(
-        [{"params": parameters, "rows": rows} for rows, parameters in groups.items()],
-        lr=training.matrix_learning_rate or training.learning_rate,
+        [{"params": held, "rows": rows, "lr": rate * share} for (share, rows), held in groups.items()],
+        lr=rate,
         weight_decay=training.weight_decay,
         momentum=training.momentum,
     )

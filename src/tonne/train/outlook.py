@@ -32,6 +32,8 @@ class Outlook:
     unigram_loss: float | None
     expected_loss: Quantity | None
     sentences: bool
+    choices: int | None = None  # of a new head: labels, or the places of a sequence
+    pretrained: bool = False
 
     @property
     def tokens(self) -> int:
@@ -71,8 +73,7 @@ def _time(o: Outlook, choices: Choices) -> str:
 
 def _losses(o: Outlook) -> str:
     """The loss of a model that knows nothing, of one that knows frequencies, and of this one where known."""
-    nothing = math.log(o.vocabulary) + (math.log(2) if o.sentences else 0.0)
-    parts = [f"near {nothing:.2f} (every token alike)" if o.first_step == 0 else "where it stopped"]
+    parts = [_first_loss(o)]
     if o.unigram_loss is not None:
         parts.append(f"below {o.unigram_loss:.2f} once frequencies are known")
     if o.expected_loss is not None:
@@ -80,3 +81,15 @@ def _losses(o: Outlook) -> str:
         low, high = e.value if e.low is None else e.low, e.value if e.high is None else e.high
         parts.append(f"{low:.2f} to {high:.2f} at the end ({e.source})")
     return "expected loss: starts " + "; ".join(parts)
+
+
+def _first_loss(o: Outlook) -> str:
+    """Where the loss starts."""
+    if o.first_step:
+        return "where it stopped"
+    if o.choices is not None:
+        return f"near {math.log(o.choices):.2f} (every choice alike)"
+    if o.pretrained:
+        return "where the model stands that it starts from"
+    nothing = math.log(o.vocabulary) + (math.log(2) if o.sentences else 0.0)
+    return f"near {nothing:.2f} (every token alike)"

@@ -16,6 +16,8 @@ import torch
 SIDES = {"cpu": (512, 1024)}  # squares; beyond these the rate of a processor no longer grows
 ACCELERATOR_SIDES = (4096, 8192)
 SECONDS_A_SIDE = 0.06
+READ_COLUMNS = 1024
+LEAST_READ_BYTES, MOST_READ_BYTES = 2**20, 2**28  # beyond it no cache holds it
 FLOP_PER_PRODUCT = 2  # a multiplication and an addition
 
 
@@ -60,6 +62,21 @@ def _square_flop_per_s(side: int, device: torch.device, dtype: torch.dtype, seco
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
     return product_flop(side, side, side) / fastest_s(lambda: torch.mm(a, b, out=out), device, seconds)
+
+
+def measured_bytes_per_s(device: torch.device, held_bytes: int, *, seconds: float = SECONDS_A_SIDE) -> float:
+    """Rate at which a device reads matrices that are multiplied by one vector, as in writing token by token [bytes/s].
+
+    Args:
+        device: Where it runs.
+        held_bytes: Of the model that is read: one that a cache holds is read faster [bytes].
+        seconds: How long it is tried.
+    """
+    rows = min(max(held_bytes, LEAST_READ_BYTES), MOST_READ_BYTES) // (4 * READ_COLUMNS)
+    matrix = torch.empty(rows, READ_COLUMNS, device=device).normal_()
+    vector, out = torch.ones(READ_COLUMNS, device=device), torch.empty(rows, device=device)
+    read_bytes = matrix.numel() * matrix.element_size()
+    return read_bytes / fastest_s(lambda: torch.mv(matrix, vector, out=out), device, seconds)
 
 
 def fastest_s(work: Callable[[], object], device: torch.device, seconds: float) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,22 @@ from tonne.errors import DataError, MissingPackageError
 from tonne.train.readers_text import decoded
 
 Row = tuple[tuple[str, ...], str]  # the texts of the columns asked for, and where the row stands
+Values = tuple[list[Any], str]  # the values of columns asked for, whatever they are, and where the row stands
 ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Columns that must be there, columns that may, and what to write where one is missing and another is there."""
+
+    columns: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    naming: Callable[[str, str], str] = lambda missing, found: f"columns = {found!r}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, in the order of the values."""
+        return (*self.columns, *self.optional)
 
 
 def jsonl_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
@@ -22,6 +38,42 @@ def jsonl_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
 
     Raises:
         DataError: A line is no JSON object, or has not the columns; the text says which line.
+    """
+    return _texts(jsonl_values(path, Asked(columns=columns)), columns)
+
+
+def csv_rows(path: Path, columns: tuple[str, ...], *, separator: str = ",") -> Iterator[Row]:
+    """The rows of a file with a heading and separated values; a quoted value may go over several lines.
+
+    Raises:
+        DataError: The heading has not the columns, or a row is of another length.
+    """
+    return _texts(csv_values(path, Asked(columns=columns), separator=separator), columns)
+
+
+def parquet_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
+    """The rows of a Parquet file.
+
+    Raises:
+        DataError: It is none, or has not the columns.
+    """
+    return _texts(parquet_values(path, Asked(columns=columns)), columns)
+
+
+def arrow_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
+    """The rows of an Arrow file, of the stream or of the random-access kind.
+
+    Raises:
+        DataError: It is none, or has not the columns.
+    """
+    return _texts(arrow_values(path, Asked(columns=columns)), columns)
+
+
+def jsonl_values(path: Path, asked: Asked) -> Iterator[Values]:
+    """The values of these columns, then of the optional ones, None where one is not there.
+
+    Raises:
+        DataError: As ``jsonl_rows``.
     """
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
@@ -35,53 +87,52 @@ def jsonl_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
             ) from None
         if not isinstance(row, dict):
             raise DataError(f'{where} holds no object but {type(row).__name__}. Write e.g. {{"text": ...}}.')
-        yield from _row([_inside(row, name) for name in _known(columns, row, where)], columns, where)
+        yield values_of(row, asked, where)
 
 
-def csv_rows(path: Path, columns: tuple[str, ...], *, separator: str = ",") -> Iterator[Row]:
-    """The rows of a file with a heading and separated values; a quoted value may go over several lines.
+def csv_values(path: Path, asked: Asked, *, separator: str = ",") -> Iterator[Values]:
+    """The values of these columns, then of the optional ones, None where one is not there.
 
     Raises:
-        DataError: The heading has not the columns, or a row is shorter than it.
+        DataError: As ``csv_rows``.
     """
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB stops at the first long article
     reader = csv.reader(_lines(path, keep_ends=True), delimiter=separator, strict=True)
     try:
         heading = [name.strip() for name in next(reader, [])]
-        places = [heading.index(name) for name in _known(columns, heading, f"{path}: the heading")]
+        known = _known(asked, heading, f"{path}: the heading")
+        places = [heading.index(name) if name in heading else None for name in known]
         for row in reader:
+            if not row:
+                continue
             where = f"{path}: line {reader.line_num}"
-            if row and len(row) <= max(places):
+            if len(row) != len(heading):  # a text with an unquoted separator would put its end into the next column
                 raise DataError(f"{where} has {len(row)} of {len(heading)} values. Mend the row, or quote its text.")
-            yield from _row([row[place] for place in places] if row else [None], columns, where)
+            yield [None if place is None else row[place] for place in places], where
     except csv.Error as error:
         raise DataError(f'{path}: line {reader.line_num} cannot be read: {error}. Quote texts with "...".') from None
 
 
-def parquet_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
-    """The rows of a Parquet file.
+def parquet_values(path: Path, asked: Asked) -> Iterator[Values]:
+    """The values of these columns, then of the optional ones, None where one is not there.
 
     Raises:
-        DataError: It is none, or has not the columns.
+        DataError: As ``parquet_rows``.
     """
     parquet = _arrow_module("pyarrow.parquet")
     with _arrow_errors(path, "Parquet"):
         file = parquet.ParquetFile(path)
     with file:
-        _known(columns, file.schema_arrow.names, str(path))
-        yield from _batch_rows(
-            file.iter_batches(ROWS_AT_ONCE, columns=_read_together(columns, file.schema_arrow.names)),
-            columns,
-            path,
-            "Parquet",
-        )
+        named = _known(asked, file.schema_arrow.names, str(path))
+        together = _read_together(named, file.schema_arrow.names)
+        yield from _batch_values(file.iter_batches(ROWS_AT_ONCE, columns=together), named, path, "Parquet")
 
 
-def arrow_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
-    """The rows of an Arrow file, of the stream or of the random-access kind.
+def arrow_values(path: Path, asked: Asked) -> Iterator[Values]:
+    """The values of these columns, then of the optional ones, None where one is not there.
 
     Raises:
-        DataError: It is none, or has not the columns.
+        DataError: As ``arrow_rows``.
     """
     arrow, ipc = _arrow_module("pyarrow"), _arrow_module("pyarrow.ipc")
     with _arrow_errors(path, "Arrow"):
@@ -91,11 +142,10 @@ def arrow_rows(path: Path, columns: tuple[str, ...]) -> Iterator[Row]:
             is_file = mapped.read(6) == b"ARROW1"
             mapped.seek(0)
             reader = ipc.open_file(mapped) if is_file else ipc.open_stream(mapped)
-        _known(columns, reader.schema.names, str(path))
+        named = _known(asked, reader.schema.names, str(path))
         batches = (reader.get_batch(i) for i in range(reader.num_record_batches)) if is_file else iter(reader)
-        yield from _batch_rows(
-            (batch.select(_read_together(columns, batch.schema.names)) for batch in batches), columns, path, "Arrow"
-        )
+        wanted = (batch.select(_read_together(named, batch.schema.names)) for batch in batches)
+        yield from _batch_values(wanted, named, path, "Arrow")
 
 
 def dataset_files(folder: Path, split: str) -> list[Path]:
@@ -125,8 +175,17 @@ def dataset_files(folder: Path, split: str) -> list[Path]:
     return files
 
 
-def _batch_rows(batches: Iterator[Any], columns: tuple[str, ...], path: Path, kind: str) -> Iterator[Row]:
-    """The rows of Arrow record batches."""
+def values_of(row: Mapping[str, Any], asked: Asked, where: str) -> Values:
+    """The values of a row that is a mapping.
+
+    Raises:
+        DataError: It has not the columns.
+    """
+    return [_inside(row, name) for name in _known(asked, row, where)], where
+
+
+def _batch_values(batches: Iterator[Any], columns: tuple[str, ...], path: Path, kind: str) -> Iterator[Values]:
+    """The values of Arrow record batches."""
     start = 0
     while True:
         with _arrow_errors(path, kind):
@@ -134,29 +193,33 @@ def _batch_rows(batches: Iterator[Any], columns: tuple[str, ...], path: Path, ki
         if batch is None:
             return
         for number, row in enumerate(batch.to_pylist(), start=start + 1):
-            yield from _row([_inside(row, name) for name in columns], columns, f"{path}: row {number}")
+            yield [_inside(row, name) for name in columns], f"{path}: row {number}"
         start += batch.num_rows
 
 
-def _row(values: list[Any], columns: tuple[str, ...], where: str) -> Iterator[Row]:
-    """The row, or nothing where one of its values is missing."""
-    if any(value is None for value in values):
-        return
-    for name, value in zip(columns, values, strict=True):
-        if not isinstance(value, str):
-            raise DataError(f"{where}: column {name!r} holds {value!r:.40}, no text. Name a column of text in columns.")
-    yield tuple(values), where
+def _texts(rows: Iterator[Values], columns: tuple[str, ...]) -> Iterator[Row]:
+    """The rows whose values are all there, all of them text."""
+    for values, where in rows:
+        if any(value is None for value in values):
+            continue
+        for name, value in zip(columns, values, strict=True):
+            if not isinstance(value, str):
+                raise DataError(
+                    f"{where}: column {name!r} holds {value!r:.40}, no text. Name a column of text in columns."
+                )
+        yield tuple(values), where
 
 
-def _known(columns: tuple[str, ...], found: Any, where: str) -> tuple[str, ...]:  # noqa: ANN401 - keys or names
-    """The columns, all of which are there."""
-    missing = [name for name, root in zip(columns, _roots(columns, found), strict=True) if root not in found]
+def _known(asked: Asked, found: Any, where: str) -> tuple[str, ...]:  # noqa: ANN401 - keys or names
+    """The columns asked for, those that must be there are."""
+    roots = _roots(asked.columns, found)
+    missing = [name for name, root in zip(asked.columns, roots, strict=True) if root not in found]
     if missing:
         raise DataError(
             f"{where} has no column {' and '.join(map(repr, missing))}. Found: {', '.join(map(str, found)) or 'none'}. "
-            f"Name one of them, e.g. columns = {str(next(iter(found), 'text'))!r}."
+            f"Name one of them, e.g. {asked.naming(missing[0], str(next(iter(found), 'text')))}."
         )
-    return columns
+    return asked.names
 
 
 def _roots(columns: tuple[str, ...], found: Any) -> list[str]:  # noqa: ANN401 - keys or names
@@ -165,17 +228,17 @@ def _roots(columns: tuple[str, ...], found: Any) -> list[str]:  # noqa: ANN401 -
 
 
 def _read_together(columns: tuple[str, ...], found: Any) -> list[str]:  # noqa: ANN401 - keys or names
-    """The columns to be read, each once."""
-    return list(dict.fromkeys(_roots(columns, found)))
+    """The columns to be read, each once; those that are not there are left out."""
+    return [root for root in dict.fromkeys(_roots(columns, found)) if root in found]
 
 
-def _inside(row: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - whatever the row holds
+def _inside(row: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - whatever the row holds
     """The value of a column, or of a field within one; None where there is none."""
     if name in row:
         return row[name]
     value: Any = row
     for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+        value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 

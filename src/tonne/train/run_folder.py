@@ -12,6 +12,7 @@ from tonne.errors import CheckpointError, RunFolderError
 from tonne.train.checkpoint import flush
 
 RUN, CHECKPOINTS, MODEL, SAMPLES, LOCK = "run.json", "checkpoints", "model", "samples.txt", ".lock"
+BEST, ADAPTER = "best", "adapter"  # of a fine-tuning: the weights of its best evaluation, and adapters alone
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from tonne.errors import CheckpointError
 from tonne.train.checkpoint import Checkpoint, newest, read_tensors, save
 from tonne.train.choosing import choose, fitted
 from tonne.train.distribution import distributed_module
-from tonne.train.evaluation import Evaluator
+from tonne.train.evaluation import Evaluator, JudgingEvaluator
+from tonne.train.finishing import finished, keep_best
 from tonne.train.loggers import METRICS, cut_back, is_logged, sinks_of
 from tonne.train.loop import Every, Loop, Standing
-from tonne.train.losses import Losses
 from tonne.train.optimizers import Optimizers, optimizers_of
 from tonne.train.outlook import Outlook, outlook_lines
 from tonne.train.peak import Peak
@@ -35,7 +35,10 @@ from tonne.train.step import Stepper
 if TYPE_CHECKING:
     from torch import nn
 
+    from tonne.train.batches import Batches
     from tonne.train.distribution import Processes
+    from tonne.train.evaluation import Evaluates, Evaluation
+    from tonne.train.finishing import Best
     from tonne.train.job import Job
     from tonne.train.observers import Observers
     from tonne.train.progress import ProgressLine
@@ -76,8 +79,11 @@ class Ready:
             unigram_loss=unigram_loss(job) if job.bytes_per_token is not None else None,
             expected_loss=job.run.expected_loss,
             sentences=job.training.learns_pairs,
+            choices=None if job.tuning is None else job.tuning.choices,
+            pretrained=job.tuning is not None and job.tuning.pretrained,
         )
-        return [*self.notes, *outlook_lines(outlook, self.choices)]
+        notes = self.notes if job.tuning is None else (*self.notes, *job.tuning.notes)
+        return [*notes, *outlook_lines(outlook, self.choices)]
 
     @contextmanager
     def loop(self, observers: Observers, line: ProgressLine | None, last: int) -> Iterator[Loop]:
@@ -92,6 +98,7 @@ class Ready:
                     evaluator=self._evaluator(),
                     sampler=self._sampler(),
                     save=self._save,
+                    keep_best=self._keep_best if job.tuning is not None and job.validation is not None else None,
                     processes=own,
                     observers=observers,
                     sinks=sinks,
@@ -129,12 +136,12 @@ class Ready:
             vocabulary=job.architecture.vocabulary,
         )
 
-    def _evaluator(self) -> Evaluator | None:
+    def _evaluator(self) -> Evaluates | None:
         job = self.job
         if job.validation is None:
             return None
-        return Evaluator(
-            losses=self.losses if job.sharding != "none" else Losses(job.model),
+        losses = Evaluator(
+            losses=self.losses if job.sharding != "none" else job.losses(),
             batches=job.validation,
             processes=self.processes,
             precision=self.choices.precision,
@@ -143,10 +150,12 @@ class Ready:
             bytes_per_token=job.validation_bytes_per_token,
             sharded=job.sharding != "none",
         )
+        judge = None if job.tuning is None else job.tuning.judge
+        return losses if judge is None else JudgingEvaluator(losses=losses, model=job.model, judge=judge)
 
     def _sampler(self) -> Sampler | None:
         """Where the plan asks for text: of a decoder that one process holds whole."""
-        job, tokenizer = self.job, self.job.batches.data.store.tokenizer
+        job, tokenizer = self.job, self.job.tokenizer
         if not job.run.sample_tokens or not self.processes.first or tokenizer is None:
             return None
         if job.architecture.kind != "decoder" or job.sharding != "none":
@@ -172,6 +181,13 @@ class Ready:
             sample=run.sample_every or evaluate,
             patience=run.patience,
         )
+
+    def finish(self) -> Best | None:
+        """Write the model: of a fine-tuning that of its best evaluation, which is returned."""
+        return finished(self.job, self.folder, self.processes)
+
+    def _keep_best(self, standing: Standing, evaluation: Evaluation) -> None:
+        keep_best(self.job, self.folder, self.processes, (standing.step, evaluation))
 
     def _save(self, standing: Standing) -> None:
         """A checkpoint of the run as it stands."""
@@ -236,7 +252,7 @@ def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def ready(job: Job, folder: Path, own: Processes, *, choices: Choices, resume: bool) -> Ready:
     """The run put together, from its start or from its last checkpoint."""
-    losses = distributed_module(Losses(job.model), own, sharding=job.sharding, unused=unused_parameters(job))
+    losses = distributed_module(job.losses(), own, sharding=job.sharding, unused=unused_parameters(job))
     optimizers = optimizers_of(job.model, job.training)
     found = newest(folder / CHECKPOINTS) if resume else None
     notes: tuple[str, ...] = ()
@@ -298,7 +314,7 @@ def unigram_loss(job: Job) -> float:
 
     Equation: H = -sum_i p_i ln p_i, with p_i = share of token i.
     """
-    store = job.batches.data.store
+    store = cast("Batches", job.batches).data.store  # bits per byte are told of text alone
     counts = np.bincount(store.tokens[:UNIGRAM_TOKENS])
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())

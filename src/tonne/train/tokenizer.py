@@ -46,6 +46,14 @@ class TextTokenizer:
         encoded = self.inner.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(one.ids, dtype=np.uint32) for one in encoded]
 
+    def encode_with_offsets(self, texts: Sequence[str]) -> list[tuple[NDArray[np.uint32], NDArray[np.int64]]]:
+        """The ids of each text, and the first and last + 1 character of each token, of shape (length, 2)."""
+        encoded = self.inner.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            (np.array(one.ids, dtype=np.uint32), np.array(one.offsets, dtype=np.int64).reshape(-1, 2))
+            for one in encoded
+        ]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text that ids stand for, special tokens left out."""
         return str(self.inner.decode([int(token) for token in ids], skip_special_tokens=True))

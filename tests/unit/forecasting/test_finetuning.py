@@ -36,6 +36,18 @@ def test_architecture_is_that_of_the_start():
     assert plan({"from": "llama-3.1-8b"}).architecture == Architecture.preset("llama-3.1-8b")
 
 
+def test_work_of_a_start_that_is_trained_here(tmp_path):
+    """What tonne train reads says nothing of a cluster; the original's FLOP are those of its tokens."""
+    shape = 'kind = "decoder"\nlayers = 2\nwidth = 32\nheads = 2\nvocabulary = 100'
+    (tmp_path / "start.toml").write_text(
+        f'[architecture]\n{shape}\n[data]\nsource = "builtin"\ntokens = 1e6\nsequence_length = 64\n'
+        f"[training]\nglobal_batch_sequences = 4\n"
+    )
+    found = tonne.forecast(plan({"from": {"train": str(tmp_path / "start.toml")}}, data={"sequence_length": 64}))
+    counted = counts_of(found.plan.architecture, tokens=1e6, sequence_length=64, objective="causal-lm")
+    assert found.modification.original_training_flop.value == counted.training_flop
+
+
 def test_architecture_of_a_folder(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(GPT_2))
     assert plan({"from": str(tmp_path)}).architecture.layers == 12
@@ -124,6 +136,15 @@ def test_original_that_another_plan_trains(tmp_path):
     found = tonne.forecast(plan({"from": {"train": str(path)}}))
     assert found.counts.parameters == 124_439_808
     assert found.modification.share.value == pytest.approx(0.25)
+
+
+def test_the_plan_of_an_original_need_not_name_a_machine(tmp_path):
+    path = tmp_path / "before.toml"
+    path.write_text('[architecture]\npreset = "gpt2-small"\n[data]\ntokens = 1e9\nsequence_length = 1024\n')
+    same = tonne.Architecture.preset("gpt2-small")
+    per_token = counts_of(same, tokens=1, sequence_length=1024).model_flop_per_token
+    found = tonne.forecast(plan({"from": {"train": str(path)}})).modification
+    assert found.original_training_flop.value == pytest.approx(1e9 * per_token)
 
 
 def test_plans_that_start_from_each_other_are_refused(tmp_path):

@@ -68,7 +68,7 @@ def tiny_job(tiny_fields, tiny_folder):
 @pytest.fixture
 def quiet():
     """A session that prints nothing and keeps nothing."""
-    from tonne.train.fit import Session
+    from tonne.train.fitting import Session
 
     return Session(device="cpu", stream=None)
 

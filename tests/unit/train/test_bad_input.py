@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from tonne.errors import CheckpointError, DataError, DescriptionError, TrainingError  # noqa: E402 - after the skip
 from tonne.train.checkpoint import newest  # noqa: E402 - as above
-from tonne.train.fit import fit  # noqa: E402 - as above
+from tonne.train.fitting import fit  # noqa: E402 - as above
 
 
 class Spoiler:

@@ -16,7 +16,7 @@ CODE = """
 import json, sys
 from pathlib import Path
 from tonne.describe.recipe import Recipe
-from tonne.train.fit import Session, fit
+from tonne.train.fitting import Session, fit
 from tonne.train.job import job_of, store_folder
 
 fields, folder, stores, double, options = json.loads(sys.argv[1])

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tonne.errors import RunFolderError  # noqa: E402 - after the skip
-from tonne.train.fit import fit  # noqa: E402 - as above
+from tonne.train.fitting import fit  # noqa: E402 - as above
 
 
 def weights(model):
@@ -251,7 +251,7 @@ def test_small_run_never_loads_the_compiler(tmp_path, tiny_fields, tiny_folder):
 import json, sys
 from pathlib import Path
 from tonne.describe.recipe import Recipe
-from tonne.train.fit import Session, fit
+from tonne.train.fitting import Session, fit
 from tonne.train.job import job_of, store_folder
 
 fields, folder, stores = json.loads(sys.argv[1])

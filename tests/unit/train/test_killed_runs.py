@@ -18,7 +18,7 @@ CODE = """
 import json, os, signal, sys
 from pathlib import Path
 from tonne.describe.recipe import Recipe
-from tonne.train.fit import Session, fit
+from tonne.train.fitting import Session, fit
 from tonne.train.job import job_of, store_folder
 
 fields, folder, stores, kill_at, resume = json.loads(sys.argv[1])

@@ -27,6 +27,9 @@ class Example:
         prefix: First tokens that see one another.
         source: What an encoder-decoder's encoder reads.
         next_sentence: 0 where the second segment follows the first, 1 where it does not.
+        label: Number of the label of the whole sequence.
+        span: Tokens at which an answer starts and ends.
+        weight: What its targets count together; None: each counts once.
     """
 
     tokens: Tokens
@@ -36,6 +39,9 @@ class Example:
     prefix: int | None = None
     source: Tokens | None = None
     next_sentence: int | None = None
+    label: int | None = None
+    span: tuple[int, int] | None = None
+    weight: float | None = None
 
 
 class Objective(Protocol):

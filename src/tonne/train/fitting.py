@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TextIO
 from tonne.errors import DescriptionError
 from tonne.train.choosing import machine_set
 from tonne.train.distribution import processes
-from tonne.train.export import write_model
 from tonne.train.loggers import trackers
 from tonne.train.observers import Observers
 from tonne.train.progress import ProgressLine
@@ -22,6 +21,7 @@ from tonne.train.starting import Ready, chosen, ready
 if TYPE_CHECKING:
     from tonne.train.distribution import Processes
     from tonne.train.evaluation import Evaluation
+    from tonne.train.finishing import Best
     from tonne.train.job import Job
     from tonne.train.observers import Observer
 
@@ -44,7 +44,8 @@ class Fitted:
     """How a run ended: steps and tokens that were made in all, its last losses, and where the model lies.
 
     ``loss`` is None where no step was left to make. ``stopped_by``: "observer", "patience" or "signal"; None where the
-    steps asked for were made. ``first``: whether this process speaks for all.
+    steps asked for were made. ``first``: whether this process speaks for all. ``best``: the
+    evaluation whose weights the model has; None where they are the last ones.
     """
 
     steps: int
@@ -56,6 +57,7 @@ class Fitted:
     model: Path
     checkpoints: Path
     first: bool = True
+    best: Best | None = None
 
 
 def fit(
@@ -120,7 +122,7 @@ def _trained(made: Ready, watching: Observers, line: ProgressLine | None, last: 
     try:
         with made.loop(watching, line, last) as loop:
             stopped_by = loop.run(standing)
-        write_model(job.model, job.batches.data.store.tokenizer, made.folder / MODEL, made.processes)
+        best = made.finish()
     except BaseException as raised:
         error = raised
         raise
@@ -135,6 +137,7 @@ def _trained(made: Ready, watching: Observers, line: ProgressLine | None, last: 
         validation=loop.last_evaluation,
         elapsed_s=standing.elapsed_s,
         stopped_by=stopped_by,
+        best=best,
         model=made.folder / MODEL,
         checkpoints=made.folder / CHECKPOINTS,
         first=made.processes.first,

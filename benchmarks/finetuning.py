@@ -1,0 +1,268 @@
+"""Is `tonne finetune` faster than the Trainer of transformers, at the same score and in less memory?
+
+The task of examples/finetune-classify.toml on one model, one thread, fp32, batches of 16, AdamW, no dropout, over three
+seeds: ours; the Trainer as it comes (batches at random, padded to their longest); the Trainer with batches grouped by
+length and fused AdamW. Each run is a process of its own. Real tokens per CPU-second of the training alone, the fill of
+its batches, peak resident memory, accuracy on the test.
+
+The model is the one that the example starts from, or with --width a larger one, drawn anew and never trained before.
+
+    python benchmarks/finetuning.py [--seeds 3] [--epochs 2] [--width W] [--trainer-python PYTHON] [--home DIR]
+
+The Trainer needs transformers and accelerate: --trainer-python names an interpreter that has them, and tonne.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+ONE = {
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+os.environ.update(ONE)
+
+ROOT = Path(__file__).resolve().parents[1]
+PLAN = ROOT / "examples" / "finetune-classify.toml"
+RATE, WARMUP, BATCH, LENGTH = 2e-3, 40, 16, 256
+VARIANTS = ("tonne", "trainer", "trainer by length")
+
+
+def ours(folder: Path, seed: int, epochs: float) -> dict:
+    import torch
+
+    from tonne.describe.finetuning import FinetuningRecipe
+    from tonne.describe.plan import plan_fields
+    from tonne.train import Session, finetuning_job, fit
+
+    torch.set_num_threads(1)
+    fields = plan_fields(PLAN)
+    fields["start"] = {"from": str(folder)}
+    fields["training"] = {
+        "objective": "classification",
+        "global_batch_sequences": BATCH,
+        "micro_batch_sequences": BATCH,
+        "precision": "fp32",
+        "optimizer": "adamw",
+        "learning_rate": RATE,
+        "weight_decay": 0.01,
+        "beta2": 0.999,
+        "schedule": "linear",
+        "warmup_steps": WARMUP,
+        "epochs": epochs,
+        "seed": seed,
+    }
+    fields["data"]["validation_fraction"] = 0.0
+    fields["run"] = {"threads": 1, "compile": False, "log_every": 10**6, "checkpoint_every": 10**6}
+    job = finetuning_job(FinetuningRecipe.model_validate(fields), folder.parent)
+    watch = Watch()
+    with tempfile.TemporaryDirectory() as run:
+        found = fit(job, Path(run) / "run", observers=[watch], session=Session(device="cpu", stream=None))
+    peak = peak_bytes()
+    return {
+        "tokens": found.tokens,
+        "steps": found.steps,
+        "cpu_seconds": watch.cpu_seconds,
+        "fill": job.batches.fill(),
+        "peak_bytes": peak,
+        "accuracy": accuracy(job.model, folder, job.tuning.labels),
+    }
+
+
+class Watch:
+    """CPU time from the first step's beginning to the last one's end."""
+
+    def on_start(self, total_steps, tokens_per_step):
+        self.start, self.cpu_seconds = time.process_time(), 0.0
+
+    def on_step(self, step, tokens, loss):
+        self.cpu_seconds = time.process_time() - self.start
+
+    def on_end(self, error):
+        pass
+
+
+def accuracy(model, folder: Path, labels) -> float:
+    """Of our model on the test."""
+    from tonne.train import predict
+    from tonne.train.tokenizer import load_tokenizer
+
+    task, tested = task_and_rows("-test")
+    model.eval()
+    said = predict(model, load_tokenizer(folder), task, tested, labels=labels)
+    return sum(one == example.label for one, example in zip(said, tested, strict=True)) / len(tested)
+
+
+def task_and_rows(part: str):
+    from tonne.describe.task import Task
+    from tonne.train.labelled_reading import read_labelled
+
+    task = Task(name="classification", max_source_length=LENGTH)
+    return task, read_labelled(f"builtin:classify{part}", None, task)
+
+
+def trainer(folder: Path, seed: int, epochs: float, *, by_length: bool) -> dict:
+    import torch
+    import transformers as hf
+
+    torch.set_num_threads(1)
+    _, rows = task_and_rows("")
+    _, tested = task_and_rows("-test")
+    names = sorted({row.label for row in rows})
+    tokenizer = hf.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), pad_token="<|endoftext|>")
+    config = hf.AutoConfig.from_pretrained(folder, num_labels=len(names), pad_token_id=tokenizer.pad_token_id)
+    hf.set_seed(seed)
+    model = hf.AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32)
+
+    class Rows(torch.utils.data.Dataset):
+        def __init__(self, examples):
+            made = tokenizer([one.text for one in examples], truncation=True, max_length=LENGTH)["input_ids"]
+            self.rows = [
+                {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": names.index(one.label)}
+                for ids, one in zip(made, examples, strict=True)
+            ]
+
+        def __len__(self):
+            return len(self.rows)
+
+        def __getitem__(self, place):
+            return self.rows[place]
+
+    padded = hf.DataCollatorWithPadding(tokenizer)
+    seen = {"real": 0, "all": 0}
+
+    def collated(batch):
+        made = padded(batch)
+        seen["real"] += int(made["attention_mask"].sum())
+        seen["all"] += made["attention_mask"].numel()
+        return made
+
+    more = {"train_sampling_strategy": "group_by_length", "optim": "adamw_torch_fused"} if by_length else {}
+    with tempfile.TemporaryDirectory() as run:
+        arguments = hf.TrainingArguments(
+            output_dir=run,
+            use_cpu=True,
+            per_device_train_batch_size=BATCH,
+            num_train_epochs=epochs,
+            learning_rate=RATE,
+            weight_decay=0.01,
+            warmup_steps=WARMUP,
+            lr_scheduler_type="linear",
+            max_grad_norm=1.0,
+            seed=seed,
+            save_strategy="no",
+            report_to="none",
+            logging_steps=10**6,
+            disable_tqdm=True,
+            **more,
+        )
+        made = hf.Trainer(model=model, args=arguments, train_dataset=Rows(rows), data_collator=collated)
+        start = time.process_time()
+        steps = made.train().global_step
+        spent = time.process_time() - start
+        peak = peak_bytes()
+        real, whole = seen["real"], seen["all"]
+        said = made.predict(Rows(tested)).predictions.argmax(-1)
+    right = sum(names[int(one)] == example.label for one, example in zip(said, tested, strict=True))
+    return {
+        "tokens": real,
+        "steps": steps,
+        "cpu_seconds": spent,
+        "fill": real / whole,
+        "peak_bytes": peak,
+        "accuracy": right / len(tested),
+    }
+
+
+def peak_bytes() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def work(variant: str, folder: Path, seed: int, epochs: float) -> dict:
+    if variant == "tonne":
+        return ours(folder, seed, epochs)
+    return trainer(folder, seed, epochs, by_length=variant == "trainer by length")
+
+
+def start_folder(home: Path, width: int | None) -> Path:
+    """The model that all start from."""
+    from tonne.describe.finetuning import FinetuningRecipe
+    from tonne.train import Session
+    from tonne.train.origin import origin_folder
+
+    folder = origin_folder(FinetuningRecipe.from_toml(PLAN), home, Session(home=home, device="cpu"))
+    if width is None:
+        return folder
+    import shutil
+
+    import torch
+
+    from tonne.model import Transformer, to_huggingface
+    from tonne.train import read_trained
+
+    a = read_trained(folder).model.architecture
+    torch.manual_seed(0)
+    wider = a.model_copy(update={"width": width, "heads": width // 32, "feed_forward_width": width * 11 // 4})
+    made = home / f"width-{width}"
+    to_huggingface(Transformer(wider), made)
+    for file in folder.glob("tokenizer*"):
+        shutil.copy(file, made / file.name)
+    return made
+
+
+def summary(runs: list[dict]) -> dict:
+    speeds = [run["tokens"] / run["cpu_seconds"] for run in runs]
+    return {
+        "tokens_per_cpu_second": round(statistics.median(speeds)),
+        "fill": round(statistics.mean(run["fill"] for run in runs), 3),
+        "peak_mib": round(statistics.median(run["peak_bytes"] for run in runs) / 2**20),
+        "accuracy": [round(run["accuracy"], 4) for run in runs],
+        "tokens": runs[0]["tokens"],
+        "steps": runs[0]["steps"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=float, default=2)
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--home", type=Path, default=Path(tempfile.gettempdir()) / "tonne-benchmark")
+    parser.add_argument("--trainer-python", default=sys.executable)
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--work", nargs=3, metavar=("VARIANT", "FOLDER", "SEED"))
+    given = parser.parse_args()
+    if given.work:
+        variant, folder, seed = given.work
+        print(json.dumps(work(variant, Path(folder), int(seed), given.epochs)))
+        return
+    folder = start_folder(given.home, given.width)
+    runs: dict[str, list[dict]] = {variant: [] for variant in given.variants.split(",")}
+    for seed in range(given.seeds):
+        for variant, done in runs.items():  # turn and turn about: a machine's mood is shared
+            python = sys.executable if variant == "tonne" else given.trainer_python
+            command = [python, __file__, "--epochs", str(given.epochs), "--work", variant, str(folder), str(seed)]
+            said = subprocess.run(command, capture_output=True, text=True, check=False)
+            if said.returncode:
+                sys.exit(f"{variant}: {said.stderr[-2000:]}")
+            done.append(json.loads(said.stdout.splitlines()[-1]))
+            print(variant, seed, done[-1], file=sys.stderr, flush=True)
+    found = {variant: summary(done) for variant, done in runs.items() if done}
+    print(json.dumps({"date": date.today().isoformat(), "width": given.width, **found}, indent=1))  # noqa: DTZ011
+
+
+if __name__ == "__main__":
+    main()
