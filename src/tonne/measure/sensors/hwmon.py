@@ -1,4 +1,4 @@
-"""Power that Linux shows under /sys/class/hwmon: the meter of a server's power supply, NVIDIA Grace, boards of AMD and Intel.
+"""Power that Linux shows under /sys/class/hwmon: of a server's supply, of NVIDIA Grace, of boards of AMD and Intel.
 
 Chips that measure single rails, and drivers whose power another sensor already covers, are passed over.
 """
@@ -16,7 +16,6 @@ from tonne.measure.sensors.protocol import (
     NODE,
     Clock,
     Kind,
-    Missing,
     Readable,
     accelerator,
 )
@@ -82,7 +81,9 @@ def _channels(chip: Path) -> list[Channel]:
         for file in sorted(chip.glob(pattern)):
             stem = file.name.rpartition("_")[0]
             number = stem.lstrip("abcdefghijklmnopqrstuvwxyz")
-            found[number] = Channel(driver, _text(chip / f"{stem}_label"), file, "counter" if kind == "counter" else "power")
+            found[number] = Channel(
+                driver, _text(chip / f"{stem}_label"), file, "counter" if kind == "counter" else "power"
+            )
     return [found[number] for number in sorted(found)]
 
 
