@@ -165,7 +165,9 @@ class Collector:
             return
         self._is_reader = True
         sensors, missing = self._open_sensors()
-        from tonne.measure.integration import Integral  # noqa: PLC0415 - not needed by processes that do not read
+        from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by who does not read
+        from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
+        from tonne.measure.integration import Integral  # noqa: PLC0415 - as above
         from tonne.measure.sensors.protocol import Description  # noqa: PLC0415 - as above
 
         described = [Description.of(sensor) for sensor in sensors]
@@ -182,9 +184,7 @@ class Collector:
                         "t": time.monotonic_ns(),
                         "sensors": [of.as_dict() for of in described],
                         "missing": [[one.part, one.reason, one.mend] for one in missing],
-                        "cpu_model": processes.cpu_model(),
-                        "memory_bytes": processes.memory_bytes(),
-                        "cpus": os.cpu_count(),
+                        "facts": node_facts(roots_from_environment()).as_dict(),
                     }
                 ]
             )

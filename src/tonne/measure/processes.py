@@ -120,19 +120,3 @@ def cpus_allowed() -> int:
     """CPUs that this process may run on."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
-
-
-def memory_bytes() -> int | None:
-    """Memory of the node [bytes]."""
-    for line in text_of("/proc/meminfo", 512).splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def cpu_model() -> str | None:
-    """What the kernel calls the CPU."""
-    for line in text_of("/proc/cpuinfo").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return None

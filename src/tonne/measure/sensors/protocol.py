@@ -6,15 +6,18 @@ Parts of a node: "accelerator:0", "accelerator:1" ..., "cpu", "memory"; "host" i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+Clock = Callable[[], int]  # time.monotonic_ns, or a test's own
 Kind = Literal["counter", "power"]
 Unit = Literal["J", "W"]
 
 CPU, MEMORY, HOST, NODE = "cpu", "memory", "host", "node"
 ACCELERATOR = "accelerator:"
+LONGEST_FAULT = 120  # letters
 
 
 def accelerator(index: int | str) -> str:
@@ -85,7 +88,7 @@ class Sensor(Described, Protocol):
         """Let go of the driver; a second call does nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Description:
     """What there is to know of a sensor, kept beside its readings so that they can be added up again later."""
 
@@ -98,6 +101,8 @@ class Description:
     wrap_j: float | None = None
     window_s: float = 0.0
     ceiling_w: float | None = None
+    device: str = ""  # what the hardware is called, as "NVIDIA H100 80GB HBM3"
+    device_id: str = ""  # what tells it from its like: the UUID of a GPU
 
     def __post_init__(self) -> None:
         """A sensor that covers nothing else covers its part."""
@@ -105,17 +110,56 @@ class Description:
 
     def as_dict(self) -> dict[str, Any]:
         """Its fields as built-in types, for a line of JSON."""
-        return {**asdict(self), "covers": list(self.covers)}
+        fields = {name: getattr(self, name) for name in Description.__dataclass_fields__}
+        return {**fields, "covers": list(self.covers)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Description:
         """The description that `as_dict` wrote; fields of a later version are passed over."""
-        return cls(**{name: value for name, value in fields.items() if name in cls.__dataclass_fields__})
+        return cls(**{name: value for name, value in fields.items() if name in Description.__dataclass_fields__})
 
     @classmethod
     def of(cls, sensor: Described) -> Description:
         """The description of a sensor."""
-        return cls(**{name: getattr(sensor, name) for name in cls.__dataclass_fields__})
+        return cls(**{name: getattr(sensor, name) for name in cls.__dataclass_fields__ if hasattr(sensor, name)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readable(Description):
+    """A sensor as its description and what reads it: the shape that all sensors of tonne have."""
+
+    source: Callable[[], float]  # its number now in its unit, or a ReadingError
+    clock: Clock = time.monotonic_ns
+    closer: Callable[[], None] | None = None
+
+    def read(self) -> Reading:
+        """Its number now, timed half way through the reading."""
+        before_ns = self.clock()
+        try:
+            value = self.source()
+        except Exception as error:  # whatever a driver does: the program that is measured goes on
+            return Reading(self.clock(), None, f"{type(error).__name__}: {error}"[:LONGEST_FAULT])
+        return Reading((before_ns + self.clock()) // 2, value)
+
+    def close(self) -> None:
+        """Let go of the driver."""
+        if self.closer is not None:
+            self.closer()
+
+
+def once(function: Callable[[], object]) -> Callable[[], None]:
+    """A function that runs the first time it is called, and does nothing after."""
+    left = [function]
+
+    def run() -> None:
+        while left:
+            left.pop()()
+
+    return run
+
+
+class ReadingError(Exception):
+    """A driver gave no number; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
