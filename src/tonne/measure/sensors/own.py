@@ -114,7 +114,7 @@ def _check(fields: Mapping[str, Any], where: str) -> None:
         raise DescriptionError(f"{where} lacks {lacking[0]!r}, a text. A meter needs name, part and unit.")
     if not PARTS.fullmatch(fields["part"]):
         raise DescriptionError(
-            f"{where} has part={fields['part']!r}. Parts: node, host (without accelerators), cpu, memory, accelerator:0."
+            f"{where} has part={fields['part']!r}. Parts: node, host (without GPUs), cpu, memory, accelerator:0."
         )
     if fields["unit"] not in {**POWERS_W, **ENERGIES_J}:
         raise DescriptionError(f"{where} has unit={fields['unit']!r}. Units: {', '.join((*POWERS_W, *ENERGIES_J))}.")
