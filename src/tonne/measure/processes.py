@@ -109,10 +109,10 @@ def tree_use(pid: int) -> tuple[float, int]:
 def node_cpu_s() -> tuple[float, float] | None:
     """CPU time spent by everybody on this node, and with the idle time, since boot [s, over all CPUs]."""
     line = text_of("/proc/stat", 512).partition("\n")[0].split()
-    if len(line) < 6 or line[0] != "cpu":
+    if len(line) < 8 or line[0] != "cpu":
         return None
-    user, nice, system, idle, waiting, *rest = (int(word) for word in line[1:9])
-    busy = user + nice + system + sum(rest)  # time of guests is within user and nice
+    user, nice, system, idle, waiting, interrupts, soft_interrupts = (int(word) for word in line[1:8])
+    busy = user + nice + system + interrupts + soft_interrupts  # guests are within user; stolen time is not ours
     return busy / TICKS_PER_S, (busy + idle + waiting) / TICKS_PER_S
 
 
