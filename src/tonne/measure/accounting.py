@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tonne.account import Account, Carbon, Throughput
-from tonne.describe.site import Site
 from tonne.energy.power import facility_kwh
 from tonne.energy.use import EnergyUse
 from tonne.errors import DescriptionError, MeasurementError, UnknownReferenceError
 from tonne.estimate import Basis, Estimate, propagate, weakest
-from tonne.impact.place import Factors, factors_of, making_of, prices_of
+from tonne.impact.place import Factors, factors_of, making_of, nowhere, prices_of
 from tonne.impact.results import impact_of, of_known
 from tonne.measure.attribution import Shares, job_of, rank_of
 from tonne.measure.choice import Part, Read, accelerators_in, parts_of
@@ -23,6 +22,9 @@ from tonne.measure.sites import site_of
 from tonne.reference import DATA_VERSION
 from tonne.reference.accelerators import accelerator
 from tonne.units import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from tonne.describe.site import Site
 
 VIEWS = ("node", "job", "others")
 PARTS = ("accelerators_kwh", "cpu_kwh", "memory_kwh", "host_rest_kwh")
@@ -199,7 +201,7 @@ def added(estimates: list[Estimate | None]) -> Estimate | None:
     )
 
 
-def _assembled(uses: list[SharedUse], site: Site, lasted_s: float, measured: Measured) -> Account:
+def _assembled(uses: list[SharedUse], site: Site | None, lasted_s: float, measured: Measured) -> Account:
     """All nodes together, and what their energy means at that place."""
     kwh = {name: added([getattr(one.energy, name) for one in uses]) for name in SUMS}
     hours = sum(one.accelerator_hours for one in uses)
@@ -269,9 +271,9 @@ def _drivers(inputs: Mapping[str, Estimate]) -> dict[str, list[str]]:
     }
 
 
-def _factors(site: Site, devices: set[str]) -> Factors:
+def _factors(site: Site | None, devices: set[str]) -> Factors:
     """What the place brings, and the making and rent of the accelerators where all are of one known kind."""
-    found = factors_of(site)
+    found = nowhere() if site is None else factors_of(site)
     ids: set[str] = set()
     for name in devices:
         try:
@@ -279,7 +281,8 @@ def _factors(site: Site, devices: set[str]) -> Factors:
         except UnknownReferenceError:
             found.notes.append(f"the accelerator {name!r} is not in the tables: its making and its rent are unknown.")
     one = next(iter(ids)) if len(ids) == 1 else None
-    extra = [prices_of(site, one)] if one is not None or site.usd_per_kwh is not None else []
+    has_price = site is not None and site.usd_per_kwh is not None
+    extra = [prices_of(site, one)] if one is not None or has_price else []
     extra += [making_of(one)] if one is not None else []
     for brought in extra:
         found.factors.update(brought.factors)

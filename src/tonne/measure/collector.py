@@ -49,6 +49,7 @@ class Collector:
         self.spans: dict[str, Spans] = {}
         self.progress: dict[str, Any] | None = None
         self.on_tick: Callable[[], None] | None = None
+        self.watched_pid: int | None = None
         self.complained = False
         self._node_lock, self._open_sensors = node_lock, open_sensors
         self._sensors: Sequence[Sensor] = ()
@@ -201,7 +202,7 @@ class Collector:
 
     def _tick(self, *, read: bool) -> dict[str, Any]:
         """A line that says: alive now, CPU time and memory of this process tree, and the readings."""
-        cpu_s, held_bytes = processes.tree_use(os.getpid())
+        cpu_s, held_bytes = processes.tree_use(self.watched_pid or os.getpid())
         line: dict[str, Any] = {"t": time.monotonic_ns(), "p": [round(cpu_s, 3), held_bytes]}
         if read and self._integrals:
             line.update(self._read())
