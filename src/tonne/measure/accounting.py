@@ -15,7 +15,7 @@ from tonne.impact.place import Factors, factors_of, making_of, nowhere, prices_o
 from tonne.impact.results import impact_of, of_known
 from tonne.measure.attribution import Shares, job_of, rank_of
 from tonne.measure.choice import Part, Read, accelerators_in, parts_of
-from tonne.measure.parts import Node, node_energy
+from tonne.measure.parts import JOULES_PER_KWH, Node, node_energy
 from tonne.measure.replay import Measured, NodeUse
 from tonne.measure.sensors.protocol import ACCELERATOR
 from tonne.measure.sites import site_of
@@ -121,7 +121,7 @@ def shared_use(node: NodeUse, boards: Mapping[str, Part], shares: Shares) -> Sha
         energy=_shared(whole, _board_share(boards, shares), shares),
         accelerator_hours=held * node.lasted_s / SECONDS_PER_HOUR,
         devices=tuple(names[part] for part in boards if shares.accelerators.get(part, 1.0) > 0),
-        notes=(*notes, *advice, *gap_notes(node), *shares.notes),
+        notes=(*notes, *advice, *reading_notes(node), *shares.notes),
     )
 
 
@@ -173,8 +173,8 @@ def scaled(estimate: Estimate | None, share: float) -> Estimate | None:
     )
 
 
-def gap_notes(node: NodeUse) -> tuple[str, ...]:
-    """What sensors did not say, and for how long."""
+def reading_notes(node: NodeUse) -> tuple[str, ...]:
+    """What sensors did not say, and for how long; what they read before the run."""
     notes = []
     for of, total in read_of(node):
         whole_s = total.measured_s + total.gap_s
@@ -183,6 +183,10 @@ def gap_notes(node: NodeUse) -> tuple[str, ...]:
             notes.append(
                 f"{of.name}: {total.gap_s:.1f} s of {whole_s:.1f} s were not read, and are interpolated: {why}"
             )
+    if node.baseline_w:
+        idle_w = sum(node.baseline_w.values())
+        idle_kwh = idle_w * node.lasted_s / JOULES_PER_KWH
+        notes.append(f"idle, before the run, the sensors read {idle_w:.3g} W: {idle_kwh:.3g} kWh in its time")
     return tuple(notes)
 
 
@@ -299,11 +303,10 @@ def _coverage(measured_kwh: Estimate | None, it_kwh: Estimate | None) -> float |
 
 def throughput_of(measured: Measured) -> Throughput:
     """Speed of training, from the steps and tokens that were told."""
-    told = [line for line in measured.progress if line.get("t")]
-    if len(told) < 2:
+    if len(measured.progress) < 2:
         return Throughput()
-    first, last = told[0], told[-1]
-    seconds, steps = (last["t"] - first["t"]) / 1e9, last["step"] - first["step"]
+    first, last = measured.progress[0], measured.progress[-1]
+    seconds, steps = last["s"] - first["s"], last["step"] - first["step"]
     if seconds <= 0 or steps <= 0:
         return Throughput()
     tokens = last.get("tokens", 0) - first.get("tokens", 0)

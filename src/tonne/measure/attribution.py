@@ -14,7 +14,7 @@ from tonne.measure.members import Member
 from tonne.measure.models.cpu import curve
 from tonne.measure.models.load import Load
 from tonne.measure.replay import NodeUse
-from tonne.measure.sensors.protocol import ACCELERATOR
+from tonne.measure.sensors.protocol import ACCELERATOR, CPU
 from tonne.reference.measuring import measuring_constant
 
 NONE_VISIBLE = {"", "-1", "none", "void", "NoDevFiles"}
@@ -49,7 +49,8 @@ def job_of(node: NodeUse, boards: Mapping[str, Part]) -> Shares:
         dynamic = min(job_cpu_s / node.busy_cpu_s, 1.0)
     bound = _bound_share(node)
     idle = dynamic if bound is None else bound
-    idle_share = idle_part(node.load)
+    idle_share = _idle_by_baseline(node)
+    idle_share = idle_part(node.load) if idle_share is None else idle_share
     cpu = idle * idle_share + dynamic * (1.0 - idle_share)
     rest = sum(by_device.values()) / len(by_device) if by_device else idle
     return Shares(accelerators=by_device, cpu=cpu, memory=idle, host_rest=rest, notes=notes)
@@ -68,6 +69,15 @@ def idle_part(load: Load | None) -> float:
         return float(idle / (idle + rise * curve(measuring_constant("host_utilisation").value, curvature)))
     mean = sum(curve(share, curvature) * time_s for time_s, share in load.shares()) / load.time_s
     return float(idle / (idle + rise * mean))
+
+
+def _idle_by_baseline(node: NodeUse) -> float | None:
+    """As `idle_part`, from what the processors' sensors read of the idle machine; None where they did not."""
+    pairs = [(node.baseline_w.get(u.of.name), u.total.energy_j) for u in node.sensors if u.of.part == CPU]
+    known = [(watts, energy_j) for watts, energy_j in pairs if watts is not None and energy_j]
+    if not known or len(known) < len(pairs):
+        return None
+    return min(sum(w for w, _ in known) * node.lasted_s / sum(j for _, j in known), 1.0)
 
 
 def topmost(members: Iterable[Member]) -> list[Member]:

@@ -219,7 +219,11 @@ class Collector:
             for name in names:
                 self.spans[name].written()
         progress, self.progress = self.progress, None
-        return [*found, progress] if progress is not None else found
+        if progress is None:
+            return found
+        totals = [integral.total(progress["t"]).energy_j for integral in self._integrals]
+        told = bool(totals) and None not in totals
+        return [*found, {**progress, "j": round(sum(total or 0.0 for total in totals), 3) if told else None}]
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         before = self.journal.complaint

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tonne.account import Account
     from tonne.measure.collector import Opener
+    from tonne.measure.progress import Expected
     from tonne.measure.replay import Measured
 
 LINGER_S = 1.0  # calls of a decorated function that follow one another so soon are one stretch of reading
@@ -102,6 +103,7 @@ class Meter:
         self._calls = 0
         self._last_call_ns = 0
         self.is_decorator = False
+        self._first_lines: list[dict[str, Any]] = []
         self._whole: Window | None = None  # inside `tonne run`, whose run has a name of its own
         self.on_tick: Callable[[], None] | None = None  # called by the thread after each interval
 
@@ -158,6 +160,23 @@ class Meter:
         if collector is not None and self._running:
             line = {"kind": "progress", "t": time.monotonic_ns(), "step": int(step), "total": total_steps}
             collector.progress = line if tokens is None else {**line, "tokens": int(tokens)}
+
+    def baseline(self, time_s: float) -> None:
+        """Read the idle machine for so long before the run begins, so that its account says what idleness took.
+
+        Args:
+            time_s: How long [s]; this call takes as long.
+        """
+        from tonne.measure.baseline import idle_w  # noqa: PLC0415 - seldom asked for
+
+        watts = idle_w(self._open_sensors, time_s, self.interval_s)
+        self._first_lines = [{"kind": "baseline", "s": time_s, "watts": watts}]
+
+    def expected(self) -> Expected | None:
+        """What the run will have taken at its end; None where it told no steps, or not how many there are."""
+        from tonne.measure.progress import expected  # noqa: PLC0415 - as in account
+
+        return expected(self._measured(self._main_window()), self.account())
 
     def account(self, view: str = "node", *, window: str | None = None) -> Account:
         """What the run took so far, on all nodes that are known: the same on every rank.
@@ -255,7 +274,7 @@ class Meter:
         assert self.folder is not None
         self._journal = Journal(self.folder, identity.file_stamp())
         resumes = not forked and status.status_of(self.folder) not in {None, status.RUNNING, status.FINISHED}
-        self._journal.add({**header(self), "resumes": resumes, "forked": forked})
+        self._journal.add({**header(self), "resumes": resumes, "forked": forked}, *self._first_lines)
         self._collector = self._new_collector(self._journal, None)
 
     def _new_collector(self, journal: Journal, former: Collector | None) -> Collector:
