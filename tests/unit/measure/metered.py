@@ -49,15 +49,16 @@ def joules(estimate) -> float:
     return estimate.value * 3.6e6
 
 
-def program(code: str, *arguments: str, **variables: str) -> subprocess.Popen:
-    """A Python program beside this one, without any variable of a launcher."""
+def program(code: str | None, *arguments: str, **variables: str) -> subprocess.Popen:
+    """A Python program beside this one, from its code or its file, without any variable of a launcher."""
     launchers = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_", "OMPI_", "PMI", "TORCHELASTIC", "TONNE_RUN", "MASTER_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(launchers)}
     kept["TONNE_RUNTIME"] = os.environ["TONNE_RUNTIME"]
     path = os.pathsep.join([str(SOURCE), str(HERE)])
     return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, *([] if code is None else ["-c", code]), *arguments],
         env={**kept, "PYTHONPATH": path, **variables},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
