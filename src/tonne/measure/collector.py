@@ -58,6 +58,7 @@ class Collector:
         self._wake, self._ticked = Event(), Event()
         self._ended = False
         self._begun_ns = 0
+        self._first_ns = 0  # of the first and the last reading
         self._last_ns = 0
         self._cost_ns = 0.0  # of reading all sensors once, in the mean
         self._synced_s = 0.0
@@ -81,7 +82,7 @@ class Collector:
         self._thread.start()
         self._ticked.wait(START_PATIENCE_S)
         with self._reading:  # held for no longer than a reading takes
-            self._begun_ns = self._last_ns or time.monotonic_ns()
+            self._begun_ns = self._first_ns or time.monotonic_ns()
             self.journal.add({"kind": "start", "t": self._begun_ns, "unix_s": time.time()})
         return self._begun_ns
 
@@ -205,6 +206,7 @@ class Collector:
         for integral, reading in zip(self._integrals, readings, strict=True):
             integral.add(reading)
         self._last_ns = time.monotonic_ns()
+        self._first_ns = self._first_ns or self._last_ns
         self._cost_ns += ((self._last_ns - begun) - self._cost_ns) / (8 if self._cost_ns else 1)
         return _fields(readings, begun) if written else {}
 

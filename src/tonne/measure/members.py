@@ -117,7 +117,7 @@ class Member:
         self._close()
 
     def _tick(self, line: Line) -> None:
-        self._last_ns = max(self._last_ns, line["t"])
+        self._last_ns = max(self._last_ns, line["t"] + max(line.get("o") or (0,)) * NS_PER_US)
         cpu_s, held_bytes = line["p"]
         self._cpu_first_s = cpu_s if self._cpu_first_s is None else self._cpu_first_s
         self._cpu_last_s = max(cpu_s, self._cpu_last_s)  # a child that nobody waited for takes its time with it

@@ -284,13 +284,17 @@ class Meter:
         node_lock = NodeLock(os.path.join(folder, f"{identity.slug(self.run_id or self.name)}.lock"))
         collector = Collector(journal, node_lock, self.interval_s, self._open_sensors)
         collector.watched_pid = self.watched_pid
-        collector.on_tick = self._after_tick if self.is_decorator else self.on_tick
+        collector.on_tick = self._after_tick
         if former is not None:
             collector.spans = former.spans
         return collector
 
     def _after_tick(self) -> None:
-        """Stop reading when no call of the decorated function came for a while."""
+        """Stop reading when no call of the decorated function came for a while; call who waits for ticks."""
+        if self.on_tick is not None:
+            self.on_tick()
+        if not self.is_decorator:
+            return
         with self._mutex:
             idle_s = (time.monotonic_ns() - self._last_call_ns) / 1e9
             if not self._calls and idle_s > LINGER_S:

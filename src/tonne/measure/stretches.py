@@ -17,6 +17,7 @@ from tonne.measure.tally import Total
 
 NS_PER_S = 1e9
 GAP_INTERVALS = 3.0  # power may be bridged over so many intervals
+READING_NS = 1_000_000_000  # a run begins when its first reading is done, which takes less
 READER_SHARE = 0.5  # a reading process whose windows took that share of the longest ones speaks for its node
 
 
@@ -32,7 +33,7 @@ class Series:
         """The sum over a stretch, from the readings in it and those just before that no earlier one holds."""
         begin_ns, end_ns = stretch
         integral = Integral(self.of, gap_s, begin_ns)
-        for reading in self.readings(after_ns, end_ns):
+        for reading in self.readings(max(after_ns, begin_ns - READING_NS), end_ns):
             integral.add(reading)
         return integral
 
