@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tonne.estimate import Basis, Estimate, propagate
+from tonne.estimate import Basis, Estimate, propagate, weakest
 from tonne.measure.sensors.protocol import ACCELERATOR, Description
 from tonne.measure.tally import Total
 
@@ -93,19 +94,20 @@ def summed(parts: dict[str, Estimate]) -> Estimate:
 
 
 def difference(whole: Estimate, parts: dict[str, Estimate]) -> Estimate:
-    """What is left of a whole without its parts; never below nothing."""
+    """What is left of a whole without its parts; never below nothing.
 
-    def left(values: dict[str, float]) -> dict[str, float]:
-        return {"left": values["whole"] - sum(value for name, value in values.items() if name != "whole")}
-
-    found = propagate(left, {**parts, "whole": whole}).outputs["left"]  # type: ignore[arg-type]
-    assert found is not None
+    Equation: E = E_whole - sum_i E_i; the steps to either end are added in squares, not as factors: a difference may be
+    near zero.
+    """
+    value = whole.value - sum(part.value for part in parts.values())
+    down_j = math.hypot(whole.value - whole.low, *(part.high - part.value for part in parts.values()))
+    up_j = math.hypot(whole.high - whole.value, *(part.value - part.low for part in parts.values()))
     return Estimate(
-        value=max(found.value, 0.0),
-        low=max(found.low, 0.0),
-        high=max(found.high, 0.0),
-        basis=found.basis,
-        sources=found.sources,
+        value=max(value, 0.0),
+        low=max(value - down_j, 0.0),
+        high=max(value + up_j, 0.0),
+        basis=weakest([whole.basis, *(part.basis for part in parts.values())]),
+        sources=tuple(dict.fromkeys(s for e in (whole, *parts.values()) for s in e.sources)),
     )
 
 
