@@ -13,7 +13,17 @@ from tonne.measure.integration import Integral
 from tonne.measure.models.load import Load, cpu_times, utilisation
 from tonne.measure.parts import Node, node_energy
 from tonne.measure.sensors.opening import open_sensors
-from tonne.measure.sensors.protocol import CPU, MEMORY, NODE, Clock, Description, Missing, Sensor, longest_interval_s
+from tonne.measure.sensors.protocol import (
+    CPU,
+    MEMORY,
+    NODE,
+    UNUSED,
+    Clock,
+    Description,
+    Missing,
+    Sensor,
+    longest_interval_s,
+)
 from tonne.measure.tally import Total
 
 NS_PER_S = 1e9
@@ -56,7 +66,7 @@ class Diagnosis:
             return ()
         broken = {part for tried in self.sensors if tried.fault is not None for part in tried.description.covers}
         absent = {part for absence in self.missing for part in absence.part.split(", ")}
-        return tuple(sorted(({CPU, MEMORY} | absent | broken) - working - {NODE}))
+        return tuple(sorted(({CPU, MEMORY} | absent | broken) - working - {NODE, UNUSED}))
 
     def power_w(self, name: str) -> tuple[float, float, float] | None:
         """Power of a part of `use` just now, with its interval [W]."""
@@ -149,5 +159,6 @@ def _over(total: Total, time_s: float) -> Total:
 
 def _silent(sensors: Sequence[Sensor], missing: Sequence[Missing]) -> tuple[str, ...]:
     covered = {part for sensor in sensors for part in sensor.covers}
-    parts = [part for absence in missing for part in absence.part.split(", ")]
-    return tuple("" for part in parts if part.startswith("accelerator:") and part not in covered)
+    return tuple(
+        absence.device for absence in missing if absence.part.startswith(ACCELERATOR) and absence.part not in covered
+    )

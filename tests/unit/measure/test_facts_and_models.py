@@ -18,7 +18,7 @@ from tonne.measure.models.cpu import (
     design_power,
     guest_rise,
 )
-from tonne.measure.models.host import rest_energy_j, rest_of_machine_w
+from tonne.measure.models.host import rest_energy_j, rest_of_machine_j
 from tonne.measure.models.load import CpuTimes, Load, cpu_times, utilisation
 from tonne.measure.models.memory import memory_energy_j, memory_power_w
 
@@ -159,7 +159,7 @@ def test_memory_of_unknown_modules_is_in_modules_of_a_common_size():
 
 
 def test_rest_of_a_machine_without_accelerators():
-    assert rest_of_machine_w(60.0, 1.0, 0.2, 100.0) == 80.0
+    assert rest_of_machine_j(60.0, 1.0, 0.2, 100.0) == 80.0
     cpu = Estimate.exact(1000.0)
     energy, note = rest_energy_j(NodeFacts(threads=8), 10.0, [cpu], [cpu], [])
     assert energy.value == pytest.approx(60 * 10 + 0.2 * 1000)

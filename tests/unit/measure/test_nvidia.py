@@ -30,7 +30,7 @@ OPEN = """
 """
 TELL = """
     print(json.dumps({"sensors": [s.as_dict() for s in sensors],
-                      "missing": [[m.part, m.reason, m.mend] for m in missing],
+                      "missing": [[m.part, m.reason, m.mend, m.device] for m in missing],
                       "read": [[s.read().value, s.read().fault] for s in sensors]}))
 """
 
@@ -78,6 +78,7 @@ def test_board_that_tells_nothing_is_missing_and_the_others_are_read(with_boards
     assert [sensor["part"] for sensor in found["sensors"]] == ["accelerator:0"]
     assert found["missing"][0][:2] == ["accelerator:1", "the driver tells neither energy nor power: Not Supported"]
     assert "nvidia-smi" in found["missing"][0][2]
+    assert found["missing"][0][3] == "GRID V100"
 
 
 def test_eight_boards_add_up_exactly(with_boards):
@@ -140,6 +141,9 @@ def test_board_on_the_bus_without_a_driver_is_told(tmp_path, bare, monkeypatch):
     (device / "class").write_text("0x030200\n")
     sensors, missing = open_nvidia(replace(bare, sys=tmp_path), lambda: 0)
     assert sensors == []
-    assert [m.part for m in missing] == ["accelerator:0"]
+    assert [m.part for m in missing] == ["unused board"]  # nothing can train on it
+    (tmp_path / "module/nvidia").mkdir(parents=True)
+    _, missing = open_nvidia(replace(bare, sys=tmp_path), lambda: 0)
+    assert [m.part for m in missing] == ["accelerator:0"]  # something may: the energy of this machine is not known
     assert "libnvidia-ml.so.1" in missing[0].reason
     assert open_nvidia(bare, lambda: 0) == ([], [])  # no board, nothing missing

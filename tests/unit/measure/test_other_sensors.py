@@ -14,6 +14,7 @@ from tonne.measure.sensors.amd import open_amd
 from tonne.measure.sensors.apple import open_apple
 from tonne.measure.sensors.commands import Command, number_in
 from tonne.measure.sensors.hwmon import open_hwmon
+from tonne.measure.sensors.opening import open_sensors
 from tonne.measure.sensors.own import own_meters
 from tonne.measure.sensors.protocol import ReadingError
 
@@ -114,6 +115,18 @@ def test_amdsmi_that_raises_on_import_is_a_missing_sensor(bare, tmp_path, monkey
     assert missing[0].reason == "amdsmi does not start: KeyError: 'ROCM_HOME'"
 
 
+def test_board_that_hwmon_tells_of_is_not_missing(bare, tmp_path, monkeypatch):
+    board_of_amd(tmp_path)
+    monkeypatch.setitem(sys.modules, "amdsmi", None)
+    monkeypatch.setattr("tonne.measure.sensors.nvidia._has_library", lambda: False)
+    chip(tmp_path / "hwmon", 1, "amdgpu", power1_average=200_000_000, power1_cap=300_000_000)
+    roots = replace(bare, sys=tmp_path)
+    assert next(m.part for m in open_sensors(roots)[1]) == "accelerator:0"
+    sensors, missing = open_sensors(replace(roots, hwmon=tmp_path / "hwmon"))
+    assert [s.name for s in sensors] == ["hwmon:amdgpu-0"]
+    assert "accelerator:0" not in {m.part for m in missing}
+
+
 def test_no_board_of_amd_is_nothing_missing(bare):
     assert open_amd(bare, clock) == ([], [])
 
@@ -145,13 +158,18 @@ def test_grace_tells_of_processor_and_memory_and_not_of_its_rails(bare, tmp_path
 
 
 def test_boards_are_read_through_hwmon_only_where_no_driver_does(bare, tmp_path):
-    chip(tmp_path, 1, "amdgpu", power1_average=200_000_000)
+    chip(tmp_path, 1, "amdgpu", power1_average=200_000_000, power1_cap=300_000_000)
     chip(tmp_path, 2, "xe", energy1_input=3_000_000, power1_input=1)
     roots = replace(bare, hwmon=tmp_path)
     first, second = open_hwmon(roots, clock)
     assert (first.part, first.kind, first.read().value) == ("accelerator:0", "power", 200.0)
     assert (second.part, second.kind, second.read().value) == ("accelerator:1", "counter", 3.0)
     assert open_hwmon(roots, clock, frozenset({"accelerator:0"})) == []
+
+
+def test_graphics_inside_a_processor_are_no_board_of_their_own(bare, tmp_path):
+    chip(tmp_path, 1, "amdgpu", power1_input=15_000_000)  # it has no limit of its own: its power is the whole chip's
+    assert open_hwmon(replace(bare, hwmon=tmp_path), clock) == []
 
 
 def test_chips_without_power_are_no_sensors(bare, tmp_path):

@@ -99,6 +99,11 @@ def test_node_without_any_sensor_is_never_zero():
     assert len(notes) == 3
 
 
+def test_node_of_no_time_took_nothing():
+    use, _ = node_energy(Node(read=[], facts=FACTS, load=None, time_s=0.0))
+    assert (use.servers_kwh.value, use.servers_kwh.high, use.coverage) == (0.0, 0.0, None)
+
+
 def test_sensor_that_never_spoke_gives_way_to_the_model():
     use, notes = energy(silent("rapl:package-0", "cpu"), DRAM)
     assert use.cpu_kwh.basis == Basis.MODELLED
