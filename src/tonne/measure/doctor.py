@@ -14,6 +14,7 @@ from tonne.measure.models.load import Load, cpu_times, utilisation
 from tonne.measure.parts import Node, node_energy
 from tonne.measure.sensors.opening import open_sensors
 from tonne.measure.sensors.protocol import (
+    ACCELERATOR,
     CPU,
     MEMORY,
     NODE,
