@@ -62,7 +62,7 @@ def _part(name: str, group: Sequence[Read]) -> Part:
     measured_j = sum(total.measured_j for _, total in group)
     return Part(
         name=name,
-        energy_j=summed(energies),
+        energy_j=together(energies),
         measured_j=measured_j,
         error_fraction=max(described.error_fraction for described, _ in group),
         covers=frozenset(part for described, _ in group for part in described.covers),
@@ -83,14 +83,24 @@ def estimate_j(described: Description, total: Total) -> Estimate:
     )
 
 
+def together(parts: dict[str, Estimate]) -> Estimate:
+    """The sum of what sensors of one make told: their errors are of the make, and go the same way."""
+    return Estimate(
+        value=sum(part.value for part in parts.values()),
+        low=sum(part.low for part in parts.values()),
+        high=sum(part.high for part in parts.values()),
+        basis=weakest(part.basis for part in parts.values()),
+        sources=tuple(dict.fromkeys(source for part in parts.values() for source in part.sources)),
+    )
+
+
 def summed(parts: dict[str, Estimate]) -> Estimate:
     """The sum of parts whose errors have nothing to do with one another."""
     if len(parts) == 1:
         return next(iter(parts.values()))
     found = propagate(lambda values: {"sum": sum(values.values())}, parts).outputs["sum"]
     assert found is not None
-    basis = Basis.MEASURED if not parts else found.basis
-    return Estimate(value=found.value, low=found.low, high=found.high, basis=basis, sources=found.sources)
+    return found
 
 
 def difference(whole: Estimate, parts: dict[str, Estimate]) -> Estimate:

@@ -135,11 +135,16 @@ def test_error_of_a_sensor_is_its_interval():
     assert use.measured_kwh.high == pytest.approx(2.1)
 
 
-def test_errors_of_eight_boards_do_not_all_point_the_same_way():
+def test_errors_of_eight_boards_of_one_make_go_the_same_way():
     use, _ = energy(*(read(f"nvml:{i}", f"accelerator:{i}", 0.5, error=0.05) for i in range(8)))
     boards = use.accelerators_kwh
-    assert boards.value == pytest.approx(4.0)
-    assert boards.high - boards.value == pytest.approx(4.0 * 0.05 / 8**0.5, rel=0.05)
+    assert (boards.value, boards.low, boards.high) == pytest.approx((4.0, 3.8, 4.2))
+    assert use.measured_kwh.high == pytest.approx(4.2)
+
+
+def test_errors_of_different_sensors_add_in_squares():
+    use, _ = energy(read("nvml:0", "accelerator:0", 1.0, error=0.05), read("own:host", "host", 1.0, error=0.05))
+    assert use.servers_kwh.high == pytest.approx(2 + (2 * 0.05**2) ** 0.5, rel=1e-3)
 
 
 def test_model_gives_way_to_the_meter_of_the_whole():
