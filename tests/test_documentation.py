@@ -54,6 +54,7 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "measure/integration.py",
         "measure/sensors/protocol.py",
         "measure/choice.py",
+        "measure/sensors/users.py",
         "measure/models/cpu.py",
         "measure/models/memory.py",
         "measure/models/host.py",

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, GPU_IS_LOST = 15, BOARDS = 64, SLICES = 8 };
+enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15, BOARDS = 64, SLICES = 8 };
 
 static int handles[BOARDS];
 static int slices[BOARDS * SLICES];
@@ -118,4 +118,50 @@ int nvmlDeviceGetAttributes_v2(int *slice, struct attributes *told) {
     memset(told, 0, sizeof *told);
     snprintf(key, sizeof key, "slice_%d", *slice % SLICES);
     return small(*slice / SLICES, key, &told->gpu_slices);
+}
+
+struct process {
+    unsigned int pid;
+    unsigned long long used;
+    unsigned int gpu_instance, compute_instance;
+};
+
+/* "processes PID:BYTES,PID:BYTES" */
+int nvmlDeviceGetComputeRunningProcesses_v3(int *device, unsigned int *count, struct process *found) {
+    char told[160], *rest, *one;
+    unsigned int room = *count, number = 0;
+    int status = answer(*device, "processes", told, sizeof told);
+    if (status != SUCCESS) return status;
+    for (one = strtok_r(told, ",", &rest); one; one = strtok_r(NULL, ",", &rest), number++) {
+        if (found && number < room) {
+            memset(&found[number], 0, sizeof *found);
+            sscanf(one, "%u:%llu", &found[number].pid, &found[number].used);
+        }
+    }
+    *count = number;
+    return number > room || !found ? (number ? INSUFFICIENT_SIZE : SUCCESS) : SUCCESS;
+}
+
+struct sample {
+    unsigned int pid;
+    unsigned long long time_us;
+    unsigned int busy, memory, encoder, decoder;
+};
+
+/* "utilisation PID:TIME_US:PERCENT,..." */
+int nvmlDeviceGetProcessUtilization(int *device, struct sample *found, unsigned int *count, unsigned long long since_us) {
+    char told[160], *rest, *one;
+    unsigned int room = *count, number = 0;
+    int status = answer(*device, "utilisation", told, sizeof told);
+    if (status != SUCCESS) return status;
+    for (one = strtok_r(told, ",", &rest); one; one = strtok_r(NULL, ",", &rest)) {
+        struct sample sample = {0};
+        sscanf(one, "%u:%llu:%u", &sample.pid, &sample.time_us, &sample.busy);
+        if (sample.time_us <= since_us) continue;
+        if (found && number < room) found[number] = sample;
+        number++;
+    }
+    *count = number;
+    if (!number) return NOT_FOUND;
+    return !found || number > room ? INSUFFICIENT_SIZE : SUCCESS;
 }

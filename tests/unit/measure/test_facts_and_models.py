@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tonne.estimate import Basis, Estimate
+from tonne.measure.environment import Roots
 from tonne.measure.facts import NodeFacts, node_facts
 from tonne.measure.models.board import board_energy_j
 from tonne.measure.models.cpu import (
@@ -62,6 +63,13 @@ def test_facts_of_a_machine_that_tells_nothing(bare):
     facts = node_facts(bare)
     assert (facts.cpu, facts.memory_bytes, facts.sockets) == ("", 0, 1)
     assert facts.threads >= 1
+
+
+def test_memory_without_the_files_of_linux(monkeypatch):
+    monkeypatch.setattr("tonne.measure.facts._text", lambda path: "")
+    pages = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 16384}
+    monkeypatch.setattr("tonne.measure.facts.os.sysconf", pages.__getitem__)
+    assert node_facts(Roots()).memory_bytes == 16_384_000
 
 
 def test_busy_and_idle_time(tmp_path, monkeypatch):

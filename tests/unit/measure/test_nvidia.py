@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("pynvml")
 
 from tonne.measure.sensors.nvidia import open_nvidia
+from tonne.measure.sensors.users import User, shares_of
 
 H100 = """
     -1 count 1
@@ -129,6 +130,44 @@ def test_whole_board_has_no_slices(with_boards):
     code = "    print(json.dumps(list(slices_of(0))))\n"
     assert told(with_boards, H100, code) == []  # it does not know of slices
     assert told(with_boards, H100 + "    0 mig 0\n    0 slices 7\n", code) == []
+
+
+USERS = """
+    from tonne.measure.sensors.users import BoardUsers
+    board = BoardUsers(0)
+    def told(): return [[u.pid, u.memory_bytes, u.busy_fraction] for u in board.read()]
+"""
+
+
+def test_processes_on_a_board_and_how_busy_each_keeps_it(with_boards):
+    boards = H100 + "    0 processes 11:1000,12:2000\n    0 utilisation 11:500:60,12:500:20,11:900:80\n"
+    code = (
+        USERS
+        + """
+    first = told()
+    print(json.dumps([first, told()]))
+    """
+    )
+    first, later = told(with_boards, boards, code)
+    assert first == [[11, 1000, 0.7], [12, 2000, 0.1]]  # two moments: (60 + 80) / 2 and 20 / 2
+    assert later == [[11, 1000, 0.0], [12, 2000, 0.0]]  # nothing since
+
+
+def test_processes_of_a_board_that_does_not_tell_how_busy_they_are(with_boards):
+    boards = H100 + "    0 processes 11:1000\n"
+    assert told(with_boards, boards, USERS + "    print(json.dumps(told()))\n") == [[11, 1000, None]]
+
+
+def test_board_that_shows_no_processes(with_boards):
+    code = USERS + "    print(json.dumps([told(), BoardUsers(5).read()])); board.close(); board.close()\n"
+    assert told(with_boards, H100, code) == [[], []]
+
+
+def test_shares_of_a_board_add_up_to_one():
+    assert shares_of([User(1, 0, 0.6), User(2, 0, 0.2)]) == pytest.approx({1: 0.75, 2: 0.25})
+    assert shares_of([User(1, 0, 0.0), User(2, 0, 0.0)]) == {1: 0.5, 2: 0.5}
+    assert shares_of([User(1, 0, None), User(2, 0, 0.5)]) == {1: 0.5, 2: 0.5}
+    assert shares_of([]) == {}
 
 
 def test_board_on_the_bus_without_a_driver_is_told(tmp_path, bare, monkeypatch):
