@@ -7,6 +7,7 @@ TonneError
 ├── PlanFileError (ValueError)             a plan file that is missing or is not TOML
 ├── MissingPackageError (ImportError)      a package that an extra brings is not installed
 ├── WeightsError (ValueError)              weights that cannot be read, or that no format can hold
+├── MeasurementError (RuntimeError)        a run that was not measured, or a journal that cannot be read
 └── ElementError (ValueError)              a bad element of an array; carries its index
 """
 
@@ -43,6 +44,10 @@ class MissingPackageError(TonneError, ImportError):
 
 class WeightsError(TonneError, ValueError):
     """Weights that cannot be read as a model, or written as one."""
+
+
+class MeasurementError(TonneError, RuntimeError):
+    """Something asked of a measurement that it cannot say."""
 
 
 class ElementError(TonneError, ValueError):

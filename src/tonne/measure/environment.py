@@ -1,11 +1,20 @@
-"""The environment variables of the meter, all of them: TONNE_*."""
+"""The environment variables of the meter, all of them: TONNE_*, and what launchers say of a job.
+
+No rank is read anywhere: who shares a node is found by the process tree, see family.py.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+RUN, FOLDER, HOME, RUNTIME = "TONNE_RUN", "TONNE_RUN_FOLDER", "TONNE_HOME", "TONNE_RUNTIME"
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+# One launch of a job, the same on all of its nodes and of no other launch; torchrun has none that is always unique.
+LAUNCHES = (("SLURM_JOB_ID", "SLURM_STEP_ID"), ("PMIX_NAMESPACE",), ("OMPI_MCA_ess_base_jobid",), ("PMI_JOBID",))
 
 VARIABLE_OF = {
     "powercap": "TONNE_POWERCAP_ROOT",
@@ -36,3 +45,53 @@ def roots_from_environment(environment: Mapping[str, str] | None = None) -> Root
     """The kernel's own places, but for those that the environment names."""
     told = os.environ if environment is None else environment
     return replace(Roots(), **{field: Path(told[name]) for field, name in VARIABLE_OF.items() if told.get(name)})
+
+
+def home() -> str:
+    """Folder of tonne's own files: TONNE_HOME, else the platform's folder for a user's data."""
+    given = os.environ.get(HOME)
+    if given:
+        return given
+    if sys.platform == "darwin":
+        return os.path.expanduser("~/Library/Application Support/tonne")
+    if sys.platform == "win32":
+        return os.path.join(os.environ.get("LOCALAPPDATA") or os.path.expanduser("~"), "tonne")
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return os.path.join(data, "tonne")
+
+
+def runs_folder() -> str:
+    """Folder below which each run has its own."""
+    return os.path.join(home(), "runs")
+
+
+def runtime_folder() -> str:
+    """Folder of this node and user, where locks lie; not shared between nodes."""
+    given = os.environ.get(RUNTIME)
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return given or os.path.join(os.environ.get("TMPDIR") or "/tmp", f"tonne-{user}")
+
+
+def run_given() -> tuple[str, str] | None:
+    """Id and folder of the run that this process belongs to, where `tonne run` or the user says so."""
+    run = os.environ.get(RUN)
+    return None if not run else (run, os.environ.get(FOLDER) or os.path.join(runs_folder(), run))
+
+
+def launch() -> str | None:
+    """The launch of a job that this process is of, the same on all of its nodes; None where no launcher says."""
+    for names in LAUNCHES:
+        values = [os.environ.get(name) for name in names]
+        if all(values):
+            return ":".join(str(value) for value in values)
+    return None
+
+
+def visible_devices(variables: Mapping[str, str] | None = None) -> str | None:
+    """Accelerators that a process may use, as its variable says; None where none is set.
+
+    Args:
+        variables: Of the process; left out, of this one.
+    """
+    told = os.environ if variables is None else variables
+    return next((told[name] for name in VISIBLE if name in told), None)
