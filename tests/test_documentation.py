@@ -58,6 +58,8 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "measure/models/cpu.py",
         "measure/models/memory.py",
         "measure/models/host.py",
+        "measure/attribution.py",
+        "measure/progress.py",
     ],
     "uncertainty.md": ["estimate.py"],
     "inference.md": [
