@@ -175,7 +175,7 @@ class Collector:
         from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by who does not read
         from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
         from tonne.measure.integration import Integral  # noqa: PLC0415 - as above
-        from tonne.measure.sensors.protocol import NODE, Description, Missing  # noqa: PLC0415 - as above
+        from tonne.measure.sensors.protocol import NODE, Description, Missing, reading_interval_s  # noqa: PLC0415 - as above
 
         sensors: Sequence[Sensor] = ()
         try:
@@ -185,6 +185,7 @@ class Collector:
             self._complain(error)
         described = [Description.of(sensor) for sensor in sensors]
         gap_s = GAP_INTERVALS * self.interval_s
+        self.interval_s = reading_interval_s(described, self.interval_s)  # a counter that soon wraps is read oftener
         with self._reading:
             self._sensors = sensors
             if self._ended:
