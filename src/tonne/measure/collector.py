@@ -12,6 +12,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from tonne.measure import processes
+from tonne.measure.board_use import BoardUse
 from tonne.measure.family import Lock as NodeLock
 from tonne.measure.journal import Journal
 from tonne.measure.spans import Spans, Sums
@@ -65,6 +66,7 @@ class Collector:
         self._thread: Thread | None = None
         self._is_reader = False
         self._changed: set[str] = set()
+        self._boards = BoardUse()
 
     @property
     def reads(self) -> bool:
@@ -143,6 +145,7 @@ class Collector:
         self.journal.sync()
         for sensor in self._sensors:
             sensor.close()
+        self._boards.close()
 
     def _guarded_tick(self) -> None:
         """One tick. Whatever goes wrong in it is told once and never reaches the user's program."""
@@ -190,6 +193,7 @@ class Collector:
             self._sensors = sensors
             if self._ended:
                 return
+            self._boards.open([of.name for of in described])
             self._integrals = [Integral(of, gap_s, self._begun_ns or None) for of in described]
             line = {
                 "kind": "sensors",
@@ -207,7 +211,7 @@ class Collector:
         for integral, reading in zip(self._integrals, readings, strict=True):
             integral.add(reading)
         self._last_ns = time.monotonic_ns()
-        self._first_ns = self._first_ns or self._last_ns
+        self._first_ns = self._first_ns or min((reading.time_ns for reading in readings), default=self._last_ns)
         self._cost_ns += ((self._last_ns - begun) - self._cost_ns) / (8 if self._cost_ns else 1)
         return _fields(readings, begun) if written else {}
 
@@ -223,7 +227,8 @@ class Collector:
 
     def _tick(self, *, read: bool) -> dict[str, Any]:
         """A line that says: alive now, CPU time and memory of this process tree, and the readings."""
-        cpu_s, held_bytes = processes.tree_use(self.watched_pid or os.getpid())
+        cpu_s, held_bytes, pids = processes.tree_use(self.watched_pid or os.getpid())
+        self._boards.saw(pids)
         line: dict[str, Any] = {"t": time.monotonic_ns(), "p": [round(cpu_s, 3), held_bytes]}
         if read and self._integrals:
             line.update(self._read())
@@ -234,7 +239,7 @@ class Collector:
     def _news(self) -> list[dict[str, Any]]:
         """Lines about windows that ended and steps that were taken since the last ones."""
         names, self._changed = self._changed, set()
-        found: list[dict[str, Any]] = []
+        found = self._boards.lines()
         if names:
             found.append({"kind": "windows", "windows": {name: self.spans[name].line() for name in names}})
             for name in names:

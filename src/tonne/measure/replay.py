@@ -44,6 +44,7 @@ class NodeUse:
     busy_cpu_s: float | None  # of everybody on the node, while the run went on
     load: Load | None  # how busy its processors were
     baseline_w: Mapping[str, float]  # by sensor, idle
+    board_s: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # sensor -> process -> its time [s]
     hours: Mapping[int, float] = field(default_factory=dict)  # hours since 1970 -> time of the run in them [s]
 
 
@@ -147,8 +148,20 @@ def node_use(members: list[Member], window: str | None) -> NodeUse:
         busy_cpu_s=readings.busy_cpu_s(stretches),
         load=readings.load(stretches),
         baseline_w=readings.baseline_w,
+        board_s=_board_s(members),
         hours=_hours(members[0].header, stretches),
     )
+
+
+def _board_s(members: list[Member]) -> dict[str, dict[int, float]]:
+    """Time of each board by process, over all who read it."""
+    found: dict[str, dict[int, float]] = {}
+    for member in members:
+        for sensor, by_process in member.board_s.items():
+            seconds = found.setdefault(sensor, {})
+            for pid, time_s in by_process.items():
+                seconds[pid] = seconds.get(pid, 0.0) + time_s
+    return found
 
 
 def _hours(header: Line, stretches: list[Stretch]) -> dict[int, float]:

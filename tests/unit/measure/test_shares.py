@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from tonne.estimate import Estimate
 from tonne.measure.attribution import Shares, idle_part, job_of, own_cpu_s, rank_of, sees, topmost
+from tonne.measure.board_use import BoardUse
 from tonne.measure.choice import Part
 from tonne.measure.facts import NodeFacts
 from tonne.measure.members import Member
 from tonne.measure.models.load import Load
 from tonne.measure.replay import NodeUse, SensorUse
 from tonne.measure.sensors.protocol import Description
+from tonne.measure.sensors.users import User
 from tonne.measure.tally import Total
 
 
@@ -152,3 +155,40 @@ def test_visible_devices(devices, expected):
     of = Description(name="nvml:2", part="accelerator:2", kind="counter", unit="J", device_id="GPU-abcdef")
     whole = node(member(1, 1.0, devices=devices), sensors=[SensorUse(of=of, total=Total())])
     assert sees(whole.members[0], "accelerator:2", whole) is expected
+
+
+def test_a_board_that_others_use_too_goes_by_the_time_that_the_driver_counted():
+    one, two = member(1, 1.0), member(2, 1.0)
+    one.pids, two.pids = frozenset({1, 11}), frozenset({2})
+    of = Description(name="nvml:0", part="accelerator:0", kind="counter", unit="J")
+    whole = replace(
+        node(one, two, sensors=[SensorUse(of=of, total=Total())]), board_s={"nvml:0": {11: 30.0, 2: 10.0, 99: 60.0}}
+    )
+    assert job_of(whole, boards(5.0)).accelerators == {"accelerator:0": pytest.approx(0.4)}  # 40 of 100 s
+    assert rank_of(whole, boards(5.0), "1").accelerators == {"accelerator:0": pytest.approx(0.75)}  # 30 of 40 s
+    assert rank_of(whole, boards(5.0), "2").accelerators == {"accelerator:0": pytest.approx(0.25)}
+
+
+def test_the_reader_asks_the_driver_whose_time_a_board_had(monkeypatch):
+    class Users:
+        def __init__(self, index: int) -> None:
+            assert index == 3
+
+        def read(self) -> tuple[User, ...]:
+            return (User(11, 1, 0.75), User(99, 1, 0.25))
+
+        def close(self) -> None:
+            pass
+
+    now = [0.0]
+    monkeypatch.setattr("tonne.measure.sensors.users.BoardUsers", Users)
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    use = BoardUse()
+    use.open(["rapl:0", "nvml:3"])
+    use.saw({11, 12})
+    assert use.lines() == [{"kind": "pids", "pids": [11, 12]}]
+    now[0] = 4.0
+    assert use.lines() == []  # it is asked every five seconds
+    now[0] = 8.0
+    assert use.lines() == [{"kind": "boards", "seconds": {"nvml:3": {11: 6.0, 99: 2.0}}}]
+    use.close()
