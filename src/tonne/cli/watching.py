@@ -7,6 +7,7 @@ import re
 import time
 
 from tonne.errors import DescriptionError
+from tonne.measure.journal import paths
 from tonne.measure.limits import Limits, require_known, standings
 from tonne.measure.meter import Meter
 
@@ -23,6 +24,7 @@ LINE_EVERY_S = 600.0
 SHARE_OF_TIME = 0.02  # that looking at the account may take
 FIRST_LOOK_S = 0.5  # commands that end sooner are not looked at while they run
 LONGEST_LINE = 65_536
+LONG_BYTES = 20e6  # of a journal that takes seconds to add up: nobody waits for that at the end of a command
 
 
 class Watch:
@@ -95,10 +97,15 @@ class Watch:
         if self.limits.any:
             account, expected = self._account()
             self._check(account, expected)
-        if not self._options.quiet and self._meter.run_id is not None:
+        run, folder = self._meter.run_id, self._meter.folder
+        if self._options.quiet or run is None or folder is None:
+            return
+        if sum(os.path.getsize(path) for path in paths(folder)) > LONG_BYTES:  # noqa: PTH202 - no pathlib here
+            self._say(f"tonne: measured · tonne runs show {run}")
+        else:
             from tonne.report.measured_text import closing_line  # noqa: PLC0415 - as above
 
-            self._say(closing_line(self._meter.account(), self._meter.run_id))
+            self._say(closing_line(self._meter.account(), run))
 
     def read_output(self, data: bytes) -> None:
         """Find steps in what the command printed."""
