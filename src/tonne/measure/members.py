@@ -88,7 +88,7 @@ class Member:
     @property
     def is_rank(self) -> bool:
         """Whether it does the run's work, and does not only watch it."""
-        return self.header.get("role", "rank") == "rank"
+        return bool(self.header.get("role", "rank") == "rank")
 
     def take(self, line: Line) -> None:
         """Take in a line of its file; lines of kinds that a later version writes are passed over."""
@@ -126,8 +126,10 @@ class Member:
         if line.get("v") is not None and self.sections:
             self.sections[-1].add(line)
         if line.get("c") is not None:
-            for column, value in zip(self.node_cpu, (line["t"], *line["c"]), strict=True):
-                column.append(value)
+            times, busy, whole = self.node_cpu
+            times.append(line["t"])
+            busy.append(line["c"][0])
+            whole.append(line["c"][1])
 
     def _close(self) -> None:
         if self._begun_ns is not None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tonne.account import Account
     from tonne.measure.collector import Opener
+    from tonne.measure.replay import Measured
     from tonne.measure.spans import Sums
 
 SCHEMA = 1
@@ -175,13 +176,13 @@ class Meter:
         """
         from tonne.measure.accounting import account_of  # noqa: PLC0415 - NumPy and pydantic stay away until here
 
-        return account_of(self._measured(), site=self.site, view=view, window=window or self._main_window())
+        return account_of(self._measured(window or self._main_window()), site=self.site, view=view)
 
     def share(self) -> Account:
         """This rank's share of the account of its job; the shares of all ranks add up to it."""
         from tonne.measure.accounting import share_of  # noqa: PLC0415 - as above
 
-        return share_of(self._measured(), site=self.site, stamp=identity.file_stamp(), window=self._main_window())
+        return share_of(self._measured(self._main_window()), site=self.site, stamp=identity.file_stamp())
 
     def windows(self) -> dict[str, tuple[int, float]]:
         """Number and time [s] of the windows of each name that this process ended."""
@@ -225,7 +226,7 @@ class Meter:
     def _main_window(self) -> str | None:
         return CALLS if self._is_decorator else None
 
-    def _measured(self) -> Any:  # noqa: ANN401 - measure.replay.Measured, loaded late
+    def _measured(self, window: str | None) -> Measured:
         from tonne.measure.replay import measured  # noqa: PLC0415 - as in account
 
         self.flush()
@@ -236,7 +237,7 @@ class Meter:
             raise MeasurementError(
                 f"the run {self.name!r} has not been measured. Call start(), or use `with tonne.track(...)`, first."
             )
-        return measured(self.folder, own=(journal.path, list(journal.kept)))
+        return measured(self.folder, own=(journal.path, list(journal.kept)), window=window)
 
     def _begin(self) -> None:
         """Find the run, write the header of this process's file, and start the thread."""
@@ -269,7 +270,8 @@ class Meter:
         return collector
 
     def _header(self) -> dict[str, Any]:
-        site = self.site if self.site is None or isinstance(self.site, str | dict) else repr(self.site)
+        dumped = getattr(self.site, "model_dump", None)
+        site = dumped(mode="json", exclude_none=True) if dumped is not None else self.site
         return {
             "kind": "run",
             "schema": SCHEMA,
@@ -277,7 +279,7 @@ class Meter:
             "run": self.run_id,
             "name": self.name,
             "role": self.role,
-            "site": site,
+            "site": site if isinstance(site, str | dict) else None,
             "interval_s": self.interval_s,
             "t": time.monotonic_ns(),
             "unix_s": time.time(),

@@ -14,6 +14,7 @@ from tonne.measure import journal, status
 from tonne.measure.facts import NodeFacts
 from tonne.measure.journal import Line
 from tonne.measure.members import Member, member_of
+from tonne.measure.models.load import Load
 from tonne.measure.sensors.protocol import Description, Missing
 from tonne.measure.stretches import NodeReadings, merged, sums_of
 from tonne.measure.tally import Total
@@ -39,8 +40,8 @@ class NodeUse:
     sensors: tuple[SensorUse, ...]
     missing: tuple[Missing, ...]
     members: tuple[Member, ...]
-    busy_cpu_s: float | None  # of everybody on the node
-    all_cpu_s: float | None  # with idle time
+    busy_cpu_s: float | None  # of everybody on the node, while the run went on
+    load: Load | None  # how busy its processors were
     baseline_w: Mapping[str, float]  # by sensor, idle
 
 
@@ -126,10 +127,6 @@ def node_use(members: list[Member], window: str | None) -> NodeUse:
     lasted_s = sum(end - begin for begin, end in stretches) / NS_PER_S
     if window is not None:
         lasted_s = max((m.windows[window].lasted_s for m in members if window in m.windows), default=0.0)
-    busy, whole = readings.cpu_s(stretches)
-    if window is not None and busy is not None and whole is not None:
-        share = lasted_s / max(sum(end - begin for begin, end in stretches) / NS_PER_S, 1e-9)
-        busy, whole = busy * share, whole * share
     return NodeUse(
         node=str(members[0].header["node"]),
         facts=readings.facts,
@@ -137,7 +134,7 @@ def node_use(members: list[Member], window: str | None) -> NodeUse:
         sensors=tuple(SensorUse(of=of, total=total) for of, total in totals),
         missing=readings.missing,
         members=tuple(members),
-        busy_cpu_s=busy,
-        all_cpu_s=whole,
+        busy_cpu_s=readings.busy_cpu_s(stretches),
+        load=readings.load(stretches),
         baseline_w=readings.baseline_w,
     )

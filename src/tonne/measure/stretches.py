@@ -11,6 +11,7 @@ from math import isnan
 from tonne.measure.facts import NodeFacts
 from tonne.measure.integration import SILENT, Integral
 from tonne.measure.members import Member, Section, Stretch, WindowUse
+from tonne.measure.models.load import Load
 from tonne.measure.sensors.protocol import Description, Missing, Reading
 from tonne.measure.tally import Total
 
@@ -69,15 +70,23 @@ class NodeReadings:
             baseline_w=dict(baselines[-1]["watts"]) if baselines else {},
         )
 
-    def cpu_s(self, stretches: list[Stretch]) -> tuple[float | None, float | None]:
-        """CPU time of everybody on the node during some stretches, and that with idle time [s]."""
-        times, busy, whole = self.node_cpu
+    def busy_cpu_s(self, stretches: list[Stretch]) -> float | None:
+        """CPU time of everybody on the node during some stretches [s]; None where nobody looked."""
+        times, busy, _ = self.node_cpu
         if len(times) < 2:
-            return None, None
-        return (
-            sum(_at(times, busy, end) - _at(times, busy, begin) for begin, end in stretches),
-            sum(_at(times, whole, end) - _at(times, whole, begin) for begin, end in stretches),
-        )
+            return None
+        return sum(_at(times, busy, end) - _at(times, busy, begin) for begin, end in stretches)
+
+    def load(self, stretches: list[Stretch]) -> Load | None:
+        """How busy the node's processors were during some stretches; None where nobody looked."""
+        times, busy, whole = self.node_cpu
+        load = Load()
+        for i in range(1, len(times)):
+            inside = any(begin <= times[i] and times[i - 1] <= end for begin, end in stretches)
+            if inside and whole[i] > whole[i - 1]:
+                share = (busy[i] - busy[i - 1]) / (whole[i] - whole[i - 1])
+                load.add((times[i] - times[i - 1]) / NS_PER_S, min(max(share, 0.0), 1.0))
+        return load if load.time_s > 0 else None
 
     def of_window(self, members: list[Member], window: str) -> list[tuple[Description, Total]]:
         """Energy of the windows of one name. Ranks of a node pass through a window together: one speaks for all."""
@@ -152,12 +161,9 @@ def _missing(sections: list[Section]) -> tuple[Missing, ...]:
 def _joined(
     columns: list[tuple[array[int], array[float], array[float]]],
 ) -> tuple[array[int], array[float], array[float]]:
+    """Rows of several tables in the order of their times."""
     rows = sorted(row for one in columns for row in zip(*one, strict=True))
-    joined = (array("q"), array("d"), array("d"))
-    for row in rows:
-        for column, value in zip(joined, row, strict=True):
-            column.append(value)  # type: ignore[arg-type] # times are whole, sums are not
-    return joined
+    return array("q", (t for t, _, _ in rows)), array("d", (b for _, b, _ in rows)), array("d", (w for _, _, w in rows))
 
 
 def _at(times: array[int], values: array[float], time_ns: int) -> float:

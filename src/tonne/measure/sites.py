@@ -1,0 +1,47 @@
+"""The Site that a user means by a zone, provider:region, a TOML file, fields, or a Site."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from tonne.describe.site import Site
+from tonne.errors import DescriptionError, PlanFileError
+
+
+def site_of(given: Any) -> Site:  # noqa: ANN401 - whatever the user wrote
+    """The site; one without any place where nothing is given.
+
+    Args:
+        given: "FR", "gcp:us-central1", the path of a TOML file (its [site] section, or all of it), fields, or a Site.
+
+    Raises:
+        DescriptionError: It is none of these, or names no place that is known.
+    """
+    if given is None:
+        return Site()
+    if isinstance(given, Site):
+        return given
+    if isinstance(given, Mapping):
+        return Site.model_validate(dict(given))
+    if not isinstance(given, str | os.PathLike):
+        raise DescriptionError(
+            f"site={given!r} is no place. Give a grid zone ('FR'), 'provider:region', a TOML file or a tonne.Site."
+        )
+    text = os.fspath(given)
+    if text.endswith(".toml") or os.path.isfile(text):
+        return Site.model_validate(_fields(text))
+    return Site(region=text) if ":" in text else Site(grid=text)
+
+
+def _fields(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            fields = tomllib.load(file)
+    except OSError as error:
+        raise PlanFileError(f"{path} cannot be read: {error.strerror}. Give the path of a TOML file.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise PlanFileError(f"{path} is not TOML: {error}. Mend that line.") from None
+    return dict(fields.get("site", fields))
