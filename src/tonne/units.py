@@ -10,7 +10,6 @@ from tonne.errors import QuantityError
 SECONDS_PER_HOUR = 3600.0
 HOURS_PER_YEAR = 8766.0  # Julian year
 WATTS_PER_KILOWATT = 1000.0
-JOULES_PER_KWH = 3.6e6
 GRAMS_PER_KILOGRAM = 1000.0
 GIBIBYTE = 2**30
 

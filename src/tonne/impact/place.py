@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from tonne.describe.site import Site
 from tonne.estimate import Basis, Estimate
 from tonne.reference.embodied import (
     EmbodiedRecord,
@@ -19,9 +19,13 @@ from tonne.reference.prices import accelerator_hour_price
 from tonne.reference.regions import RegionRecord, region
 from tonne.reference.water import grid_water
 
+if TYPE_CHECKING:
+    from tonne.describe.site import Site  # pydantic is loaded only where a place is given
+
 PUE_UNKNOWN = Estimate(
     value=1.25, low=1.08, high=1.6, basis=Basis.ASSUMED, sources=("default: no PUE given; cloud to survey mean",)
 )
+NO_PLACE = "CO2e is unknown: no place given. Give a grid zone, e.g. --grid FR, or a region."
 REGION_PUE_SPREAD = 0.35  # log-spread of PUE - 1 at a region of which a yearly mean is published
 ACCELERATORS_PER_EMBODIED_SERVER = 8  # the published server is one for eight
 
@@ -32,6 +36,14 @@ class Factors:
 
     factors: dict[str, Estimate] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+
+def nowhere() -> Factors:
+    """What is to be said where no place is given."""
+    found = Factors()
+    found.notes.append(NO_PLACE)
+    _assume_pue(found)
+    return found
 
 
 def factors_of(site: Site) -> Factors:
@@ -46,25 +58,27 @@ def factors_of(site: Site) -> Factors:
     return found
 
 
-def prices_of(site: Site, accelerator_id: str | None) -> Factors:
+def prices_of(site: Site | None, accelerator_id: str | None) -> Factors:
     """What electricity costs there, and an hour of an accelerator: as the site says, else as the tables do."""
     found = Factors()
-    if site.usd_per_kwh is not None:
+    if site is not None and site.usd_per_kwh is not None:
         found.factors["usd_per_kwh"] = site.usd_per_kwh.estimate()
-    if site.usd_per_accelerator_hour is not None:
+    if site is not None and site.usd_per_accelerator_hour is not None:
         found.factors["usd_per_accelerator_hour"] = site.usd_per_accelerator_hour.estimate()
-        return found
-    if site.usd_per_kwh is not None:
-        return found
+    elif not found.factors:
+        _add_rent(accelerator_id, found)
+    return found
+
+
+def _add_rent(accelerator_id: str | None, found: Factors) -> None:
     price = None if accelerator_id is None else accelerator_hour_price(accelerator_id)
     if price is None:
         found.notes.append("cost is unknown: no price of this accelerator in the tables; give one.")
-        return found
+        return
     found.factors["usd_per_accelerator_hour"] = Estimate(
         value=price.usd, low=price.low, high=price.high, basis=Basis(price.basis), sources=(price.source,)
     )
     found.notes.append(f"rent of {price.usd:.2f} USD per accelerator-hour, {price.date} ({price.source}).")
-    return found
 
 
 def making_of(accelerator_id: str) -> Factors:
@@ -95,7 +109,7 @@ def _grid(site: Site, place: RegionRecord | None, found: Factors) -> GridFactor 
         return None
     zone = site.grid if place is None else place.grid_zone
     if zone is None:
-        found.notes.append("CO2e is unknown: no place given. Give a grid zone, e.g. --grid FR, or a region.")
+        found.notes.append(NO_PLACE)
         return None
     match = grid(zone, site.grid_basis)
     factor = match.record
@@ -128,8 +142,12 @@ def _add_pue(site: Site, place: RegionRecord | None, found: Factors) -> None:
             sources=(f"PUE of {place.provider}:{place.region}, {place.pue_scope}",),
         )
     else:
-        found.factors["pue"] = PUE_UNKNOWN
-        found.notes.append("PUE is not given: 1.25 [1.08, 1.6] is assumed.")
+        _assume_pue(found)
+
+
+def _assume_pue(found: Factors) -> None:
+    found.factors["pue"] = PUE_UNKNOWN
+    found.notes.append("PUE is not given: 1.25 [1.08, 1.6] is assumed.")
 
 
 def _add_water(site: Site, place: RegionRecord | None, factor: GridFactor | None, found: Factors) -> None:

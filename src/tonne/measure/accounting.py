@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tonne.account import Account, Carbon, Throughput
-from tonne.describe.site import Site
 from tonne.energy.power import facility_kwh
 from tonne.energy.use import EnergyUse
 from tonne.errors import DescriptionError, MeasurementError, UnknownReferenceError
 from tonne.estimate import Basis, Estimate, propagate, weakest
-from tonne.impact.place import Factors, factors_of, making_of, prices_of
+from tonne.impact.place import Factors, factors_of, making_of, nowhere, prices_of
 from tonne.impact.results import impact_of, of_known
-from tonne.measure.attribution import Shares, job_of, rank_of, whole_of
-from tonne.measure.parts import NO_ACCELERATOR, NodeParts, parts_of
+from tonne.measure.attribution import Shares, job_of, rank_of
+from tonne.measure.choice import Part, Read, accelerators_in, parts_of
+from tonne.measure.parts import JOULES_PER_KWH, Node, node_energy
 from tonne.measure.replay import Measured, NodeUse
+from tonne.measure.sensors.protocol import ACCELERATOR
 from tonne.measure.sites import site_of
 from tonne.reference import DATA_VERSION
 from tonne.reference.accelerators import accelerator
-from tonne.units import JOULES_PER_KWH, SECONDS_PER_HOUR
+from tonne.units import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from tonne.describe.site import Site
 
 VIEWS = ("node", "job", "others")
-PARTS = ("cpu", "memory", "host_rest")
-SUMS = ("accelerators", *PARTS, "hosts", "servers")
+PARTS = ("accelerators_kwh", "cpu_kwh", "memory_kwh", "host_rest_kwh")
+SUMS = (*PARTS, "hosts_kwh", "servers_kwh", "measured_kwh")
 LEFT_OUT = ("network", "storage")
 CLOCK = "the clock of the machine"
+WORTH_A_NOTE = 0.001  # of the time without a reading
 
-Sharing = Callable[[NodeUse, NodeParts], Shares | None]
+Sharing = Callable[[NodeUse, Mapping[str, Part]], Shares | None]
 
 
-@dataclass(slots=True, kw_only=True)
-class NodeEnergy:
-    """One node's energy [kWh] by part and sum, what sensors read of it, and the hours of its accelerators."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedUse:
+    """What is counted of one node: its energy, and the hours of its accelerators."""
 
-    kwh: dict[str, Estimate | None]
-    measured_kwh: float
+    energy: EnergyUse
     accelerator_hours: float
     devices: tuple[str, ...]
-    notes: list[str] = field(default_factory=list)
+    notes: tuple[str, ...]
 
 
 def account_of(measured: Measured, *, site: Any = None, view: str = "node") -> Account:  # noqa: ANN401 - see site_of
@@ -56,10 +60,10 @@ def account_of(measured: Measured, *, site: Any = None, view: str = "node") -> A
     if view not in VIEWS:
         raise DescriptionError(f"view={view!r} is none. Use 'node', 'job' or 'others'.")
 
-    def sharing(node: NodeUse, parts: NodeParts) -> Shares:
+    def sharing(node: NodeUse, boards: Mapping[str, Part]) -> Shares:
         if view == "node":
-            return whole_of(parts)
-        shares = job_of(node, parts)
+            return Shares()
+        shares = job_of(node, boards)
         return shares if view == "job" else shares.rest()
 
     return _account(measured, site, sharing)
@@ -79,77 +83,111 @@ def share_of(measured: Measured, *, stamp: str, site: Any = None) -> Account:  #
     nodes = [node for node in measured.nodes if any(member.stamp == stamp for member in node.members)]
     if not nodes:
         raise MeasurementError(f"this process ({stamp}) was not in the run {measured.run}, so that it has no share.")
-    return _account(measured, site, lambda node, parts: rank_of(node, parts, stamp))
+    return _account(measured, site, lambda node, boards: rank_of(node, boards, stamp))
 
 
 def _account(measured: Measured, site: Any, sharing: Sharing) -> Account:  # noqa: ANN401 - as above
-    energies: list[NodeEnergy] = []
+    uses: list[SharedUse] = []
     for node in measured.nodes:
-        parts = parts_of(node)
-        shares = sharing(node, parts)
+        boards = accelerators_in(parts_of(read_of(node))[0])
+        shares = sharing(node, boards)
         if shares is not None:
-            energies.append(node_energy(node, parts, shares))
+            uses.append(shared_use(node, boards, shares))
     place = site_of(measured.site if site is None else site)
     lasted_s = max((node.lasted_s for node in measured.nodes), default=0.0)
-    return _assembled(energies, place, lasted_s, measured)
+    return _assembled(uses, place, lasted_s, measured)
 
 
-def node_energy(node: NodeUse, parts: NodeParts, shares: Shares) -> NodeEnergy:
-    """A node's energy by part and sum, of which only the shares are counted."""
-    inputs = {f"accelerator {part}": one for part, one in parts.accelerators.items()}
-    named = {"cpu": parts.cpu_j, "memory": parts.memory_j, "host_rest": parts.host_rest_j}
-    wholes = {"host": parts.host_j, "node": parts.node_j}
-    inputs |= {name: one for name, one in {**named, **wholes}.items() if one is not None}
+def read_of(node: NodeUse) -> list[Read]:
+    """A node's sensors and what each added up to."""
+    return [(use.of, use.total) for use in node.sensors]
 
-    def sums(values: Mapping[str, float]) -> dict[str, float | None]:
-        return _sums_kwh(values, parts, shares)
 
-    rests_on = {**{name: [*inputs] for name in SUMS}, "accelerators": [n for n in inputs if n.startswith("accel")]}
-    rests_on |= {name: [name] for name in PARTS}
-    if parts.node_j is not None:
-        rests_on |= {"servers": ["node"], "host_rest": ["node"]}
-    elif parts.host_j is not None:
-        rests_on |= {"hosts": ["host"], "host_rest": ["host"], "servers": [*rests_on["accelerators"], "host"]}
-    found = propagate(sums, inputs, drivers=rests_on).outputs
-    if parts.accelerators_known and not parts.accelerators:
-        found["accelerators"] = Estimate.exact(0.0, source=NO_ACCELERATOR)
-    hours = node.lasted_s / SECONDS_PER_HOUR
-    boards = sum(shares.accelerators[part] * parts.boards.get(part, 1) for part in parts.accelerators)
-    return NodeEnergy(
-        kwh=found,
-        measured_kwh=sum(_share(shares, part) * j for part, j in parts.measured.items()) / JOULES_PER_KWH,
-        accelerator_hours=boards * hours,
-        devices=tuple(parts.devices[part] for part in parts.accelerators if shares.accelerators[part] > 0),
-        notes=[*parts.notes, *shares.notes],
+def shared_use(node: NodeUse, boards: Mapping[str, Part], shares: Shares) -> SharedUse:
+    """A node's energy by part, of which only the shares are counted."""
+    silent = [one for one in node.missing if one.part.startswith(ACCELERATOR)]
+    seen = Node(
+        read=read_of(node),
+        facts=node.facts,
+        load=node.load,
+        time_s=node.lasted_s,
+        silent_accelerators=("",) * len(silent),
+    )
+    whole, notes = (EnergyUse(), ("nothing has lasted yet",)) if node.lasted_s <= 0 else node_energy(seen)
+    names = {use.of.part: use.of.device for use in node.sensors if use.of.part in boards}
+    held = sum(shares.accelerators.get(part, 1.0) * _count(one) for part, one in boards.items())
+    advice = tuple(f"{one.part} is not measured: {one.reason}; {one.mend or 'nothing mends it'}" for one in silent)
+    return SharedUse(
+        energy=_shared(whole, _board_share(boards, shares), shares),
+        accelerator_hours=held * node.lasted_s / SECONDS_PER_HOUR,
+        devices=tuple(names[part] for part in boards if shares.accelerators.get(part, 1.0) > 0),
+        notes=(*notes, *advice, *reading_notes(node), *shares.notes),
     )
 
 
-def _sums_kwh(values: Mapping[str, float], parts: NodeParts, shares: Shares) -> dict[str, float | None]:
-    """Parts and sums of a node [kWh] from its parts [J]; the rest of a whole is what is not told within it."""
-    all_boards_j = sum(values[f"accelerator {part}"] for part in parts.accelerators)
-    inside_j = values.get("cpu", 0.0) + values.get("memory", 0.0)
-    rest_j = values.get("host_rest")
-    if "node" in values:
-        rest_j = max(values["node"] - all_boards_j - inside_j, 0.0)
-    elif "host" in values:
-        rest_j = max(values["host"] - inside_j, 0.0)
-    boards_j = sum(values[f"accelerator {part}"] * shares.accelerators[part] for part in parts.accelerators)
-    told: dict[str, float | None] = {
-        "accelerators": boards_j if parts.accelerators_known else None,
-        "cpu": of_known(lambda j: j * shares.cpu, values.get("cpu")),
-        "memory": of_known(lambda j: j * shares.memory, values.get("memory")),
-        "host_rest": of_known(lambda j: j * shares.host_rest, rest_j),
-    }
-    hosts_j = of_known(lambda a, b, c: a + b + c, told["cpu"], told["memory"], told["host_rest"])
-    told |= {"hosts": hosts_j, "servers": of_known(lambda a, b: a + b, told["accelerators"], hosts_j)}
-    return {name: of_known(lambda j: j / JOULES_PER_KWH, j) for name, j in told.items()}
+def _count(board: Part) -> int:
+    return sum(part.startswith(ACCELERATOR) for part in board.covers)
 
 
-def _share(shares: Shares, part: str) -> float:
-    """The share that goes with a part of which sensors read something; of a whole machine, that of its host."""
-    if part in shares.accelerators:
-        return shares.accelerators[part]
-    return {"cpu": shares.cpu, "memory": shares.memory}.get(part, shares.host_rest)
+def _board_share(boards: Mapping[str, Part], shares: Shares) -> float:
+    """Share of the energy of all accelerators."""
+    whole_j = sum(one.energy_j.value for one in boards.values())
+    counted_j = sum(one.energy_j.value * shares.accelerators.get(part, 1.0) for part, one in boards.items())
+    return counted_j / whole_j if whole_j > 0 else shares.host_rest
+
+
+def _shared(use: EnergyUse, boards: float, shares: Shares) -> EnergyUse:
+    """The shares of a node's parts. Sums keep their relative interval; what sensors read goes with the sum."""
+    accelerators, cpu = scaled(use.accelerators_kwh, boards), scaled(use.cpu_kwh, shares.cpu)
+    memory, rest = scaled(use.memory_kwh, shares.memory), scaled(use.host_rest_kwh, shares.host_rest)
+    hosts = _in_proportion(use.hosts_kwh, [use.cpu_kwh, use.memory_kwh, use.host_rest_kwh], [cpu, memory, rest])
+    servers = _in_proportion(use.servers_kwh, [use.accelerators_kwh, use.hosts_kwh], [accelerators, hosts])
+    return EnergyUse(
+        accelerators_kwh=accelerators,
+        cpu_kwh=cpu,
+        memory_kwh=memory,
+        host_rest_kwh=rest,
+        hosts_kwh=hosts,
+        servers_kwh=servers,
+        measured_kwh=_in_proportion(use.measured_kwh, [use.servers_kwh], [servers]),
+    )
+
+
+def _in_proportion(whole: Estimate | None, of: list[Estimate | None], to: list[Estimate | None]) -> Estimate | None:
+    """A whole made smaller as its parts were; a part that is not known goes with the others."""
+    pairs = [(a.value, b.value) for a, b in zip(of, to, strict=True) if a is not None and b is not None]
+    before = sum(a for a, _ in pairs)
+    return scaled(whole, sum(b for _, b in pairs) / before if before > 0 else 1.0)
+
+
+def scaled(estimate: Estimate | None, share: float) -> Estimate | None:
+    """A share of an estimate; one that is neither nothing nor all is a model's."""
+    if estimate is None or share == 1.0:
+        return estimate
+    return Estimate(
+        value=estimate.value * share,
+        low=estimate.low * share,
+        high=estimate.high * share,
+        basis=weakest([estimate.basis, Basis.MODELLED]),
+        sources=estimate.sources,
+    )
+
+
+def reading_notes(node: NodeUse) -> tuple[str, ...]:
+    """What sensors did not say, and for how long; what they read before the run."""
+    notes = []
+    for of, total in read_of(node):
+        whole_s = total.measured_s + total.gap_s
+        if total.gap_s > WORTH_A_NOTE * whole_s:
+            why = ", ".join(f"{reason} ({seconds:.1f} s)" for reason, seconds in total.gaps.items())
+            notes.append(
+                f"{of.name}: {total.gap_s:.1f} s of {whole_s:.1f} s were not read, and are interpolated: {why}"
+            )
+    if node.baseline_w:
+        idle_w = sum(node.baseline_w.values())
+        idle_kwh = idle_w * node.lasted_s / JOULES_PER_KWH
+        notes.append(f"idle, before the run, the sensors read {idle_w:.3g} W: {idle_kwh:.3g} kWh in its time")
+    return tuple(notes)
 
 
 def added(estimates: list[Estimate | None]) -> Estimate | None:
@@ -167,29 +205,32 @@ def added(estimates: list[Estimate | None]) -> Estimate | None:
     )
 
 
-def _assembled(energies: list[NodeEnergy], site: Site, lasted_s: float, measured: Measured) -> Account:
+def _assembled(uses: list[SharedUse], site: Site | None, lasted_s: float, measured: Measured) -> Account:
     """All nodes together, and what their energy means at that place."""
-    kwh = {name: added([one.kwh.get(name) for one in energies]) for name in SUMS}
-    hours = sum(one.accelerator_hours for one in energies)
-    devices = {name for one in energies for name in one.devices}
-    brought = _factors(site, devices if hours else set())
+    kwh = {name: added([getattr(one.energy, name) for one in uses]) for name in SUMS}
+    hours = sum(one.accelerator_hours for one in uses)
+    brought = _factors(site, {name for one in uses for name in one.devices} if hours else set())
     inputs = {**brought.factors, "accelerator_hours": Estimate.exact(hours, source=CLOCK)}
-    if kwh["servers"] is not None:
-        inputs["servers_kwh"] = kwh["servers"]
+    if kwh["servers_kwh"] is not None:
+        inputs["servers_kwh"] = kwh["servers_kwh"]
     found = propagate(_meaning, inputs, drivers=_drivers(inputs))
     out = found.outputs
-    measured_kwh = sum(one.measured_kwh for one in energies)
-    notes = dict.fromkeys([*measured.notes, *(note for one in energies for note in one.notes), *brought.notes])
+    notes = dict.fromkeys([*measured.notes, *(note for one in uses for note in one.notes), *brought.notes])
     return Account(
         duration_s=Estimate.exact(lasted_s, source=CLOCK),
         accelerator_hours=Estimate.exact(hours, source=CLOCK),
         throughput=throughput_of(measured),
         energy=EnergyUse(
-            **{f"{name}_kwh": kwh[name] for name in SUMS},
+            accelerators_kwh=kwh["accelerators_kwh"],
+            cpu_kwh=kwh["cpu_kwh"],
+            memory_kwh=kwh["memory_kwh"],
+            host_rest_kwh=kwh["host_rest_kwh"],
+            hosts_kwh=kwh["hosts_kwh"],
+            servers_kwh=kwh["servers_kwh"],
+            measured_kwh=kwh["measured_kwh"],
             it_kwh=out["it_kwh"],
             facility_kwh=out["facility_kwh"],
-            measured_kwh=Estimate.exact(measured_kwh, source="sensors"),
-            coverage=_coverage(measured_kwh, out["it_kwh"]),
+            coverage=_coverage(kwh["measured_kwh"], out["it_kwh"]),
             left_out=LEFT_OUT,
         ),
         carbon=Carbon(**{name: out[f"carbon.{name}"] for name in Carbon.__dataclass_fields__}),
@@ -234,9 +275,9 @@ def _drivers(inputs: Mapping[str, Estimate]) -> dict[str, list[str]]:
     }
 
 
-def _factors(site: Site, devices: set[str]) -> Factors:
+def _factors(site: Site | None, devices: set[str]) -> Factors:
     """What the place brings, and the making and rent of the accelerators where all are of one known kind."""
-    found = factors_of(site)
+    found = nowhere() if site is None else factors_of(site)
     ids: set[str] = set()
     for name in devices:
         try:
@@ -244,7 +285,8 @@ def _factors(site: Site, devices: set[str]) -> Factors:
         except UnknownReferenceError:
             found.notes.append(f"the accelerator {name!r} is not in the tables: its making and its rent are unknown.")
     one = next(iter(ids)) if len(ids) == 1 else None
-    extra = [prices_of(site, one)] if one is not None or site.usd_per_kwh is not None else []
+    has_price = site is not None and site.usd_per_kwh is not None
+    extra = [prices_of(site, one)] if one is not None or has_price else []
     extra += [making_of(one)] if one is not None else []
     for brought in extra:
         found.factors.update(brought.factors)
@@ -252,20 +294,19 @@ def _factors(site: Site, devices: set[str]) -> Factors:
     return found
 
 
-def _coverage(measured_kwh: float, it_kwh: Estimate | None) -> float | None:
+def _coverage(measured_kwh: Estimate | None, it_kwh: Estimate | None) -> float | None:
     """Share of the energy that sensors read."""
-    if it_kwh is None or it_kwh.value <= 0:
+    if measured_kwh is None or it_kwh is None or it_kwh.value <= 0:
         return None
-    return min(float(measured_kwh / it_kwh.value), 1.0)
+    return min(float(measured_kwh.value / it_kwh.value), 1.0)
 
 
 def throughput_of(measured: Measured) -> Throughput:
     """Speed of training, from the steps and tokens that were told."""
-    told = [line for line in measured.progress if line.get("t")]
-    if len(told) < 2:
+    if len(measured.progress) < 2:
         return Throughput()
-    first, last = told[0], told[-1]
-    seconds, steps = (last["t"] - first["t"]) / 1e9, last["step"] - first["step"]
+    first, last = measured.progress[0], measured.progress[-1]
+    seconds, steps = last["s"] - first["s"], last["step"] - first["step"]
     if seconds <= 0 or steps <= 0:
         return Throughput()
     tokens = last.get("tokens", 0) - first.get("tokens", 0)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tonne.measure.choice import Part
 from tonne.measure.members import Member
 from tonne.measure.models.cpu import curve
 from tonne.measure.models.load import Load
-from tonne.measure.parts import NodeParts
 from tonne.measure.replay import NodeUse
-from tonne.measure.sensors.protocol import ACCELERATOR
+from tonne.measure.sensors.protocol import ACCELERATOR, CPU
 from tonne.reference.measuring import measuring_constant
 
 NONE_VISIBLE = {"", "-1", "none", "void", "NoDevFiles"}
@@ -23,7 +23,7 @@ ALL_VISIBLE = "all"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """Shares of a node's parts, 0 to 1."""
+    """Shares of a node's parts, 0 to 1; all of them where nothing is said."""
 
     accelerators: Mapping[str, float] = field(default_factory=dict)  # by part
     cpu: float = 1.0
@@ -37,14 +37,9 @@ class Shares:
         return Shares(accelerators=left, cpu=1.0 - self.cpu, memory=1.0 - self.memory, host_rest=1.0 - self.host_rest)
 
 
-def whole_of(parts: NodeParts) -> Shares:
-    """All of a node."""
-    return Shares(accelerators=dict.fromkeys(parts.accelerators, 1.0))
-
-
-def job_of(node: NodeUse, parts: NodeParts) -> Shares:
+def job_of(node: NodeUse, boards: Mapping[str, Part]) -> Shares:
     """The job's shares of a node."""
-    by_device = {part: float(any(sees(member, part, node) for member in node.members)) for part in parts.accelerators}
+    by_device = {part: float(any(sees(member, part, node) for member in node.members)) for part in boards}
     job_cpu_s = sum(member.cpu_s for member in topmost(node.members))
     notes: tuple[str, ...] = ()
     if not node.busy_cpu_s:
@@ -54,10 +49,11 @@ def job_of(node: NodeUse, parts: NodeParts) -> Shares:
         dynamic = min(job_cpu_s / node.busy_cpu_s, 1.0)
     bound = _bound_share(node)
     idle = dynamic if bound is None else bound
-    idle_share = idle_part(node.load)
+    idle_share = _idle_by_baseline(node)
+    idle_share = idle_part(node.load) if idle_share is None else idle_share
     cpu = idle * idle_share + dynamic * (1.0 - idle_share)
-    boards = sum(by_device.values()) / len(by_device) if by_device else idle
-    return Shares(accelerators=by_device, cpu=cpu, memory=idle, host_rest=boards, notes=notes)
+    rest = sum(by_device.values()) / len(by_device) if by_device else idle
+    return Shares(accelerators=by_device, cpu=cpu, memory=idle, host_rest=rest, notes=notes)
 
 
 def idle_part(load: Load | None) -> float:
@@ -75,6 +71,15 @@ def idle_part(load: Load | None) -> float:
     return float(idle / (idle + rise * mean))
 
 
+def _idle_by_baseline(node: NodeUse) -> float | None:
+    """As `idle_part`, from what the processors' sensors read of the idle machine; None where they did not."""
+    pairs = [(node.baseline_w.get(u.of.name), u.total.energy_j) for u in node.sensors if u.of.part == CPU]
+    known = [(watts, energy_j) for watts, energy_j in pairs if watts is not None and energy_j]
+    if not known or len(known) < len(pairs):
+        return None
+    return min(sum(w for w, _ in known) * node.lasted_s / sum(j for _, j in known), 1.0)
+
+
 def topmost(members: Iterable[Member]) -> list[Member]:
     """Processes that no other process of the run is above: the CPU time of a tree holds that of its branches."""
     members = list(members)
@@ -87,7 +92,7 @@ def ranks_of(node: NodeUse) -> list[Member]:
     return [member for member in node.members if member.is_rank] or list(node.members)
 
 
-def rank_of(node: NodeUse, parts: NodeParts, stamp: str) -> Shares | None:
+def rank_of(node: NodeUse, boards: Mapping[str, Part], stamp: str) -> Shares | None:
     """A rank's shares of a node; those of all ranks add up to it. None where the rank is not of this node."""
     ranks = ranks_of(node)
     if not any(rank.stamp == stamp for rank in ranks):
@@ -96,7 +101,7 @@ def rank_of(node: NodeUse, parts: NodeParts, stamp: str) -> Shares | None:
     all_s, even = sum(own_s.values()), 1.0 / len(ranks)
     by_cpu = own_s[stamp] / all_s if all_s > 0 else even
     by_device: dict[str, float] = {}
-    for part in parts.accelerators:
+    for part in boards:
         seeing = [rank.stamp for rank in ranks if sees(rank, part, node)]
         by_device[part] = (stamp in seeing) / len(seeing) if seeing else even
     return Shares(accelerators=by_device, cpu=by_cpu, memory=even, host_rest=even)

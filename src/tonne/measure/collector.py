@@ -49,6 +49,7 @@ class Collector:
         self.spans: dict[str, Spans] = {}
         self.progress: dict[str, Any] | None = None
         self.on_tick: Callable[[], None] | None = None
+        self.watched_pid: int | None = None
         self.complained = False
         self._node_lock, self._open_sensors = node_lock, open_sensors
         self._sensors: Sequence[Sensor] = ()
@@ -201,7 +202,7 @@ class Collector:
 
     def _tick(self, *, read: bool) -> dict[str, Any]:
         """A line that says: alive now, CPU time and memory of this process tree, and the readings."""
-        cpu_s, held_bytes = processes.tree_use(os.getpid())
+        cpu_s, held_bytes = processes.tree_use(self.watched_pid or os.getpid())
         line: dict[str, Any] = {"t": time.monotonic_ns(), "p": [round(cpu_s, 3), held_bytes]}
         if read and self._integrals:
             line.update(self._read())
@@ -218,7 +219,11 @@ class Collector:
             for name in names:
                 self.spans[name].written()
         progress, self.progress = self.progress, None
-        return [*found, progress] if progress is not None else found
+        if progress is None:
+            return found
+        totals = [integral.total(progress["t"]).energy_j for integral in self._integrals]
+        told = bool(totals) and None not in totals
+        return [*found, {**progress, "j": round(sum(total or 0.0 for total in totals), 3) if told else None}]
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         before = self.journal.complaint

@@ -87,6 +87,11 @@ def launch() -> str | None:
     return None
 
 
-def visible_devices() -> str | None:
-    """Accelerators that this process may use, as its variable says; None where none is set."""
-    return next((os.environ[name] for name in VISIBLE if name in os.environ), None)
+def visible_devices(variables: Mapping[str, str] | None = None) -> str | None:
+    """Accelerators that a process may use, as its variable says; None where none is set.
+
+    Args:
+        variables: Of the process; left out, of this one.
+    """
+    told = os.environ if variables is None else variables
+    return next((told[name] for name in VISIBLE if name in told), None)

@@ -151,7 +151,7 @@ class Integral:
 
     def _add_count(self, reading: Reading, before_j: float, after_j: float, time_s: float) -> None:
         """Steps without a change wait until the counter moves: it may be read faster than it is refreshed."""
-        if after_j == before_j:
+        if after_j == before_j and not self._may_wrap_within(time_s):
             self._wait(reading, time_s)
             return
         since_move_s = self._since_move_s(reading.time_ns)
@@ -167,6 +167,11 @@ class Integral:
         else:
             self.tally.gap(since_move_s, RESET if after_j < before_j else TOO_HIGH)
         self._move(reading)
+
+    def _may_wrap_within(self, time_s: float) -> bool:
+        """Whether a counter that shows the same again may have gone all the way round."""
+        ceiling_w, wrap_j = self.of.ceiling_w, self.of.wrap_j
+        return ceiling_w is not None and wrap_j is not None and ceiling_w * time_s >= wrap_j
 
     def _wait(self, reading: Reading, time_s: float) -> None:
         self._last = reading
@@ -198,6 +203,6 @@ class Integral:
         further = max(int((ceiling_w * time_s - least_j) // wrap_j), 0)
         if not further:
             return [least_j]
-        mean_j = self.tally.recent_w * time_s if self.tally.recent_w is not None else (least_j + ceiling_w * time_s) / 2
+        mean_j = (self.tally.recent_w or 0.0) * time_s
         nearest = min(max(round((mean_j - least_j) / wrap_j), 0), further)
         return sorted({least_j, least_j + nearest * wrap_j, least_j + further * wrap_j})

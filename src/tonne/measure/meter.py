@@ -10,13 +10,13 @@ from functools import wraps
 from threading import RLock
 from typing import Any
 
-from tonne import __version__
-from tonne.measure import environment, identity, processes, status
+from tonne.measure import environment, identity, status
 from tonne.measure.collector import Collector
 from tonne.measure.family import Lock as NodeLock
-from tonne.measure.family import Register, myself
+from tonne.measure.family import Register
+from tonne.measure.header import header
 from tonne.measure.journal import Journal
-from tonne.measure.spans import between
+from tonne.measure.windows import CALLS, Call, Window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 
     from tonne.account import Account
     from tonne.measure.collector import Opener
+    from tonne.measure.progress import Expected
     from tonne.measure.replay import Measured
-    from tonne.measure.spans import Sums
 
-SCHEMA = 1
-CALLS = "calls"  # window of a decorated function's calls
 LINGER_S = 1.0  # calls of a decorated function that follow one another so soon are one stretch of reading
 SHORTEST_INTERVAL_S = 0.01
 COROUTINE = 0x80  # flag of a function's code that says it is `async`
@@ -89,7 +87,8 @@ class Meter:
         self.name = name or _script()
         self.site = site
         self.interval_s = max(float(interval_s), SHORTEST_INTERVAL_S)
-        self.role = "rank"
+        self.role = "rank"  # "watcher": it does not do the run's work
+        self.watched_pid: int | None = None  # process tree whose CPU time is the run's; None for this process's
         self.run_id: str | None = None
         self.folder: str | None = folder
         self._asked = folder
@@ -103,9 +102,10 @@ class Meter:
         self._inherited = False  # by a fork: this process has not joined the run yet
         self._calls = 0
         self._last_call_ns = 0
-        self._is_decorator = False
+        self.is_decorator = False
+        self._first_lines: list[dict[str, Any]] = []
         self._whole: Window | None = None  # inside `tonne run`, whose run has a name of its own
-        self.kept_lines: list[dict[str, Any]] = []
+        self.on_tick: Callable[[], None] | None = None  # called by the thread after each interval
 
     def start(self) -> Meter:
         """Begin to measure, or go on with the same run; a second call does nothing."""
@@ -161,6 +161,23 @@ class Meter:
             line = {"kind": "progress", "t": time.monotonic_ns(), "step": int(step), "total": total_steps}
             collector.progress = line if tokens is None else {**line, "tokens": int(tokens)}
 
+    def baseline(self, time_s: float) -> None:
+        """Read the idle machine for so long before the run begins, so that its account says what idleness took.
+
+        Args:
+            time_s: How long [s]; this call takes as long.
+        """
+        from tonne.measure.baseline import idle_w  # noqa: PLC0415 - seldom asked for
+
+        watts = idle_w(self._open_sensors, time_s, self.interval_s)
+        self._first_lines = [{"kind": "baseline", "s": time_s, "watts": watts}]
+
+    def expected(self) -> Expected | None:
+        """What the run will have taken at its end; None where it told no steps, or not how many there are."""
+        from tonne.measure.progress import expected  # noqa: PLC0415 - as in account
+
+        return expected(self._measured(self._main_window()), self.account())
+
     def account(self, view: str = "node", *, window: str | None = None) -> Account:
         """What the run took so far, on all nodes that are known: the same on every rank.
 
@@ -206,25 +223,25 @@ class Meter:
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, its calls measured; their sum is the account of `function.meter`."""
-        self._is_decorator = True
+        self.is_decorator = True
         if function.__code__.co_flags & COROUTINE:
 
             @wraps(function)
             async def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the function takes
-                with _Call(self):
+                with Call(self):
                     return await function(*args, **kwargs)
         else:
 
             @wraps(function)
             def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the function takes
-                with _Call(self):
+                with Call(self):
                     return function(*args, **kwargs)
 
         counted.meter = self  # type: ignore[attr-defined]
         return counted
 
     def _main_window(self) -> str | None:
-        return CALLS if self._is_decorator else None
+        return CALLS if self.is_decorator else None
 
     def _measured(self, window: str | None) -> Measured:
         from tonne.measure.replay import measured  # noqa: PLC0415 - as in account
@@ -257,42 +274,18 @@ class Meter:
         assert self.folder is not None
         self._journal = Journal(self.folder, identity.file_stamp())
         resumes = not forked and status.status_of(self.folder) not in {None, status.RUNNING, status.FINISHED}
-        self._journal.add({**self._header(), "resumes": resumes, "forked": forked})
+        self._journal.add({**header(self), "resumes": resumes, "forked": forked}, *self._first_lines)
         self._collector = self._new_collector(self._journal, None)
 
     def _new_collector(self, journal: Journal, former: Collector | None) -> Collector:
         folder = environment.runtime_folder()
         node_lock = NodeLock(os.path.join(folder, f"{identity.slug(self.run_id or self.name)}.lock"))
         collector = Collector(journal, node_lock, self.interval_s, self._open_sensors)
-        collector.on_tick = self._after_tick if self._is_decorator else None
+        collector.watched_pid = self.watched_pid
+        collector.on_tick = self._after_tick if self.is_decorator else self.on_tick
         if former is not None:
             collector.spans = former.spans
         return collector
-
-    def _header(self) -> dict[str, Any]:
-        dumped = getattr(self.site, "model_dump", None)
-        site = dumped(mode="json", exclude_none=True) if dumped is not None else self.site
-        return {
-            "kind": "run",
-            "schema": SCHEMA,
-            "tonne": __version__,
-            "run": self.run_id,
-            "name": self.name,
-            "role": self.role,
-            "site": site if isinstance(site, str | dict) else None,
-            "interval_s": self.interval_s,
-            "t": time.monotonic_ns(),
-            "unix_s": time.time(),
-            "node": processes.boot_id(),
-            "process": myself(),
-            "stamp": identity.file_stamp(),
-            "cpus": os.cpu_count(),
-            "cpus_allowed": processes.cpus_allowed(),
-            "devices": environment.visible_devices(),
-            "python": sys.version.partition(" ")[0],
-            "platform": sys.platform,
-            "calls": self._is_decorator,
-        }
 
     def _after_tick(self) -> None:
         """Stop reading when no call of the decorated function came for a while."""
@@ -321,68 +314,6 @@ class Meter:
         self._running, self._inherited, self._calls, self._whole = False, True, 0, None
         if self._collector is not None:
             self._collector.after_fork()
-
-
-class Window:
-    """A stretch of time of a run that has a name."""
-
-    __slots__ = ("_begun_ns", "_meter", "_sums", "name")
-
-    def __init__(self, meter: Meter, name: str) -> None:
-        """A window that is not open yet."""
-        self._meter, self.name = meter, name
-        self._begun_ns = 0
-        self._sums: Sums | None = None
-
-    def open(self) -> Window:
-        """Begin."""
-        self._meter._join_after_fork()
-        self._begun_ns = time.monotonic_ns()
-        collector = self._meter._collector
-        self._sums = None if collector is None else collector.sums(self._begun_ns)
-        return self
-
-    def close(self) -> None:
-        """End; a second call does nothing."""
-        begun_ns, self._begun_ns = self._begun_ns, 0
-        collector = self._meter._collector
-        if not begun_ns or collector is None:
-            return
-        ended_ns = time.monotonic_ns()
-        all_ns = max(ended_ns - self._meter._begun_ns, 1)
-        sums = between(self._sums, collector.sums(ended_ns), (ended_ns - begun_ns) / all_ns)
-        collector.add_span(self.name, begun_ns, ended_ns, sums)
-
-    def __enter__(self) -> Window:
-        """Begin."""
-        return self.open()
-
-    def __exit__(self, *_: object) -> None:
-        """End."""
-        self.close()
-
-
-class _Call:
-    """One call of a decorated function."""
-
-    __slots__ = ("_meter", "_window")
-
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
-        self._window = Window(meter, CALLS)
-
-    def __enter__(self) -> None:
-        with self._meter._mutex:
-            self._meter._calls += 1
-            if not self._meter._running and not self._meter._inherited:
-                self._meter.start()
-        self._window.open()
-
-    def __exit__(self, *_: object) -> None:
-        self._window.close()
-        with self._meter._mutex:
-            self._meter._calls = max(self._meter._calls - 1, 0)
-            self._meter._last_call_ns = time.monotonic_ns()
 
 
 def ending_of(error: BaseException | None) -> str:

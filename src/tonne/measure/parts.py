@@ -1,150 +1,194 @@
-"""Energy of a node by part: what sensors read, and models for the parts that nothing reads.
-
-Nothing is counted twice: a meter of the whole machine or of the host is the sum, and its rest is what no sensor within
-it tells.
-"""
+"""Energy of a node by part: what sensors read where there are any, models where there are none, nothing twice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from tonne.energy.use import EnergyUse
 from tonne.estimate import Basis, Estimate
+from tonne.measure.choice import Part, Read, accelerators_in, difference, parts_of, summed
+from tonne.measure.facts import NodeFacts
+from tonne.measure.models.board import board_energy_j
 from tonne.measure.models.cpu import cpu_energy_j
 from tonne.measure.models.host import rest_energy_j
+from tonne.measure.models.load import Load
 from tonne.measure.models.memory import memory_energy_j
-from tonne.measure.replay import NodeUse, SensorUse
-from tonne.measure.sensors.protocol import ACCELERATOR, CPU, HOST, MEMORY, NODE
+from tonne.measure.sensors.protocol import CPU, HOST, MEMORY, NODE
 
-ENOUGH_MEASURED = 0.9  # of the time: a sum with fewer readings is a model of what was between them
-WORTH_A_NOTE = 0.001  # of the time without a reading
-NO_ACCELERATOR = "no accelerator was found in this machine"
+JOULES_PER_KWH = 3.6e6
 
 
-@dataclass(slots=True, kw_only=True)
-class NodeParts:
-    """One node's energy by part [J]; a part that nobody can tell is None."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """What was seen of one node over a time.
 
-    accelerators: dict[str, Estimate] = field(default_factory=dict)  # by part, as "accelerator:0"
-    devices: dict[str, str] = field(default_factory=dict)  # what they are called
-    boards: dict[str, int] = field(default_factory=dict)  # accelerators that one sensor covers
-    accelerators_known: bool = True
-    cpu_j: Estimate | None = None
-    memory_j: Estimate | None = None
-    host_rest_j: Estimate | None = None  # None too where a whole is known, of which it is the rest
-    host_j: Estimate | None = None  # all but the accelerators, from a meter of just that
-    node_j: Estimate | None = None  # the machine, from a meter of all of it
-    measured: dict[str, float] = field(default_factory=dict)  # part -> what sensors read of it [J]
-    notes: list[str] = field(default_factory=list)
+    Args:
+        read: Its sensors and what each added up to.
+        facts: What it is.
+        load: How busy its processors were; None where nobody looked.
+        time_s: How long [s].
+        silent_accelerators: Names of accelerators without a sensor.
+    """
 
-
-def parts_of(node: NodeUse) -> NodeParts:
-    """The parts of a node, each from the best that is known of it."""
-    found = NodeParts()
-    chosen = _chosen(node.sensors)
-    for part, uses in chosen.items():
-        if part.startswith(ACCELERATOR):
-            found.accelerators[part] = _measured_j(uses)
-            found.devices[part] = uses[0].of.device
-            found.boards[part] = len(uses[0].of.covers)
-        found.notes += _gap_notes(uses)
-    _add_unread_accelerators(node, found)
-    found.cpu_j = _part(chosen.get(CPU, []), *_cpu_model(node), found)
-    found.memory_j = _part(chosen.get(MEMORY, []), *memory_energy_j(node.facts, node.lasted_s), found)
-    for part in (*found.accelerators, CPU, MEMORY):
-        found.measured[part] = sum(use.total.measured_j for use in chosen.get(part, []))
-    _add_rest(node, chosen, found)
-    return found
+    read: Sequence[Read]
+    facts: NodeFacts
+    load: Load | None
+    time_s: float
+    silent_accelerators: tuple[str, ...] = ()
 
 
-def _chosen(sensors: Sequence[SensorUse]) -> dict[str, list[SensorUse]]:
-    """Sensors by part that may be added; where two drivers tell of one part, the counter or the more exact one."""
-    by_part: dict[str, dict[str, list[SensorUse]]] = {}
-    for use in sensors:
-        if use.total.energy_j is not None:
-            by_part.setdefault(use.of.part, {}).setdefault(_driver(use), []).append(use)
-    return {part: min(drivers.values(), key=_rank) for part, drivers in by_part.items()}
+def node_energy(node: Node) -> tuple[EnergyUse, tuple[str, ...]]:
+    """Energy of a node by part, up to its servers' plugs, and notes on what was not measured.
+
+    measured_kwh is what sensors read, no part of it twice, before any model; coverage is its share of the whole.
+    """
+    parts, notes = parts_of(node.read)
+    boards, board_notes = _boards(node, parts)
+    parts, contradictions = _without_contradictions(parts)
+    inside, inside_notes = _processors_and_memory(node, parts)
+    hosts, rest, rest_notes = _hosts(node, parts, boards, inside)
+    inside, squeezed = _fitting(inside, hosts, rest)
+    servers = _servers(parts, boards, hosts)
+    energies = {CPU: inside.get(CPU), MEMORY: inside.get(MEMORY)}
+    measured = _measured(parts)
+    return EnergyUse(
+        accelerators_kwh=_kwh(boards),
+        cpu_kwh=_kwh(energies[CPU]),
+        memory_kwh=_kwh(energies[MEMORY]),
+        host_rest_kwh=_kwh(rest),
+        hosts_kwh=_kwh(hosts),
+        servers_kwh=_kwh(servers),
+        measured_kwh=_kwh(measured),
+        coverage=None if servers is None or not servers.value else min(measured.value / servers.value, 1.0),
+    ), (*notes, *board_notes, *contradictions, *inside_notes, *rest_notes, *squeezed)
 
 
-def _driver(use: SensorUse) -> str:
-    return use.of.name.partition(":")[0]
+def _kwh(energy_j: Estimate | None) -> Estimate | None:
+    if energy_j is None:
+        return None
+    return Estimate(
+        value=energy_j.value / JOULES_PER_KWH,
+        low=energy_j.low / JOULES_PER_KWH,
+        high=energy_j.high / JOULES_PER_KWH,
+        basis=energy_j.basis,
+        sources=energy_j.sources,
+    )
 
 
-def _rank(uses: list[SensorUse]) -> tuple[bool, float, str]:
-    worst = max(use.of.error_fraction for use in uses)
-    return any(use.of.kind != "counter" for use in uses), worst, uses[0].of.name
+def _boards(node: Node, parts: dict[str, Part]) -> tuple[Estimate | None, list[str]]:
+    """Energy of all accelerators [J]: zero where there are none, None where one of them cannot be known."""
+    energies = {name: part.energy_j for name, part in accelerators_in(parts).items()}
+    notes: list[str] = []
+    for number, device in enumerate(node.silent_accelerators):
+        energy, note = board_energy_j(device, node.time_s)
+        notes.append(note)
+        if energy is None:
+            return None, notes
+        energies[f"silent {number}"] = energy
+    if not energies:
+        return Estimate.exact(0.0, source="no accelerator"), notes
+    return summed(energies), notes
 
 
-def _measured_j(uses: Iterable[SensorUse]) -> Estimate:
-    """Sum of sensors of one kind, whose errors go the same way, with the interval of their gaps."""
-    value = low = high = 0.0
-    measured_s = gap_s = 0.0
-    names: list[str] = []
-    for use in uses:
-        total, error = use.total, use.of.error_fraction
-        energy_j = total.energy_j or 0.0
-        value += energy_j
-        low += min(total.low_j, energy_j) * (1 - error)
-        high += max(total.high_j or energy_j, energy_j) * (1 + error)
-        measured_s += total.measured_s
-        gap_s += total.gap_s
-        names.append(use.of.name)
-    enough = gap_s <= (1 - ENOUGH_MEASURED) * (measured_s + gap_s)
-    basis = Basis.MEASURED if enough else Basis.MODELLED
-    return Estimate(value=value, low=low, high=high, basis=basis, sources=tuple(names))
+def _without_contradictions(parts: dict[str, Part]) -> tuple[dict[str, Part], list[str]]:
+    """The parts without a meter that says less than what is inside it: it is not set up, or covers something else."""
+    kept, notes = dict(parts), []
+    for name in (HOST, NODE):
+        if name not in kept:
+            continue
+        hosts_j = max(_least_j(kept, CPU) + _least_j(kept, MEMORY), 0.0 if name == HOST else _least_j(kept, HOST))
+        inside_j = hosts_j + (_least_j(kept, *accelerators_in(kept)) if name == NODE else 0.0)
+        if kept[name].energy_j.high < inside_j:
+            told_kwh, inside_kwh = kept[name].energy_j.value / JOULES_PER_KWH, inside_j / JOULES_PER_KWH
+            notes.append(
+                f"{', '.join(kept[name].sensors)} told {told_kwh:.3g} kWh of the whole {name}, less than the "
+                f"{inside_kwh:.3g} kWh that sensors told of its parts: left out"
+            )
+            del kept[name]
+    return kept, notes
 
 
-def _gap_notes(uses: Iterable[SensorUse]) -> list[str]:
-    notes = []
-    for use in uses:
-        whole_s = use.total.measured_s + use.total.gap_s
-        if use.total.gap_s > WORTH_A_NOTE * whole_s:
-            why = ", ".join(f"{reason} ({seconds:.1f} s)" for reason, seconds in use.total.gaps.items())
-            notes.append(f"{use.of.name}: gap of {use.total.gap_s:.1f} s in {whole_s:.1f} s, interpolated: {why}.")
-    return notes
+def _least_j(parts: dict[str, Part], *names: str) -> float:
+    """The low end of what sensors told of some parts [J]."""
+    return float(sum(parts[name].energy_j.low for name in names if name in parts))
 
 
-def _cpu_model(node: NodeUse) -> tuple[Estimate | None, str]:
-    if node.lasted_s <= 0:
-        return None, "the run has not lasted yet"
-    return cpu_energy_j(node.facts, node.load, node.lasted_s)
+def _processors_and_memory(node: Node, parts: dict[str, Part]) -> tuple[dict[str, Estimate], list[str]]:
+    """Energy of processors and of memory [J]; memory is absent where the processors' sensor holds it."""
+    found, notes = {}, []
+    if CPU in parts:
+        found[CPU] = parts[CPU].energy_j
+    else:
+        found[CPU], note = cpu_energy_j(node.facts, node.load, node.time_s)
+        notes.append(note)
+    if MEMORY in parts:
+        found[MEMORY] = parts[MEMORY].energy_j
+    elif CPU in parts and MEMORY in parts[CPU].covers:
+        notes.append("the sensor of the processors holds the memory")
+    else:
+        energy, note = memory_energy_j(node.facts, node.time_s)
+        notes.append(note)
+        if energy is not None:
+            found[MEMORY] = energy
+    return found, notes
 
 
-def _part(uses: list[SensorUse], model: Estimate | None, note: str, found: NodeParts) -> Estimate | None:
-    """What sensors say of a part, else its model, and a note on that."""
-    if uses:
-        return _measured_j(uses)
-    found.notes.append(f"no sensor read the {'memory' if note.startswith('memory') else 'processors'}: {note}.")
-    return model
+def _hosts(
+    node: Node, parts: dict[str, Part], boards: Estimate | None, inside: dict[str, Estimate]
+) -> tuple[Estimate, Estimate, list[str]]:
+    """Energy of the host without accelerators, and of its rest [J]."""
+    if HOST in parts:
+        hosts = parts[HOST].energy_j
+        return hosts, difference(hosts, inside), []
+    if NODE in parts and boards is not None:
+        hosts = difference(parts[NODE].energy_j, {"boards": boards})
+        return hosts, difference(hosts, inside), []
+    devices = [d.device for d, _ in node.read if d.part.startswith("accelerator:")] + list(node.silent_accelerators)
+    known = [*inside.values(), *([boards] if boards is not None and boards.value else [])]
+    rest, note = rest_energy_j(node.facts, node.time_s, known, list(inside.values()), devices)
+    return summed({**inside, "rest": rest}), rest, [note]
 
 
-def _add_unread_accelerators(node: NodeUse, found: NodeParts) -> None:
-    unread = {one.part: one for one in node.missing if one.part.startswith(ACCELERATOR)}
-    for part, missing in unread.items():
-        if part not in found.accelerators:
-            found.accelerators_known = False
-            mend = f" To mend it: {missing.mend}." if missing.mend else ""
-            found.notes.append(f"{part} is not measured, so the total is not known: {missing.reason}.{mend}")
+def _fitting(inside: dict[str, Estimate], hosts: Estimate, rest: Estimate) -> tuple[dict[str, Estimate], list[str]]:
+    """Modelled processors and memory, made smaller where they say more than the whole host that was measured."""
+    modelled = {name: energy for name, energy in inside.items() if energy.basis in {Basis.MODELLED, Basis.ASSUMED}}
+    over_j = sum(energy.value for energy in inside.values()) + rest.value - hosts.value
+    modelled_j = sum(energy.value for energy in modelled.values())
+    if over_j <= 1e-9 * hosts.value or not modelled_j:
+        return inside, []
+    factor = max(1 - over_j / modelled_j, 0.0)
+    smaller = {name: _scaled(energy, factor, hosts.high) for name, energy in modelled.items()}
+    return {**inside, **smaller}, [f"modelled {' and '.join(modelled)} fitted to what the meter of the whole told"]
 
 
-def _add_rest(node: NodeUse, chosen: Mapping[str, list[SensorUse]], found: NodeParts) -> None:
-    """A meter of the machine or of the host, whose rest is what is not told within it; a model where there is none."""
-    for part in (NODE, HOST):
-        if part in chosen:
-            whole = _measured_j(chosen[part])
-            found.node_j, found.host_j = (whole, None) if part == NODE else (None, whole)
-            found.measured = _measured_of_whole(chosen[part], part, found.measured)
-            found.notes.append(f"the rest of the host is what {', '.join(whole.sources)} read beyond the parts.")
-            return
-    if node.lasted_s > 0:
-        hosts = [one for one in (found.cpu_j, found.memory_j) if one is not None]
-        devices = [name for name in found.devices.values() if name]
-        inside = [*found.accelerators.values(), *hosts]
-        found.host_rest_j, note = rest_energy_j(node.facts, node.lasted_s, inside, hosts, devices)
-        found.notes.append(f"{note}.")
+def _scaled(energy_j: Estimate, factor: float, most_j: float) -> Estimate:
+    value = energy_j.value * factor
+    low, high = min(energy_j.low, value), max(min(energy_j.high, most_j), value)
+    return Estimate(value=value, low=low, high=high, basis=energy_j.basis, sources=energy_j.sources)
 
 
-def _measured_of_whole(uses: list[SensorUse], part: str, measured: Mapping[str, float]) -> dict[str, float]:
-    """What a meter of a whole read holds what the sensors within it read."""
-    outside = {} if part == NODE else {name: j for name, j in measured.items() if name.startswith(ACCELERATOR)}
-    return {**outside, part: sum(use.total.measured_j for use in uses)}
+def _servers(parts: dict[str, Part], boards: Estimate | None, hosts: Estimate) -> Estimate | None:
+    if NODE in parts:
+        return parts[NODE].energy_j
+    return None if boards is None else summed({"boards": boards, "hosts": hosts})
+
+
+def _measured(parts: dict[str, Part]) -> Estimate:
+    """What sensors read of the node, nothing twice [J]."""
+    if NODE in parts:
+        chosen = [parts[NODE]]
+    else:
+        hosts = [parts[HOST]] if HOST in parts else [parts[name] for name in (CPU, MEMORY) if name in parts]
+        chosen = [*accelerators_in(parts).values(), *hosts]
+    read = {
+        part.name: Estimate(
+            value=part.measured_j,
+            low=part.measured_j * (1 - part.error_fraction),
+            high=part.measured_j * (1 + part.error_fraction),
+            basis=Basis.MEASURED,
+            sources=part.sensors,
+        )
+        for part in chosen
+    }
+    return summed(read) if read else Estimate.exact(0.0, source="no sensor")

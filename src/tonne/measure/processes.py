@@ -116,7 +116,15 @@ def node_cpu_s() -> tuple[float, float] | None:
     return busy / TICKS_PER_S, (busy + idle + waiting) / TICKS_PER_S
 
 
-def cpus_allowed() -> int:
-    """CPUs that this process may run on."""
+def cpus_allowed(pid: int | None = None) -> int:
+    """CPUs that a process may run on; None for this one."""
     affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
+    return len(affinity(pid or 0)) if affinity is not None else (os.cpu_count() or 1)
+
+
+def environment_of(pid: int | None) -> dict[str, str] | None:
+    """Variables with which another process began; None for this one, or where they may not be read."""
+    if pid is None:
+        return None
+    words = text_of(f"/proc/{pid}/environ", 1 << 20).split("\0")
+    return {name: value for name, _, value in (word.partition("=") for word in words) if name} or None

@@ -99,8 +99,16 @@ def measured(folder: str, *, own: tuple[str | None, list[Line]] | None = None, w
         header=first.header,
         nodes=tuple(node_use([m for m in members if m.header["node"] == node], window) for node in nodes),
         windows=names,
-        progress=tuple(sorted((line for m in members for line in m.progress), key=lambda line: int(line["step"]))),
+        progress=_progress(members),
     )
+
+
+def _progress(members: list[Member]) -> tuple[Line, ...]:
+    """Steps as one process told them, with their time since it began [s]: the one whose readings go with them."""
+    told = max(members, key=lambda m: (sum(line.get("j") is not None for line in m.progress), len(m.progress)))
+    begun_ns = told.stretches[0][0] if told.stretches else told.header["t"]
+    lines = sorted(told.progress, key=lambda line: int(line["t"]))
+    return tuple({**line, "s": (line["t"] - begun_ns) / NS_PER_S} for line in lines)
 
 
 def _files(folder: str, own: tuple[str | None, list[Line]] | None) -> list[tuple[str, Line, Iterable[Line]]]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tonne.describe.site import Site
 from tonne.errors import DescriptionError, PlanFileError
 
+if TYPE_CHECKING:
+    from tonne.describe.site import Site
 
-def site_of(given: Any) -> Site:  # noqa: ANN401 - whatever the user wrote
-    """The site; one without any place where nothing is given.
+
+def site_of(given: Any) -> Site | None:  # noqa: ANN401 - whatever the user wrote
+    """The site; None where none is given.
 
     Args:
         given: "FR", "gcp:us-central1", the path of a TOML file (its [site] section, or all of it), fields, or a Site.
@@ -21,7 +23,9 @@ def site_of(given: Any) -> Site:  # noqa: ANN401 - whatever the user wrote
         DescriptionError: It is none of these, or names no place that is known.
     """
     if given is None:
-        return Site()
+        return None
+    from tonne.describe.site import Site  # noqa: PLC0415 - a fifth of a second, only where there is a place
+
     if isinstance(given, Site):
         return given
     if isinstance(given, Mapping):

@@ -138,10 +138,10 @@ class Tally:
         """A reading that could not be used."""
         self._faults[reason] = self._faults.get(reason, 0) + 1
 
-    def likely_j(self, time_s: float, energies_j: Sequence[float]) -> float:
-        """Of several energies, the one nearest to the recent power; the middle one where none is known."""
+    def likely_j(self, time_s: float, energies_j: Sequence[float]) -> float | None:
+        """Of several energies, the one nearest to the recent power; None where none is known."""
         if self.recent_w is None:
-            return energies_j[len(energies_j) // 2]
+            return None
         expected_j = self.recent_w * time_s
         return min(energies_j, key=lambda energy_j: abs(energy_j - expected_j))
 

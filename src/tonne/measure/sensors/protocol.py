@@ -7,7 +7,7 @@ Parts of a node: "accelerator:0", "accelerator:1" ..., "cpu", "memory"; "host" i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -18,6 +18,7 @@ Unit = Literal["J", "W"]
 CPU, MEMORY, HOST, NODE = "cpu", "memory", "host", "node"
 ACCELERATOR = "accelerator:"
 LONGEST_FAULT = 120  # letters
+SHORTEST_INTERVAL_S = 0.01  # a counter that wraps faster than this allows is told as a gap
 
 
 def accelerator(index: int | str) -> str:
@@ -179,3 +180,14 @@ def longest_interval_s(sensor: Described) -> float | None:
     if sensor.wrap_j is None or not sensor.ceiling_w:
         return None
     return sensor.wrap_j / (2 * sensor.ceiling_w)
+
+
+def reading_interval_s(sensors: Iterable[Described], wanted_s: float) -> float:
+    """How often to read so that no counter wraps unseen: as wanted, or oftener [s].
+
+    Args:
+        sensors: All that are read together.
+        wanted_s: The interval that the user asked for [s].
+    """
+    needed = [longest for sensor in sensors if (longest := longest_interval_s(sensor)) is not None]
+    return max(min([wanted_s, *needed]), min(wanted_s, SHORTEST_INTERVAL_S))
