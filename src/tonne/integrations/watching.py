@@ -16,7 +16,8 @@ from tonne.errors import MeasurementError, MissingPackageError
 if TYPE_CHECKING:
     from tonne.account import Account
     from tonne.estimate import Estimate
-    from tonne.measure.meter import Meter, Window
+    from tonne.measure.meter import Meter
+    from tonne.measure.windows import Window
 
 LOGGER = logging.getLogger(__name__)
 SHORTEST_PAUSE_S = 10.0  # between two accounts made for a log

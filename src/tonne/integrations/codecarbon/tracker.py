@@ -24,7 +24,8 @@ from tonne.integrations.codecarbon.energies import energies_of
 from tonne.integrations.codecarbon.outputs import BaseOutput, LoggerOutput
 from tonne.integrations.codecarbon.places import place_of
 from tonne.integrations.codecarbon.settings import LOGGER, settings_of
-from tonne.measure.meter import Meter, Window, ending_of
+from tonne.measure.meter import Meter, ending_of
+from tonne.measure.windows import Window
 
 KG_PER_G = 1e-3
 INTERVAL_S = 1.0  # tonne's own; CodeCarbon's 15 s would be lost by a crash
