@@ -156,6 +156,17 @@ def reference(
 
 
 @app.command()
+def doctor(
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 4 where a part has no sensor.")] = False,
+    json: Json = False,
+) -> None:
+    """What this machine can measure, what it cannot, why, and the command that mends it."""
+    from tonne.cli import doctor as command  # noqa: PLC0415 - see the module's docstring
+
+    command.run(as_json=json, strict=strict)
+
+
+@app.command()
 def validate(
     rows: Annotated[bool, typer.Option("--rows", help="Each published run too.")] = False,
     inference: Annotated[bool, typer.Option("--inference", help="Of using models, not of training them.")] = False,

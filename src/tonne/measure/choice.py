@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tonne.estimate import Basis, Estimate, propagate
+from tonne.estimate import Basis, Estimate, propagate, weakest
 from tonne.measure.sensors.protocol import ACCELERATOR, Description
 from tonne.measure.tally import Total
 
@@ -61,7 +62,7 @@ def _part(name: str, group: Sequence[Read]) -> Part:
     measured_j = sum(total.measured_j for _, total in group)
     return Part(
         name=name,
-        energy_j=summed(energies),
+        energy_j=together(energies),
         measured_j=measured_j,
         error_fraction=max(described.error_fraction for described, _ in group),
         covers=frozenset(part for described, _ in group for part in described.covers),
@@ -82,30 +83,41 @@ def estimate_j(described: Description, total: Total) -> Estimate:
     )
 
 
+def together(parts: dict[str, Estimate]) -> Estimate:
+    """The sum of what sensors of one make told: their errors are of the make, and go the same way."""
+    return Estimate(
+        value=sum(part.value for part in parts.values()),
+        low=sum(part.low for part in parts.values()),
+        high=sum(part.high for part in parts.values()),
+        basis=weakest(part.basis for part in parts.values()),
+        sources=tuple(dict.fromkeys(source for part in parts.values() for source in part.sources)),
+    )
+
+
 def summed(parts: dict[str, Estimate]) -> Estimate:
     """The sum of parts whose errors have nothing to do with one another."""
     if len(parts) == 1:
         return next(iter(parts.values()))
     found = propagate(lambda values: {"sum": sum(values.values())}, parts).outputs["sum"]
     assert found is not None
-    basis = Basis.MEASURED if not parts else found.basis
-    return Estimate(value=found.value, low=found.low, high=found.high, basis=basis, sources=found.sources)
+    return found
 
 
 def difference(whole: Estimate, parts: dict[str, Estimate]) -> Estimate:
-    """What is left of a whole without its parts; never below nothing."""
+    """What is left of a whole without its parts; never below nothing.
 
-    def left(values: dict[str, float]) -> dict[str, float]:
-        return {"left": values["whole"] - sum(value for name, value in values.items() if name != "whole")}
-
-    found = propagate(left, {**parts, "whole": whole}).outputs["left"]  # type: ignore[arg-type]
-    assert found is not None
+    Equation: E = E_whole - sum_i E_i; the steps to either end are added in squares, not as factors: a difference may be
+    near zero.
+    """
+    value = whole.value - sum(part.value for part in parts.values())
+    down_j = math.hypot(whole.value - whole.low, *(part.high - part.value for part in parts.values()))
+    up_j = math.hypot(whole.high - whole.value, *(part.value - part.low for part in parts.values()))
     return Estimate(
-        value=max(found.value, 0.0),
-        low=max(found.low, 0.0),
-        high=max(found.high, 0.0),
-        basis=found.basis,
-        sources=found.sources,
+        value=max(value, 0.0),
+        low=max(value - down_j, 0.0),
+        high=max(value + up_j, 0.0),
+        basis=weakest([whole.basis, *(part.basis for part in parts.values())]),
+        sources=tuple(dict.fromkeys(s for e in (whole, *parts.values()) for s in e.sources)),
     )
 
 

@@ -50,7 +50,7 @@ class Collector:
         self.progress: dict[str, Any] | None = None
         self.on_tick: Callable[[], None] | None = None
         self.watched_pid: int | None = None
-        self.complained = False
+        self._complained = False
         self._node_lock, self._open_sensors = node_lock, open_sensors
         self._sensors: Sequence[Sensor] = ()
         self._integrals: list[Integral] = []
@@ -81,8 +81,8 @@ class Collector:
         self._thread.start()
         self._ticked.wait(START_PATIENCE_S)
         with self._reading:  # held for no longer than a reading takes
-            self._begun_ns = time.monotonic_ns()
-            self._write([{"kind": "start", "t": self._begun_ns, "unix_s": time.time()}])
+            self._begun_ns = self._last_ns or time.monotonic_ns()
+            self.journal.add({"kind": "start", "t": self._begun_ns, "unix_s": time.time()})
         return self._begun_ns
 
     def sums(self, at_ns: int) -> Sums | None:
@@ -90,6 +90,8 @@ class Collector:
         if not self._integrals or not self._reading.acquire(timeout=PATIENCE_S):
             return None
         try:
+            if not self._integrals:  # it ended while we waited
+                return None
             if (at_ns - self._last_ns) * SHARE_OF_TIME > self._cost_ns:
                 self._read(written=False)
             return [_terms(integral, at_ns, self._begun_ns) for integral in self._integrals]
@@ -107,7 +109,7 @@ class Collector:
         can_read = self._reading.acquire(timeout=PATIENCE_S)
         try:
             tick = self._tick(read=can_read)
-            self._write([tick, *self._news(), {**line, "t": time.monotonic_ns()}])
+            self.journal.add(tick, *self._news(), {**line, "t": time.monotonic_ns()})
         finally:
             if can_read:
                 self._integrals = []
@@ -119,7 +121,7 @@ class Collector:
         """Write what is known now, so that the journal says all of it."""
         if self._reading.acquire(timeout=PATIENCE_S):
             try:
-                self._write([self._tick(read=True), *self._news()])
+                self.journal.add(self._tick(read=True), *self._news())
             finally:
                 self._reading.release()
 
@@ -135,7 +137,6 @@ class Collector:
         due = time.monotonic()
         while not self._ended:
             self._guarded_tick()
-            self._ticked.set()
             due = max(due + self.interval_s, time.monotonic())
             self._wake.wait(due - time.monotonic())
         self.journal.sync()
@@ -149,28 +150,38 @@ class Collector:
             with self._reading:
                 if self._ended:
                     return
-                self._write([self._tick(read=True), *self._news()])
+                self.journal.add(self._tick(read=True), *self._news())
+            self._ticked.set()
             self._sync()
             if self.on_tick is not None:
                 self.on_tick()
         except Exception as error:
-            if not self.complained:
-                self.complained = True
-                from logging import getLogger  # noqa: PLC0415 - only where there is something to say
+            self._complain(error)
 
-                getLogger(__name__).warning("tonne: measuring goes on with a gap: %s: %s", type(error).__name__, error)
+    def _complain(self, error: Exception) -> None:
+        """Say once that something went wrong here; the user's program never sees it."""
+        if not self._complained:
+            self._complained = True
+            from logging import getLogger  # noqa: PLC0415 - only where there is something to say
+
+            getLogger(__name__).warning("tonne: measuring goes on with a gap: %s: %s", type(error).__name__, error)
 
     def _take_over(self) -> None:
         """Open the sensors where this process is, or has just become, the one that reads them."""
         if self._is_reader or not self._node_lock.take():
             return
         self._is_reader = True
-        sensors, missing = self._open_sensors()
         from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by who does not read
         from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
         from tonne.measure.integration import Integral  # noqa: PLC0415 - as above
-        from tonne.measure.sensors.protocol import Description  # noqa: PLC0415 - as above
+        from tonne.measure.sensors.protocol import NODE, Description, Missing  # noqa: PLC0415 - as above
 
+        sensors: Sequence[Sensor] = ()
+        try:
+            sensors, missing = self._open_sensors()
+        except Exception as error:
+            missing = [Missing(NODE, f"its sensors cannot be opened: {type(error).__name__}: {error}")]
+            self._complain(error)
         described = [Description.of(sensor) for sensor in sensors]
         gap_s = GAP_INTERVALS * self.interval_s
         with self._reading:
@@ -178,27 +189,34 @@ class Collector:
             if self._ended:
                 return
             self._integrals = [Integral(of, gap_s, self._begun_ns or None) for of in described]
-            self._write(
-                [
-                    {
-                        "kind": "sensors",
-                        "t": time.monotonic_ns(),
-                        "sensors": [of.as_dict() for of in described],
-                        "missing": [[one.part, one.reason, one.mend] for one in missing],
-                        "facts": node_facts(roots_from_environment()).as_dict(),
-                    }
-                ]
-            )
+            line = {
+                "kind": "sensors",
+                "t": time.monotonic_ns(),
+                "sensors": [of.as_dict() for of in described],
+                "missing": [[one.part, one.reason, one.mend] for one in missing],
+                "facts": node_facts(roots_from_environment()).as_dict(),
+            }
+            self.journal.add(line)
 
     def _read(self, *, written: bool = True) -> dict[str, Any]:
         """Read every sensor; the fields that say so."""
         begun = time.monotonic_ns()
-        readings = [sensor.read() for sensor in self._sensors]
+        readings = [self._reading_of(sensor) for sensor in self._sensors]
         for integral, reading in zip(self._integrals, readings, strict=True):
             integral.add(reading)
         self._last_ns = time.monotonic_ns()
         self._cost_ns += ((self._last_ns - begun) - self._cost_ns) / (8 if self._cost_ns else 1)
         return _fields(readings, begun) if written else {}
+
+    def _reading_of(self, sensor: Sensor) -> Reading:
+        """What a sensor says; one that raises, against its promise, has no number."""
+        try:
+            return sensor.read()
+        except Exception as error:
+            from tonne.measure.sensors.protocol import Reading  # noqa: PLC0415 - seldom needed
+
+            self._complain(error)
+            return Reading(time.monotonic_ns(), None, f"{type(error).__name__}: {error}")
 
     def _tick(self, *, read: bool) -> dict[str, Any]:
         """A line that says: alive now, CPU time and memory of this process tree, and the readings."""
@@ -224,18 +242,6 @@ class Collector:
         totals = [integral.total(progress["t"]).energy_j for integral in self._integrals]
         told = bool(totals) and None not in totals
         return [*found, {**progress, "j": round(sum(total or 0.0 for total in totals), 3) if told else None}]
-
-    def _write(self, lines: list[dict[str, Any]]) -> None:
-        before = self.journal.complaint
-        self.journal.add(*lines)
-        if self.journal.complaint is not None and before is None:
-            from logging import getLogger  # noqa: PLC0415 - only where there is something to say
-
-            getLogger(__name__).warning(
-                "tonne: the journal cannot be written (%s). The run goes on and its account stays in memory; "
-                "free the disk, or give a folder that can be written.",
-                self.journal.complaint,
-            )
 
     def _sync(self) -> None:
         """Have the disk hold the lines; seldom where the disk is slow."""

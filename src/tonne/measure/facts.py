@@ -77,7 +77,15 @@ def _memory_bytes(proc: Path) -> int:
     for line in _text(proc / "meminfo").splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) * KIBI
-    return 0
+    return _pages_bytes() if proc == Roots().proc else 0
+
+
+def _pages_bytes() -> int:
+    """Memory as POSIX tells it, where there is no /proc: on macOS."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def _modules(sys: Path) -> int | None:

@@ -46,7 +46,7 @@ class Journal:
             text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in self.kept)
             self._write(("\n" + text if self._was_torn else text).encode())
         except OSError as error:
-            self.complaint = f"{error.strerror or error}: {self.folder}"
+            self._complain(error)
             self._thin()
             return
         self.kept, self._was_torn = [], False
@@ -57,7 +57,7 @@ class Journal:
             try:
                 os.fsync(self._descriptor)
             except OSError as error:
-                self.complaint = f"{error.strerror or error}: {self.folder}"
+                self._complain(error)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -86,6 +86,18 @@ class Journal:
             written = os.write(self._descriptor, data)
             self._was_torn = True
             data = data[written:]
+
+    def _complain(self, error: OSError) -> None:
+        """Say once that the disk refuses."""
+        if self.complaint is None:
+            self.complaint = f"{self.folder}: {error.strerror or error}"
+            from logging import getLogger  # noqa: PLC0415 - only where there is something to say
+
+            getLogger(__name__).warning(
+                "tonne: the journal cannot be written (%s). The run goes on and its account stays in memory; "
+                "free the disk, or give a folder that can be written.",
+                self.complaint,
+            )
 
     def _thin(self) -> None:
         if len(self.kept) > MOST_KEPT:

@@ -266,6 +266,8 @@ class Meter:
         self._begun_ns = self._collector.start()
         self._running, self._inherited = True, False
         _LIVE.append(self)
+        if self.role == "rank" and environment.run_given() is not None:
+            self._whole = Window(self, self.name).open()
 
     def _join(self, *, forked: bool = False) -> None:
         if not forked:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tonne.energy.use import EnergyUse
 from tonne.estimate import Basis, Estimate
-from tonne.measure.choice import Part, Read, accelerators_in, difference, parts_of, summed
+from tonne.measure.choice import Part, Read, accelerators_in, difference, parts_of, summed, together
 from tonne.measure.facts import NodeFacts
 from tonne.measure.models.board import board_energy_j
 from tonne.measure.models.cpu import cpu_energy_j
@@ -88,7 +88,7 @@ def _boards(node: Node, parts: dict[str, Part]) -> tuple[Estimate | None, list[s
         energies[f"silent {number}"] = energy
     if not energies:
         return Estimate.exact(0.0, source="no accelerator"), notes
-    return summed(energies), notes
+    return together(energies), notes
 
 
 def _without_contradictions(parts: dict[str, Part]) -> tuple[dict[str, Part], list[str]]:
@@ -191,4 +191,4 @@ def _measured(parts: dict[str, Part]) -> Estimate:
         )
         for part in chosen
     }
-    return summed(read) if read else Estimate.exact(0.0, source="no sensor")
+    return together(read) if read else Estimate.exact(0.0, source="no sensor")

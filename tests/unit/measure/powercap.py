@@ -137,10 +137,15 @@ def run(folder: Path, spec: dict[str, dict]) -> None:
         tree.add(id_, told["name"], TRACES[kind](*numbers), start_uj=told.get("start_uj", 0), wrap_uj=wrap_uj)
     epoch_ns = time.monotonic_ns()
     (folder / "epoch_ns").write_text(str(epoch_ns))
+    files = {id_: os.open(zone.folder / "energy_uj", os.O_WRONLY) for id_, zone in tree.zones.items()}
+    for id_, file in files.items():
+        os.pwrite(file, f"{tree.zones[id_].shown_uj(0.0):020d}\n".encode(), 0)
     print(tree.root, flush=True)  # noqa: T201
     closed = False
     while not closed:
-        tree.move_to((time.monotonic_ns() - epoch_ns) / 1e9)
+        for id_, zone in tree.zones.items():  # of one width and in place: a new file each time would lag behind
+            shown = zone.shown_uj((time.monotonic_ns() - epoch_ns) / 1e9)
+            os.pwrite(files[id_], f"{shown:020d}\n".encode(), 0)
         ready, _, _ = select.select([sys.stdin], [], [], EVERY_S)
         closed = bool(ready) and not os.read(sys.stdin.fileno(), 1)
 

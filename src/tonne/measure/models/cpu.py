@@ -137,7 +137,7 @@ def cpu_energy_j(facts: NodeFacts, load: Load | None, time_s: float) -> tuple[Es
 
     def energy(values: Mapping[str, float]) -> dict[str, float]:
         host_share = values.get("host_utilisation", 1.0)
-        shares = load.shares() if load is not None and looked else [(time_s, host_share)]
+        shares = load.shares() if load is not None and looked else [(1.0, host_share)]
         c = values["cpu_curvature"]
         rises = [guest_rise(u, host_share, c) if facts.virtual else curve(u, c) for _, u in shares]
         rise = sum(r * t for r, (t, _) in zip(rises, shares, strict=True)) / sum(t for t, _ in shares)

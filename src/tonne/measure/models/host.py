@@ -12,21 +12,21 @@ from tonne.reference.measuring import measuring_constant
 from tonne.reference.power import power_family
 
 
-def rest_of_machine_w(base_w: float, share_of_machine: float, loss_fraction: float, inside_w: float) -> float:
-    """Power of a machine beside its processors, memory and boards.
+def rest_of_machine_j(base_j: float, share_of_machine: float, loss_fraction: float, inside_j: float) -> float:
+    """Energy of a machine beside its processors, memory and boards.
 
-    Equation: P_rest = f P_base + l P_inside.
+    Equation: E_rest = f E_base + l E_inside.
 
     Args:
-        base_w: Board, disks, fans and network, P_base [W].
+        base_j: Board, disks, fans and network, E_base [J].
         share_of_machine: Share of the machine that is ours, f [1]; below 1 in a virtual machine.
         loss_fraction: Lost by supply and converters, l [1].
-        inside_w: Power of processors, memory and boards, P_inside [W].
+        inside_j: Processors, memory and boards, E_inside [J].
 
     Returns:
-        Power [W].
+        Energy [J].
     """
-    return share_of_machine * base_w + loss_fraction * inside_w
+    return share_of_machine * base_j + loss_fraction * inside_j
 
 
 def rest_energy_j(
@@ -65,8 +65,8 @@ def rest_energy_j(
             parts_j = sum(value for name, value in values.items() if name.startswith("part_"))
             return {"energy_j": max(hosts_j - parts_j, values["loss"] * parts_j)}
         share = min(facts.threads / values["threads"], 1.0) if "threads" in values else 1.0
-        inside_w = sum(value for name, value in values.items() if name.startswith("inside_")) / time_s
-        return {"energy_j": rest_of_machine_w(values["base"], share, values["loss"], inside_w) * time_s}
+        inside_j = sum(value for name, value in values.items() if name.startswith("inside_"))
+        return {"energy_j": rest_of_machine_j(values["base"] * time_s, share, values["loss"], inside_j)}
 
     found = propagate(energy, inputs).outputs["energy_j"]
     assert found is not None

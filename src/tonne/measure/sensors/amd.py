@@ -18,7 +18,7 @@ TWO_DIES = "MI250"  # one package, two devices: the first tells of both, the sec
 
 def open_amd(roots: Roots, clock: Clock) -> tuple[list[Readable], list[Missing]]:
     """A sensor for every accelerator that the driver shows."""
-    present = boards(roots.sys, AMD)
+    present = boards(roots.sys, AMD, graphics=False)  # graphics are found by hwmon, where they tell anything
     if not present and not (roots.sys / "module/amdgpu").is_dir():
         return [], []
     try:
@@ -60,7 +60,8 @@ def _open_boards(smi: Any, devices: list[Any], clock: Clock) -> tuple[list[Reada
         if TWO_DIES in name and sensors and sensors[-1].part == accelerator(index - 1):
             sensors[-1] = _of_both(sensors[-1], index)
         else:
-            missing.append(_missing(index, "the driver tells neither energy nor power", "run `amd-smi metric --power`"))
+            reason, mend = "the driver tells neither energy nor power", "run `amd-smi metric --power`"
+            missing.append(Missing(accelerator(index), reason, mend, name))
     return sensors, missing
 
 

@@ -55,11 +55,17 @@ def open_hwmon(roots: Roots, clock: Clock, accelerators: frozenset[str] = frozen
     servers = [channel for channel in channels if channel.driver == SERVER]
     graces = [channel for channel in servers if channel.label.startswith(GRACE)]
     whole = [channel for channel in servers if not channel.label]
-    boards = [] if accelerators else [channel for channel in channels if channel.driver in BOARDS]
+    boards = [] if accelerators else [channel for channel in channels if _is_board(channel)]
     opened = [_sensor(c, f"hwmon:grace-{i}", (CPU, (CPU, MEMORY)), clock) for i, c in enumerate(graces)]
     opened += [_sensor(c, f"hwmon:server-{i}", (NODE, (NODE,)), clock) for i, c in enumerate(whole)]
     opened += [_sensor(c, f"hwmon:{c.driver}-{i}", (accelerator(i), ()), clock) for i, c in enumerate(boards)]
     return [sensor for sensor in opened if sensor.read().fault is None]
+
+
+def _is_board(channel: Channel) -> bool:
+    """Whether it is a board; graphics inside an AMD processor have no limit of their own, and tell the whole chip's."""
+    limited = channel.driver != "amdgpu" or (channel.file.parent / f"{channel.stem}_cap").exists()
+    return channel.driver in BOARDS and limited
 
 
 def _number(chip: Path) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tonne.measure.environment import Roots
 from tonne.measure.sensors.pci import NVIDIA, boards
-from tonne.measure.sensors.protocol import Clock, Missing, Readable, ReadingError, accelerator, once
+from tonne.measure.sensors.protocol import UNUSED, Clock, Missing, Readable, ReadingError, accelerator, once
 from tonne.reference.measuring import measuring_constant
 
 MILLI = 1e-3
@@ -37,9 +37,7 @@ def open_nvidia(roots: Roots, clock: Clock) -> tuple[list[Readable], list[Missin
     Source: nvidia2026nvml, device queries.
     """
     if not _has_library():
-        present = boards(roots.sys, NVIDIA)
-        mend = "install the NVIDIA driver; in a container start it with `--gpus all` or the NVIDIA runtime"
-        return [], [Missing(accelerator(i), f"{LIBRARY} of the driver is not there", mend) for i in range(present)]
+        return [], _without_library(roots)
     try:
         import pynvml  # noqa: PLC0415 - 30 ms that only machines with the driver spend
     except ImportError:
@@ -50,6 +48,15 @@ def open_nvidia(roots: Roots, clock: Clock) -> tuple[list[Readable], list[Missin
         mend = "run `nvidia-smi`, which says more; after an update of the driver, reboot or load its module again"
         return [], [Missing(accelerator(0), f"NVML does not start: {error}", mend)]
     return _open_boards(pynvml, clock)
+
+
+def _without_library(roots: Roots) -> list[Missing]:
+    """Boards of the bus: those whose kernel module is loaded may be in use all the same, as in a container."""
+    present = range(boards(roots.sys, NVIDIA))
+    if not (roots.sys / "module/nvidia").is_dir():
+        return [Missing(UNUSED, "an NVIDIA board without a driver", "install the NVIDIA driver") for _ in present]
+    mend = "start the container with `--gpus all` and NVIDIA_DRIVER_CAPABILITIES=compute,utility"
+    return [Missing(accelerator(i), f"{LIBRARY} of the driver is not there", mend) for i in present]
 
 
 def _has_library() -> bool:
@@ -67,9 +74,8 @@ def _open_boards(nvml: Any, clock: Clock) -> tuple[list[Readable], list[Missing]
         try:
             sensors.append(_sensor(nvml, index, clock))
         except (nvml.NVMLError, ReadingError) as error:
-            missing.append(
-                Missing(accelerator(index), f"the driver tells neither energy nor power: {error}", _mend(nvml))
-            )
+            reason = f"the driver tells neither energy nor power: {error}"
+            missing.append(Missing(accelerator(index), reason, _mend(nvml), _name(nvml, index)))
     nvml.nvmlShutdown()  # each sensor holds a start of its own
     return sensors, missing
 
@@ -137,6 +143,13 @@ def _ceiling_w(nvml: Any, board: Any) -> float | None:  # noqa: ANN401
     except nvml.NVMLError:
         return None
     return limit_mw * MILLI * CEILING_OVER_LIMIT if limit_mw else None
+
+
+def _name(nvml: Any, index: int) -> str:  # noqa: ANN401
+    try:
+        return str(nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(index)))
+    except nvml.NVMLError:
+        return ""
 
 
 def _mend(nvml: Any) -> str:  # noqa: ANN401

@@ -31,7 +31,9 @@ def open_sensors(roots: Roots | None = None, clock: Clock = time.monotonic_ns) -
             found, lacking = [], [Missing(name, f"{type(error).__name__}: {error}", "report it to the makers of tonne")]
         sensors += found
         missing += lacking
-    return sensors, [*missing, *_uncovered(sensors, missing, roots)]
+    covered = {part for sensor in sensors for part in sensor.covers}
+    missing = [absence for absence in missing if absence.part not in covered]  # another driver found it
+    return sensors, [*missing, *_uncovered(covered, missing, roots)]
 
 
 def _openers(roots: Roots, clock: Clock, so_far: list[Sensor]) -> list[tuple[str, Callable[[], Opened]]]:
@@ -94,9 +96,8 @@ def _own(roots: Roots, clock: Clock) -> Opened:
         return [], [Missing("own meters", str(error), f"correct {roots.meters}")]
 
 
-def _uncovered(sensors: Sequence[Sensor], missing: Sequence[Missing], roots: Roots) -> list[Missing]:
+def _uncovered(covered: set[str], missing: Sequence[Missing], roots: Roots) -> list[Missing]:
     """Processor, memory and the whole machine, where nothing told of them yet."""
-    covered = {part for sensor in sensors for part in sensor.covers}
     told = {part for absence in missing for part in absence.part.split(", ")}
     found: list[Missing] = []
     if CPU not in covered | told:

@@ -17,6 +17,7 @@ Unit = Literal["J", "W"]
 
 CPU, MEMORY, HOST, NODE = "cpu", "memory", "host", "node"
 ACCELERATOR = "accelerator:"
+UNUSED = "unused board"  # no driver is loaded: nothing can train on it, and what it idles at is in no figure
 LONGEST_FAULT = 120  # letters
 SHORTEST_INTERVAL_S = 0.01  # a counter that wraps faster than this allows is told as a gap
 
@@ -170,6 +171,7 @@ class Missing:
     part: str
     reason: str
     mend: str = ""
+    device: str = ""  # what the hardware is called, where that is known
 
 
 def longest_interval_s(sensor: Described) -> float | None:
