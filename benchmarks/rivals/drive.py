@@ -1,4 +1,4 @@
-# ruff: noqa: PTH - the oldest of the tools run on old Pythons, and pathlib would count as theirs
+# ruff: noqa: PTH110, PTH118, PTH123
 """One tool at work, in its own environment: `python drive.py TOOL WHAT '{"seconds": 5, ...}'`, which prints JSON.
 
 Runs under the Python of each tool, so that it imports nothing but that tool, and only once it is asked to.

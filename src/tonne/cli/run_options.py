@@ -51,6 +51,7 @@ def _parser(what: str) -> ArgumentParser:
     add("--name", help="What the run is called; left out, the command's.")
     add("--site", help="Grid zone, provider:region or a TOML file. Without one, energy alone.")
     add("--grid", help="Grid zone, e.g. FR.")
+    add("--hourly", action="store_true", help="CO2e by the hours of the run, where the grid's are known.")
     add("--folder", help="Of the run's journal; left out, one of its own below TONNE_HOME.")
     add("--interval", type=seconds, default=INTERVAL_S, help="Time between readings, e.g. 1s.")
     add("--max-kwh", type=float, help="Warn beyond this energy.")

@@ -66,7 +66,7 @@ def _meter(options: Namespace) -> Meter:
     what = options.command[0] if options.command else f"pid-{options.pid}"
     name = options.name or what.rpartition(os.sep)[2]
     meter = Meter(name, site=options.place, interval_s=options.interval, folder=folder)
-    meter.role = "watcher"
+    meter.role, meter.hourly = "watcher", options.hourly
     return meter
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from tonne.impact.place import Factors, factors_of, making_of, nowhere, prices_o
 from tonne.impact.results import impact_of, of_known
 from tonne.measure.attribution import Shares, job_of, rank_of
 from tonne.measure.choice import Part, Read, accelerators_in, parts_of
+from tonne.measure.hourly import use_hours
 from tonne.measure.parts import JOULES_PER_KWH, Node, node_energy
 from tonne.measure.replay import Measured, NodeUse
 from tonne.measure.sensors.protocol import ACCELERATOR
@@ -210,6 +212,11 @@ def _assembled(uses: list[SharedUse], site: Site | None, lasted_s: float, measur
     kwh = {name: added([getattr(one.energy, name) for one in uses]) for name in SUMS}
     hours = sum(one.accelerator_hours for one in uses)
     brought = _factors(site, {name for one in uses for name in one.devices} if hours else set())
+    if measured.header.get("hourly"):
+        by_hour = Counter[int]()
+        for node in measured.nodes:
+            by_hour.update(node.hours)
+        use_hours(site, by_hour, brought)
     inputs = {**brought.factors, "accelerator_hours": Estimate.exact(hours, source=CLOCK)}
     if kwh["servers_kwh"] is not None:
         inputs["servers_kwh"] = kwh["servers_kwh"]

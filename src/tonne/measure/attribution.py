@@ -39,7 +39,7 @@ class Shares:
 
 def job_of(node: NodeUse, boards: Mapping[str, Part]) -> Shares:
     """The job's shares of a node."""
-    by_device = {part: float(any(sees(member, part, node) for member in node.members)) for part in boards}
+    by_device = {part: _job_board(node, part) for part in boards}
     job_cpu_s = sum(member.cpu_s for member in topmost(node.members))
     notes: tuple[str, ...] = ()
     if not node.busy_cpu_s:
@@ -104,7 +104,34 @@ def rank_of(node: NodeUse, boards: Mapping[str, Part], stamp: str) -> Shares | N
     for part in boards:
         seeing = [rank.stamp for rank in ranks if sees(rank, part, node)]
         by_device[part] = (stamp in seeing) / len(seeing) if seeing else even
+        times_s = {rank.stamp: board_s(node, part, rank.pids) for rank in ranks}
+        if sum(times_s.values()) > 0 and not _tell_the_same(ranks):
+            by_device[part] = times_s[stamp] / sum(times_s.values())
     return Shares(accelerators=by_device, cpu=by_cpu, memory=even, host_rest=even)
+
+
+def _job_board(node: NodeUse, part: str) -> float:
+    """The job's share of an accelerator: of its time, where the driver told whose it was, else all that it may see."""
+    seen = float(any(sees(member, part, node) for member in node.members))
+    pids = frozenset(pid for member in node.members for pid in member.pids)
+    whole_s = board_s(node, part, None)
+    return board_s(node, part, pids) / whole_s if pids and whole_s > 0 else seen
+
+
+def board_s(node: NodeUse, part: str, pids: frozenset[int] | None) -> float:
+    """Time of an accelerator that some processes took [s]; None for all of them."""
+    sensors = [use.of.name for use in node.sensors if part in use.of.covers]
+    return sum(
+        time_s
+        for sensor in sensors
+        for pid, time_s in node.board_s.get(sensor, {}).items()
+        if pids is None or pid in pids
+    )
+
+
+def _tell_the_same(ranks: list[Member]) -> bool:
+    """Whether two ranks claim one process, as a parent and its child do; then its time is not told apart."""
+    return sum(len(rank.pids) for rank in ranks) > len(frozenset(pid for rank in ranks for pid in rank.pids))
 
 
 def own_cpu_s(rank: Member, ranks: list[Member]) -> float:

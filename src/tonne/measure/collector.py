@@ -12,6 +12,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from tonne.measure import processes
+from tonne.measure.board_use import BoardUse
 from tonne.measure.family import Lock as NodeLock
 from tonne.measure.journal import Journal
 from tonne.measure.spans import Spans, Sums
@@ -58,12 +59,14 @@ class Collector:
         self._wake, self._ticked = Event(), Event()
         self._ended = False
         self._begun_ns = 0
+        self._first_ns = 0  # of the first and the last reading
         self._last_ns = 0
         self._cost_ns = 0.0  # of reading all sensors once, in the mean
         self._synced_s = 0.0
         self._thread: Thread | None = None
         self._is_reader = False
         self._changed: set[str] = set()
+        self._boards = BoardUse()
 
     @property
     def reads(self) -> bool:
@@ -81,7 +84,7 @@ class Collector:
         self._thread.start()
         self._ticked.wait(START_PATIENCE_S)
         with self._reading:  # held for no longer than a reading takes
-            self._begun_ns = self._last_ns or time.monotonic_ns()
+            self._begun_ns = self._first_ns or time.monotonic_ns()
             self.journal.add({"kind": "start", "t": self._begun_ns, "unix_s": time.time()})
         return self._begun_ns
 
@@ -142,6 +145,7 @@ class Collector:
         self.journal.sync()
         for sensor in self._sensors:
             sensor.close()
+        self._boards.close()
 
     def _guarded_tick(self) -> None:
         """One tick. Whatever goes wrong in it is told once and never reaches the user's program."""
@@ -174,7 +178,7 @@ class Collector:
         from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by who does not read
         from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
         from tonne.measure.integration import Integral  # noqa: PLC0415 - as above
-        from tonne.measure.sensors.protocol import NODE, Description, Missing  # noqa: PLC0415 - as above
+        from tonne.measure.sensors.protocol import NODE, Description, Missing, reading_interval_s  # noqa: PLC0415 - as above
 
         sensors: Sequence[Sensor] = ()
         try:
@@ -184,10 +188,12 @@ class Collector:
             self._complain(error)
         described = [Description.of(sensor) for sensor in sensors]
         gap_s = GAP_INTERVALS * self.interval_s
+        self.interval_s = reading_interval_s(described, self.interval_s)  # a counter that soon wraps is read oftener
         with self._reading:
             self._sensors = sensors
             if self._ended:
                 return
+            self._boards.open([of.name for of in described])
             self._integrals = [Integral(of, gap_s, self._begun_ns or None) for of in described]
             line = {
                 "kind": "sensors",
@@ -205,6 +211,7 @@ class Collector:
         for integral, reading in zip(self._integrals, readings, strict=True):
             integral.add(reading)
         self._last_ns = time.monotonic_ns()
+        self._first_ns = self._first_ns or min((reading.time_ns for reading in readings), default=self._last_ns)
         self._cost_ns += ((self._last_ns - begun) - self._cost_ns) / (8 if self._cost_ns else 1)
         return _fields(readings, begun) if written else {}
 
@@ -220,7 +227,8 @@ class Collector:
 
     def _tick(self, *, read: bool) -> dict[str, Any]:
         """A line that says: alive now, CPU time and memory of this process tree, and the readings."""
-        cpu_s, held_bytes = processes.tree_use(self.watched_pid or os.getpid())
+        cpu_s, held_bytes, pids = processes.tree_use(self.watched_pid or os.getpid())
+        self._boards.saw(pids)
         line: dict[str, Any] = {"t": time.monotonic_ns(), "p": [round(cpu_s, 3), held_bytes]}
         if read and self._integrals:
             line.update(self._read())
@@ -231,7 +239,7 @@ class Collector:
     def _news(self) -> list[dict[str, Any]]:
         """Lines about windows that ended and steps that were taken since the last ones."""
         names, self._changed = self._changed, set()
-        found: list[dict[str, Any]] = []
+        found = self._boards.lines()
         if names:
             found.append({"kind": "windows", "windows": {name: self.spans[name].line() for name in names}})
             for name in names:

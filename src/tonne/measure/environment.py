@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tonne.measure.roots import Roots as Roots
 
 RUN, FOLDER, HOME, RUNTIME = "TONNE_RUN", "TONNE_RUN_FOLDER", "TONNE_HOME", "TONNE_RUNTIME"
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
@@ -26,25 +29,21 @@ VARIABLE_OF = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Roots:
-    """Where the kernel shows its sensors and counters. Containers mount them elsewhere, and tests build their own.
+def __getattr__(name: str) -> object:
+    """Where the kernel shows its sensors: a class of roots.py, loaded only where sensors are opened."""
+    if name != "Roots":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tonne.measure.roots import Roots  # noqa: PLC0415 - dataclasses and pathlib cost 15 ms
 
-    `meters` is a TOML file that names the user's own meters; `powermetrics` is the program of macOS.
-    """
-
-    powercap: Path = Path("/sys/class/powercap")
-    hwmon: Path = Path("/sys/class/hwmon")
-    proc: Path = Path("/proc")
-    sys: Path = Path("/sys")
-    meters: Path | None = None
-    powermetrics: Path = Path("/usr/bin/powermetrics")
+    return Roots
 
 
 def roots_from_environment(environment: Mapping[str, str] | None = None) -> Roots:
     """The kernel's own places, but for those that the environment names."""
+    from tonne.measure.roots import roots_at  # noqa: PLC0415 - as above
+
     told = os.environ if environment is None else environment
-    return replace(Roots(), **{field: Path(told[name]) for field, name in VARIABLE_OF.items() if told.get(name)})
+    return roots_at({field: told[name] for field, name in VARIABLE_OF.items() if told.get(name)})
 
 
 def home() -> str:

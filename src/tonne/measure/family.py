@@ -148,7 +148,7 @@ class Register:
             if entry["run"] in mine or entry["name"] != me["name"] or entry["asked"] != me["asked"]:
                 continue
             ended = entry.get("left") or (None if processes.is_alive(entry["pid"], entry["started"]) else 0)
-            if (ended is None or began < ended + NS_PER_TICK) and are_related(entry, me):
+            if (ended is None or began + NS_PER_TICK <= ended) and are_related(entry, me):  # starts are rounded down
                 return entry
         return None
 

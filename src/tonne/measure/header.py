@@ -30,6 +30,7 @@ def header(meter: Meter) -> dict[str, Any]:
         "name": meter.name,
         "role": meter.role,
         "site": site if isinstance(site, str | dict) else None,
+        "hourly": meter.hourly,
         "interval_s": meter.interval_s,
         "t": time.monotonic_ns(),
         "unix_s": time.time(),

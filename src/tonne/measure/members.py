@@ -68,6 +68,8 @@ class Member:
     )
     progress: list[Line] = field(default_factory=list)
     baselines: list[Line] = field(default_factory=list)
+    pids: frozenset[int] = frozenset()  # of its process tree
+    board_s: dict[str, dict[int, float]] = field(default_factory=dict)  # sensor -> process -> time of the board [s]
     fields: dict[str, Any] = field(default_factory=dict)  # of the line with which it left
     _begun_ns: int | None = None
     _last_ns: int = 0
@@ -92,32 +94,45 @@ class Member:
 
     def take(self, line: Line) -> None:
         """Take in a line of its file; lines of kinds that a later version writes are passed over."""
-        kind = line.get("kind")
-        if kind is None:
-            self._tick(line)
-        elif kind == "start":
-            self._close()
-            self._begun_ns, self._last_ns = line["t"], line["t"]
-        elif kind == "leave":
-            self._last_ns = max(self._last_ns, line["t"])
-            self.fields = line
-            self._close()
-        elif kind == "sensors":
-            described = tuple(Description.from_dict(fields) for fields in line["sensors"])
-            self.sections.append(Section(described, line))
-        elif kind == "windows":
-            self._windows(line["windows"])
-        elif kind == "progress":
-            self.progress.append(line)
-        elif kind == "baseline":
-            self.baselines.append(line)
+        takers = {
+            None: self._tick,
+            "start": self._start,
+            "leave": self._leave,
+            "sensors": self._sensors,
+            "windows": self._windows,
+            "progress": self.progress.append,
+            "baseline": self.baselines.append,
+            "pids": self._take_pids,
+            "boards": self._take_boards,
+        }
+        taker = takers.get(line.get("kind"))
+        if taker is not None:
+            taker(line)
 
     def end(self) -> None:
         """All lines were taken in: what did not end went on up to the last one."""
         self._close()
 
-    def _tick(self, line: Line) -> None:
+    def _start(self, line: Line) -> None:
+        self._close()
+        self._begun_ns, self._last_ns = line["t"], line["t"]
+
+    def _leave(self, line: Line) -> None:
         self._last_ns = max(self._last_ns, line["t"])
+        self.fields = line
+        self._close()
+
+    def _sensors(self, line: Line) -> None:
+        self.sections.append(Section(tuple(Description.from_dict(fields) for fields in line["sensors"]), line))
+
+    def _take_pids(self, line: Line) -> None:
+        self.pids = frozenset(line["pids"])
+
+    def _take_boards(self, line: Line) -> None:
+        self.board_s = {name: {int(pid): s for pid, s in use.items()} for name, use in line["seconds"].items()}
+
+    def _tick(self, line: Line) -> None:
+        self._last_ns = max(self._last_ns, line["t"] + max(line.get("o") or (0,)) * NS_PER_US)
         cpu_s, held_bytes = line["p"]
         self._cpu_first_s = cpu_s if self._cpu_first_s is None else self._cpu_first_s
         self._cpu_last_s = max(cpu_s, self._cpu_last_s)  # a child that nobody waited for takes its time with it
@@ -139,9 +154,9 @@ class Member:
             self.cpu_s += self._cpu_last_s - self._cpu_first_s
         self._cpu_first_s, self._cpu_last_s = None, 0.0
 
-    def _windows(self, windows: Mapping[str, list[Any]]) -> None:
+    def _windows(self, line: Line) -> None:
         sensors = tuple(of.name for of in self.sections[-1].sensors) if self.sections else ()
-        for name, (count, lasted_s, sums, loose) in windows.items():
+        for name, (count, lasted_s, sums, loose) in line["windows"].items():
             found = self.windows.setdefault(name, WindowUse())
             found.count, found.lasted_s = count, lasted_s
             if sums is not None:

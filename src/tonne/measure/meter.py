@@ -53,6 +53,7 @@ def track(
     site: Any = None,  # noqa: ANN401 - a zone, provider:region, a TOML file, fields, or a Site
     interval_s: float = 1.0,
     folder: str | os.PathLike[str] | None = None,
+    hourly: bool = False,
     open_sensors: Opener | None = None,
 ) -> Any:  # noqa: ANN401 - a Meter, or the decorated function
     """The meter of a run: a context manager, a decorator, or an object with `start` and `stop`.
@@ -63,12 +64,15 @@ def track(
         interval_s: Time between two readings, and the most that a crash may lose [s].
         folder: Of the run's journal; left out, a folder of its own below TONNE_HOME. A folder whose run did not finish
             is gone on with.
+        hourly: CO2e by the hours of the run, where the grid has an hourly profile, instead of by the year.
         open_sensors: What reads the node, where it is not this machine's own sensors.
     """
     if callable(name):
         return Meter(getattr(name, "__name__", None), site=site)(name)
     where = None if folder is None else os.path.abspath(os.fspath(folder))
-    return Meter(name, site=site, interval_s=interval_s, folder=where, open_sensors=open_sensors)
+    meter = Meter(name, site=site, interval_s=interval_s, folder=where, open_sensors=open_sensors)
+    meter.hourly = hourly
+    return meter
 
 
 class Meter:
@@ -87,6 +91,7 @@ class Meter:
         self.name = name or _script()
         self.site = site
         self.interval_s = max(float(interval_s), SHORTEST_INTERVAL_S)
+        self.hourly = False
         self.role = "rank"  # "watcher": it does not do the run's work
         self.watched_pid: int | None = None  # process tree whose CPU time is the run's; None for this process's
         self.run_id: str | None = None
@@ -284,13 +289,17 @@ class Meter:
         node_lock = NodeLock(os.path.join(folder, f"{identity.slug(self.run_id or self.name)}.lock"))
         collector = Collector(journal, node_lock, self.interval_s, self._open_sensors)
         collector.watched_pid = self.watched_pid
-        collector.on_tick = self._after_tick if self.is_decorator else self.on_tick
+        collector.on_tick = self._after_tick
         if former is not None:
             collector.spans = former.spans
         return collector
 
     def _after_tick(self) -> None:
-        """Stop reading when no call of the decorated function came for a while."""
+        """Stop reading when no call of the decorated function came for a while; call who waits for ticks."""
+        if self.on_tick is not None:
+            self.on_tick()
+        if not self.is_decorator:
+            return
         with self._mutex:
             idle_s = (time.monotonic_ns() - self._last_call_ns) / 1e9
             if not self._calls and idle_s > LINGER_S:

@@ -88,9 +88,10 @@ def children(pid: int) -> list[int]:
     return [int(child) for thread in threads for child in text_of(f"/proc/{pid}/task/{thread}/children", 65536).split()]
 
 
-def tree_use(pid: int) -> tuple[float, int]:
-    """CPU time of a process, of all below it and of those that ended below it [s]; memory that they hold [bytes]."""
-    ticks, pages, waiting, seen = 0, 0, [pid], set()
+def tree_use(pid: int) -> tuple[float, int, set[int]]:
+    """CPU time of a process, of all below it and of those that ended there [s]; their memory [bytes]; their numbers."""
+    ticks, pages, waiting = 0, 0, [pid]
+    seen: set[int] = set()
     while waiting:
         one = waiting.pop()
         fields = _stat(one)
@@ -102,8 +103,8 @@ def tree_use(pid: int) -> tuple[float, int]:
         waiting += children(one)
     if not seen:  # no /proc
         times = os.times()
-        return times.user + times.system + times.children_user + times.children_system, 0
-    return ticks / TICKS_PER_S, pages * PAGE_BYTES
+        return times.user + times.system + times.children_user + times.children_system, 0, {pid}
+    return ticks / TICKS_PER_S, pages * PAGE_BYTES, seen
 
 
 def node_cpu_s() -> tuple[float, float] | None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tonne.errors import MeasurementError
+from tonne.grid.hours import by_hour
 from tonne.measure import journal, status
 from tonne.measure.facts import NodeFacts
 from tonne.measure.journal import Line
-from tonne.measure.members import Member, member_of
+from tonne.measure.members import Member, Stretch, member_of
 from tonne.measure.models.load import Load
 from tonne.measure.sensors.protocol import Description, Missing
 from tonne.measure.stretches import NodeReadings, merged, sums_of
@@ -43,6 +44,8 @@ class NodeUse:
     busy_cpu_s: float | None  # of everybody on the node, while the run went on
     load: Load | None  # how busy its processors were
     baseline_w: Mapping[str, float]  # by sensor, idle
+    board_s: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # sensor -> process -> its time [s]
+    hours: Mapping[int, float] = field(default_factory=dict)  # hours since 1970 -> time of the run in them [s]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,4 +148,27 @@ def node_use(members: list[Member], window: str | None) -> NodeUse:
         busy_cpu_s=readings.busy_cpu_s(stretches),
         load=readings.load(stretches),
         baseline_w=readings.baseline_w,
+        board_s=_board_s(members),
+        hours=_hours(members[0].header, stretches),
     )
+
+
+def _board_s(members: list[Member]) -> dict[str, dict[int, float]]:
+    """Time of each board by process, over all who read it."""
+    found: dict[str, dict[int, float]] = {}
+    for member in members:
+        for sensor, by_process in member.board_s.items():
+            seconds = found.setdefault(sensor, {})
+            for pid, time_s in by_process.items():
+                seconds[pid] = seconds.get(pid, 0.0) + time_s
+    return found
+
+
+def _hours(header: Line, stretches: list[Stretch]) -> dict[int, float]:
+    """Time of a run by hour, of the clock that the header read when it was written."""
+    found: dict[int, float] = {}
+    for begin, end in stretches:
+        unix_s = [header["unix_s"] + (at - header["t"]) / NS_PER_S for at in (begin, end)]
+        for hour, lasted_s in by_hour(*unix_s).items():
+            found[hour] = found.get(hour, 0.0) + lasted_s
+    return found

@@ -17,6 +17,7 @@ from tonne.measure.tally import Total
 
 NS_PER_S = 1e9
 GAP_INTERVALS = 3.0  # power may be bridged over so many intervals
+READING_NS = 1_000_000_000  # a run begins when its first reading is done, which takes less
 READER_SHARE = 0.5  # a reading process whose windows took that share of the longest ones speaks for its node
 
 
@@ -33,7 +34,7 @@ class Series:
         begin_ns, end_ns = stretch
         integral = Integral(self.of, gap_s, begin_ns)
         before: Reading | None = None
-        for reading in self.readings(after_ns, end_ns):
+        for reading in self.readings(max(after_ns, begin_ns - READING_NS), end_ns):
             if reading.time_ns < begin_ns:
                 before = reading if reading.value is not None else before
                 continue

@@ -213,3 +213,19 @@ def test_the_job_and_the_others_add_up_to_the_node(tmp_path):
         both = getattr(job, name).value + getattr(others, name).value
         assert both == pytest.approx(getattr(node, name).value, rel=1e-9), name
     assert job.cpu_kwh.value == pytest.approx(node.cpu_kwh.value / 2)  # 10 of the node's 20 s of CPU time
+
+
+@pytest.mark.slow
+def test_eight_ranks_in_one_folder_are_all_recorded_every_time(tmp_path):
+    folder = tmp_path / "runs"
+    found = set()
+    for _ in range(10):
+        (told,) = ranks(8, 0.2, str(folder))
+        run, where = told.split()
+        whole = measured(where)
+        (node,) = whole.nodes
+        account = account_of(whole)
+        assert len(node.members) == 8
+        assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=0.01)
+        found.add(run)
+    assert len(found) == 10
