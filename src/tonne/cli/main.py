@@ -251,6 +251,31 @@ def recover(
     command.close(run, folder, as_json=json)
 
 
+imports_app = typer.Typer(
+    help="Runs that another tool has measured.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(imports_app, name="import", cls=Commands)
+
+
+@imports_app.callback()
+def _imports() -> None:
+    """Runs that another tool has measured."""
+
+
+@imports_app.command("codecarbon")
+def import_codecarbon(
+    file: Annotated[str, typer.Argument(help="CSV file that CodeCarbon wrote, such as emissions.csv.")],
+    site: Annotated[str | None, typer.Option(help="Where they ran, in place of what the file says.")] = None,
+    json: Json = False,
+) -> None:
+    """CodeCarbon's file as accounts, with intervals; kept for the ledger."""
+    from tonne.cli import imports  # noqa: PLC0415 - see the module's docstring
+
+    imports.codecarbon(file, site=site, as_json=json)
+
+
 def run() -> None:
     """The entry point: errors that nobody can mend are one line on stderr, and exit code 1."""
     try:

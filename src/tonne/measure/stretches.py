@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import isnan
 
 from tonne.measure.facts import NodeFacts
-from tonne.measure.integration import SILENT, Integral
+from tonne.measure.integration import SILENT, Integral, counter_step_j
 from tonne.measure.members import Member, Section, Stretch, WindowUse
 from tonne.measure.models.load import Load
 from tonne.measure.sensors.protocol import Description, Missing, Reading
@@ -30,12 +30,31 @@ class Series:
     values: array[float]
 
     def integral(self, stretch: Stretch, after_ns: int, gap_s: float) -> Integral:
-        """The sum over a stretch, from the readings in it and those just before that no earlier one holds."""
+        """The sum over a stretch, from the readings in it and the one just before that no earlier stretch holds."""
         begin_ns, end_ns = stretch
         integral = Integral(self.of, gap_s, begin_ns)
+        before: Reading | None = None
         for reading in self.readings(max(after_ns, begin_ns - READING_NS), end_ns):
+            if reading.time_ns < begin_ns:
+                before = reading if reading.value is not None else before
+                continue
+            if before is not None and reading.value is not None:
+                integral.add(self._at(begin_ns, before, reading))
+                before = None
             integral.add(reading)
         return integral
+
+    def _at(self, time_ns: int, before: Reading, after: Reading) -> Reading:
+        """What the sensor would have said between two readings: what went before that time is not the stretch's."""
+        assert before.value is not None
+        assert after.value is not None
+        is_counter = self.of.kind == "counter"
+        step = counter_step_j(before.value, after.value, self.of.wrap_j) if is_counter else after.value - before.value
+        if is_counter and step < 0:
+            return Reading(time_ns, before.value)  # a reset, which the integral tells
+        value = before.value + step * (time_ns - before.time_ns) / (after.time_ns - before.time_ns)
+        wrap_j = self.of.wrap_j
+        return Reading(time_ns, value - wrap_j if is_counter and wrap_j and value >= wrap_j else value)
 
     def readings(self, after_ns: int, end_ns: int) -> Iterator[Reading]:
         """Readings after a time, and up to another."""
