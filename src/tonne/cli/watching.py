@@ -78,18 +78,18 @@ class Watch:
         account, expected = self._account()
         self._check(account, expected)
         if now_s >= self._next_line_s and not self._options.quiet:
-            from tonne.report.measured_text import live_line  # noqa: PLC0415 - as above
+            from tonne.report.measured_line import live_line  # noqa: PLC0415 - as above
 
             self._say(live_line(account, expected))
             self._next_line_s = now_s + LINE_EVERY_S
         self._next_look_s = now_s + (time.monotonic() - now_s) / SHARE_OF_TIME
 
     def _prepare(self) -> None:
-        """Load what the end will need while the command runs, so that the end comes without delay."""
-        from tonne.measure.sites import site_of  # noqa: PLC0415 - as above
-        from tonne.report import measured_text  # noqa: F401, PLC0415 - as above
+        """Look once while the command runs, so that tables and code are at hand and its end comes without delay."""
+        if not self._options.quiet:
+            from tonne.report import measured_line  # noqa: F401, PLC0415 - as above
 
-        site_of(self._meter.site)
+            self._meter.account()
         self._next_look_s = self._next_line_s
 
     def conclude(self) -> None:
@@ -103,7 +103,7 @@ class Watch:
         if sum(os.path.getsize(path) for path in paths(folder)) > LONG_BYTES:  # noqa: PTH202 - no pathlib here
             self._say(f"tonne: measured · tonne runs show {run}")
         else:
-            from tonne.report.measured_text import closing_line  # noqa: PLC0415 - as above
+            from tonne.report.measured_line import closing_line  # noqa: PLC0415 - as above
 
             self._say(closing_line(self._meter.account(), run))
 
