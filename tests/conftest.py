@@ -19,8 +19,9 @@ def _same_seed_for_every_test() -> None:
 
 @pytest.fixture(autouse=True)
 def _home_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's own data folder."""
+    """No test reads or writes the user's own data folder, or meets runs that go on beside it."""
     monkeypatch.setenv("TONNE_HOME", str(tmp_path_factory.mktemp("tonne-home")))
+    monkeypatch.setenv("TONNE_RUNTIME", str(tmp_path_factory.mktemp("tonne-runtime")))
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,17 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
     ],
     "energy.md": ["energy/power.py"],
     "impact.md": ["impact/equations.py"],
+    "measuring.md": [
+        "measure/integration.py",
+        "measure/sensors/protocol.py",
+        "measure/choice.py",
+        "measure/sensors/users.py",
+        "measure/models/cpu.py",
+        "measure/models/memory.py",
+        "measure/models/host.py",
+        "measure/attribution.py",
+        "measure/progress.py",
+    ],
     "uncertainty.md": ["estimate.py"],
     "inference.md": [
         "count/inference.py",
@@ -61,7 +72,7 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
     "inference-validation.md": ["validation/inference_peers.py"],
     "validation.md": ["validation/peers.py", "validation/statistics.py"],
 }
-STAGES = ("calibrate", "count", "energy", "impact", "reference", "timing", "validation")
+STAGES = ("calibrate", "count", "energy", "impact", "measure", "reference", "timing", "validation")
 UPDATE = os.environ.get("TONNE_UPDATE_PAGES") == "1"
 FORECAST = "forecast gpt-3-175b --tokens 300B --accelerators 1024xA100-80GB --grid FR --pue 1.2 --precision bf16"
 SAMPLES = {

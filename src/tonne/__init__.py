@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tonne.forecasting import forecast as forecast
     from tonne.forecasting import forecast_inference as forecast_inference
     from tonne.forecasting import forecast_many as forecast_many
+    from tonne.measure.meter import track as track
     from tonne.model.module_count import count_module as count_module
 
 __version__ = "0.1.0"
@@ -44,6 +45,7 @@ _HOME_OF = {
     "forecast": "tonne.forecasting",
     "forecast_inference": "tonne.forecasting",
     "forecast_many": "tonne.forecasting",
+    "track": "tonne.measure.meter",
 }
 
 __all__ = [  # noqa: RUF022  # constants, types, functions: the order in which one meets them
@@ -63,6 +65,7 @@ __all__ = [  # noqa: RUF022  # constants, types, functions: the order in which o
     "forecast",
     "forecast_inference",
     "forecast_many",
+    "track",
 ]
 
 

@@ -11,7 +11,7 @@ from tonne.reference.table import table
 BASES = {"measured", "published", "modelled", "assumed"}
 
 COUNTS = {"accelerators": 156, "nodes": 61, "cpus": 2285, "grids_country": 2536, "regions": 335, "pue_wue": 208,
-          "embodied": 82, "prices": 477, "aliases": 195}  # fmt: skip
+          "embodied": 82, "prices": 477, "aliases": 195, "grid_hours": 3168}  # fmt: skip
 
 KEYS = {
     "accelerators": ("id",),
@@ -32,6 +32,8 @@ KEYS = {
     "spreads": ("table", "rule"),
     "thresholds": ("key",),
     "step_constants": ("name",),
+    "grid_hours": ("zone", "month", "hour_utc"),
+    "grid_hours_zones": ("zone",),
     "sources": ("key",),
     "aliases": ("table", "alias"),
 }
@@ -60,6 +62,8 @@ RANGES = [
     ("regions", "lon", -180, 180),
     ("pue_wue", "pue", 1, 2.6),
     ("pue_wue", "wue_l_per_kwh", 0, 3),
+    ("grid_hours", "relative_intensity", 0.1, 3),
+    ("grid_hours", "relative_std", 0, 1.5),
     ("spreads", "low_factor", 0.01, 1),
     ("spreads", "high_factor", 1, 10),
 ]

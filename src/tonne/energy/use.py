@@ -12,7 +12,8 @@ class EnergyUse:
     """Energy of a run by part [kWh]. None is unknown; `left_out` lists optional parts that were not counted.
 
     hosts = cpu + memory + host_rest; servers = accelerators + hosts; it = servers + network + storage;
-    facility = it x PUE.
+    facility = it x PUE. Of a measurement, measured_kwh is what sensors read before any model, and coverage its share of
+    it_kwh.
     """
 
     accelerators_kwh: Estimate | None = None

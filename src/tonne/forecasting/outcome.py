@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from tonne.energy import power
 from tonne.estimate import Number
 from tonne.impact import equations as impact
+from tonne.impact.results import Values, impact_of, of_known
 from tonne.timing import goodput, power_cap, steps
 from tonne.units import SECONDS_PER_HOUR
-
-Values = dict[str, Number | None]
 
 
 def outcome(x: Mapping[str, Number]) -> Values:
@@ -25,11 +24,6 @@ def outcome(x: Mapping[str, Number]) -> Values:
     time = _time(x)
     energy = _energy(x, time)
     return {**time, **energy, **impact_of(x, time, energy), **_development(x, energy, time)}
-
-
-def of_known(function: Callable[..., Number], *arguments: Number | None) -> Number | None:
-    """The function's value, or None where an argument is unknown."""
-    return None if any(a is None for a in arguments) else function(*arguments)
 
 
 def _capped(x: Mapping[str, Number]) -> tuple[Number | None, Number]:
@@ -95,35 +89,6 @@ def _energy(x: Mapping[str, Number], time: Values) -> Values:
         "energy.storage_kwh": storage,
         "energy.it_kwh": it_kwh,
         "energy.facility_kwh": of_known(power.facility_kwh, it_kwh, x.get("pue")),
-    }
-
-
-def impact_of(x: Mapping[str, Number], time: Values, energy: Values) -> Values:
-    """CO2e, water and money of an energy and of the hours that accelerators are held."""
-    facility, it_kwh, held_h = energy["energy.facility_kwh"], energy["energy.it_kwh"], time["accelerator_hours"]
-    on_site = of_known(impact.water_on_site_l, it_kwh, x.get("wue_l_per_kwh"))
-    off_site = of_known(impact.water_off_site_l, facility, x.get("grid_wue_l_per_kwh"))
-    rent = of_known(impact.hours_cost_usd, held_h, x.get("usd_per_accelerator_hour"))
-    electricity = of_known(impact.energy_cost_usd, facility, x.get("usd_per_kwh"))
-    return {
-        "carbon.operational_location_kgco2e": of_known(
-            impact.operational_kgco2e, facility, x.get("grid_gco2e_per_kwh")
-        ),
-        "carbon.operational_market_kgco2e": of_known(
-            impact.operational_kgco2e, facility, x.get("market_gco2e_per_kwh")
-        ),
-        "carbon.embodied_kgco2e": of_known(
-            impact.embodied_kgco2e,
-            held_h,
-            of_known(lambda card, host: card + host, x.get("embodied_card_kgco2e"), x.get("embodied_host_kgco2e")),
-            x.get("lifetime_years"),
-            x.get("lifetime_use"),
-        ),
-        "water_on_site_l": on_site,
-        "water_off_site_l": off_site,
-        "water_l": of_known(lambda a, b: a + b, on_site, off_site),
-        "cost_usd": electricity if rent is None else rent,
-        "energy_cost_usd": electricity,
     }
 
 

@@ -1,115 +1,18 @@
-"""The inputs that a place brings: grid, PUE, water, prices. An unknown place stays unknown."""
+"""The inputs that a plan's place brings: grid, PUE, water, prices. An unknown place stays unknown."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tonne.describe.plan import TrainingPlan
-from tonne.describe.site import Site
-from tonne.estimate import Basis, Estimate
-from tonne.reference.grids import GridFactor, grid
-from tonne.reference.prices import accelerator_hour_price
-from tonne.reference.regions import RegionRecord, region
-from tonne.reference.water import grid_water
+from tonne.impact.place import factors_of, prices_of
 
 if TYPE_CHECKING:
     from tonne.forecasting.inputs import Collected
 
-PUE_UNKNOWN = Estimate(
-    value=1.25, low=1.08, high=1.6, basis=Basis.ASSUMED, sources=("default: no PUE given; cloud to survey mean",)
-)
-REGION_PUE_SPREAD = 0.35  # log-spread of PUE - 1 at a region of which a yearly mean is published
-
 
 def add_place(plan: TrainingPlan, found: Collected) -> None:
     """Add what the plan's site gives, with its notes."""
-    site = plan.site
-    place = region(site.region).record if site.region is not None else None
-    factor = _grid(site, place, found)
-    _add_pue(site, place, found)
-    _add_water(site, place, factor, found)
-    if site.market_gco2e_per_kwh is not None:
-        found.factors["market_gco2e_per_kwh"] = site.market_gco2e_per_kwh.estimate()
-    _add_prices(plan, found)
-
-
-def _grid(site: Site, place: RegionRecord | None, found: Collected) -> GridFactor | None:
-    if site.grid_gco2e_per_kwh is not None:
-        found.factors["grid_gco2e_per_kwh"] = site.grid_gco2e_per_kwh.estimate()
-        return None
-    zone = site.grid if place is None else place.grid_zone
-    if zone is None:
-        found.notes.append("CO2e is unknown: no place given. Give a grid zone, e.g. --grid FR, or a region.")
-        return None
-    match = grid(zone, site.grid_basis)
-    factor = match.record
-    if match.note:
-        found.notes.append(match.note)
-    found.notes.append(
-        f"grid {factor.zone}: {factor.gco2e_per_kwh:.0f} g/kWh, {factor.accounting}, {factor.boundary}, "
-        f"{factor.gas}, {factor.year} ({factor.source})."
-    )
-    found.factors["grid_gco2e_per_kwh"] = Estimate(
-        value=factor.gco2e_per_kwh,
-        low=factor.low,
-        high=factor.high,
-        basis=Basis(factor.basis),
-        sources=(f"{factor.source}, {factor.gas}, {factor.accounting}, {factor.year}",),
-    )
-    return factor
-
-
-def _add_pue(site: Site, place: RegionRecord | None, found: Collected) -> None:
-    if site.pue is not None:
-        found.factors["pue"] = site.pue.estimate()
-    elif place is not None and place.pue is not None:
-        over = place.pue - 1.0
-        found.factors["pue"] = Estimate(
-            value=place.pue,
-            low=1.0 + over * (1.0 - REGION_PUE_SPREAD),
-            high=1.0 + over * (1.0 + REGION_PUE_SPREAD),
-            basis=Basis(place.pue_basis),
-            sources=(f"PUE of {place.provider}:{place.region}, {place.pue_scope}",),
-        )
-    else:
-        found.factors["pue"] = PUE_UNKNOWN
-        found.notes.append("PUE is not given: 1.25 [1.08, 1.6] is assumed.")
-
-
-def _add_water(site: Site, place: RegionRecord | None, factor: GridFactor | None, found: Collected) -> None:
-    if site.wue_l_per_kwh is not None:
-        found.factors["wue_l_per_kwh"] = site.wue_l_per_kwh.estimate()
-    elif place is not None and place.wue_l_per_kwh is not None:
-        value = place.wue_l_per_kwh
-        found.factors["wue_l_per_kwh"] = Estimate(
-            value=value, low=value * 0.7, high=value * 1.4, basis=Basis(place.wue_basis), sources=(place.wue_scope,)
-        )
-    if site.grid_wue_l_per_kwh is not None:
-        found.factors["grid_wue_l_per_kwh"] = site.grid_wue_l_per_kwh.estimate()
-    elif factor is not None and (water := grid_water(factor.zone)) is not None:
-        found.factors["grid_wue_l_per_kwh"] = water
-    missing = [
-        text
-        for name, text in (("wue_l_per_kwh", "on site (wue_l_per_kwh)"), ("grid_wue_l_per_kwh", "at the power plants"))
-        if name not in found.factors
-    ]
-    if missing:
-        found.notes.append(f"water is unknown {' and '.join(missing)}: no factor is known for this place.")
-
-
-def _add_prices(plan: TrainingPlan, found: Collected) -> None:
-    site = plan.site
-    if site.usd_per_kwh is not None:
-        found.factors["usd_per_kwh"] = site.usd_per_kwh.estimate()
-    if site.usd_per_accelerator_hour is not None:
-        found.factors["usd_per_accelerator_hour"] = site.usd_per_accelerator_hour.estimate()
-        return
-    price = None if site.usd_per_kwh is not None else accelerator_hour_price(plan.cluster.record.id)
-    if price is None:
-        if site.usd_per_kwh is None:
-            found.notes.append("cost is unknown: no price of this accelerator in the tables; give one.")
-        return
-    found.factors["usd_per_accelerator_hour"] = Estimate(
-        value=price.usd, low=price.low, high=price.high, basis=Basis(price.basis), sources=(price.source,)
-    )
-    found.notes.append(f"rent of {price.usd:.2f} USD per accelerator-hour, {price.date} ({price.source}).")
+    for brought in (factors_of(plan.site), prices_of(plan.site, plan.cluster.record.id)):
+        found.factors.update(brought.factors)
+        found.notes += brought.notes

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from tonne.energy import inference as serving_energy
 from tonne.energy import power
 from tonne.estimate import Number
-from tonne.forecasting.outcome import Values, impact_of, of_known, outcome
+from tonne.forecasting.outcome import outcome
 from tonne.forecasting.serving import serving_joule, times_of
+from tonne.impact.results import Values, impact_of, of_known
 from tonne.timing import steps
 
 ENERGY, LOCATION = "energy.facility_kwh", "carbon.operational_location_kgco2e"

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING
 from tonne.describe.plan import TrainingPlan
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate, Number
-from tonne.reference.embodied import (
-    EmbodiedRecord,
-    LifeRecord,
-    embodied_for,
-    host_server_embodied,
-    lifetime_years,
-    utilisation_fraction,
-)
+from tonne.impact.place import making_of
 from tonne.reference.power import PowerFamily, power_family
 from tonne.timing.power_cap import STATIC_SHARE
 
@@ -27,7 +20,6 @@ LOST_TIME_POWER = Estimate(
 CAP_ERROR = Estimate(
     value=1.0, low=0.92, high=1.08, basis=Basis.MODELLED, sources=("error of the cap's slow-down, one GPU left out",)
 )
-ACCELERATORS_PER_EMBODIED_SERVER = 8  # the published server is one for eight
 
 
 def add_hardware(plan: TrainingPlan, found: Collected) -> None:
@@ -53,7 +45,9 @@ def add_hardware(plan: TrainingPlan, found: Collected) -> None:
         found.notes.append("power_cap_w is not used: it needs the board's own watts and a run timed by the model.")
     if plan.schedule.accelerator_hours is None:
         found.factors["lost_time_power_fraction"] = LOST_TIME_POWER
-    _add_embodied(record.id, found)
+    making = making_of(record.id)
+    found.factors.update(making.factors)
+    found.notes += making.notes
 
 
 def _interval(family: PowerFamily, prefix: str, central: str) -> Estimate:
@@ -112,26 +106,3 @@ def _add_cap(plan: TrainingPlan, found: Collected) -> None:
             f"power_cap_w={smallest:g} is below what the model of caps covers for {record.id} "
             f"({limit:g} W board): give at least {least:.0f} W."
         )
-
-
-def _add_embodied(accelerator_id: str, found: Collected) -> None:
-    card, server = embodied_for(accelerator_id), host_server_embodied()
-    if card is None:
-        found.notes.append("embodied emissions are unknown for this accelerator: none are published.")
-        return
-    found.factors["embodied_card_kgco2e"] = _made(card)
-    found.factors["embodied_host_kgco2e"] = times(_made(server), 1.0 / ACCELERATORS_PER_EMBODIED_SERVER)
-    found.factors["lifetime_years"] = _life(lifetime_years())
-    found.factors["lifetime_use"] = _life(utilisation_fraction())
-
-
-def _made(record: EmbodiedRecord) -> Estimate:
-    return Estimate(
-        value=record.kgco2e, low=record.low, high=record.high, basis=Basis(record.basis), sources=(record.source,)
-    )
-
-
-def _life(record: LifeRecord) -> Estimate:
-    return Estimate(
-        value=record.value, low=record.low, high=record.high, basis=Basis(record.basis), sources=(record.source,)
-    )

@@ -1,0 +1,198 @@
+"""What `tonne run` says and does while its command runs: limits, steps, a line now and then."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from tonne.errors import DescriptionError
+from tonne.measure.journal import paths
+from tonne.measure.limits import Limits, require_known, standings
+from tonne.measure.meter import Meter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+
+    from tonne.account import Account
+    from tonne.measure.limits import Standing
+    from tonne.measure.progress import Expected
+
+LINE_EVERY_S = 600.0
+SHARE_OF_TIME = 0.02  # that looking at the account may take
+FIRST_LOOK_S = 0.5  # commands that end sooner are not looked at while they run
+LONGEST_LINE = 65_536
+LONG_BYTES = 20e6  # of a journal that takes seconds to add up: nobody waits for that at the end of a command
+
+
+class Watch:
+    """Looks at the account now and then, never for more than a share of the time."""
+
+    def __init__(self, meter: Meter, options: Namespace, say: Callable[[str], None]) -> None:
+        """Checks what can be checked before the command begins.
+
+        Raises:
+            DescriptionError: A limit that cannot be watched, a site that is none, a pattern that is none.
+        """
+        self._meter, self._options, self._say = meter, options, say
+        self.limits = Limits(kwh=options.max_kwh, kgco2e=options.max_kgco2e, usd=options.max_cost)
+        self._pattern = _pattern(options.step_pattern)
+        self._site()
+        self.stop_child: Callable[[], None] | None = None
+        self._begun_s = time.monotonic()
+        self._next_look_s = self._begun_s + FIRST_LOOK_S
+        self._next_line_s = self._begun_s + LINE_EVERY_S
+        self._warned: set[tuple[str, bool]] = set()
+        self._rest = b""
+        self._offset = 0
+
+    def _site(self) -> None:
+        """The place, checked where it is given; what is limited must be known there."""
+        place, usd_per_kwh = self._options.place, self._options.usd_per_kwh
+        if place is None and usd_per_kwh is None:
+            require_known(self.limits, place=False, price=False)
+        elif usd_per_kwh is None and _is_known_by_tables(place):
+            require_known(self.limits, place=True, price=False)
+        else:
+            from tonne.measure.sites import site_of  # noqa: PLC0415 - a fifth of a second
+
+            site = site_of({} if place is None else place)
+            assert site is not None
+            if usd_per_kwh is not None:
+                site = site_of({**site.model_dump(exclude_none=True), "usd_per_kwh": usd_per_kwh})
+                assert site is not None
+            self._meter.site = site
+            known = any(one is not None for one in (site.grid, site.region, site.grid_gco2e_per_kwh))
+            require_known(self.limits, place=known, price=site.usd_per_kwh is not None)
+
+    def look(self) -> None:
+        """Called after each interval, in the meter's thread."""
+        self._read_file()
+        now_s = time.monotonic()
+        if now_s < self._next_look_s or not (self.limits.any or now_s >= self._next_line_s):
+            if now_s >= self._next_look_s:
+                self._prepare()
+            return
+        account, expected = self._account()
+        self._check(account, expected)
+        if now_s >= self._next_line_s and not self._options.quiet:
+            from tonne.report.measured_line import live_line  # noqa: PLC0415 - as above
+
+            self._say(live_line(account, expected))
+            self._next_line_s = now_s + LINE_EVERY_S
+        self._next_look_s = now_s + (time.monotonic() - now_s) / SHARE_OF_TIME
+
+    def _prepare(self) -> None:
+        """Look once while the command runs, so that tables and code are at hand and its end comes without delay."""
+        if not self._options.quiet:
+            from tonne.report import measured_line  # noqa: F401, PLC0415 - as above
+
+            self._meter.account()
+        self._next_look_s = self._next_line_s
+
+    def conclude(self) -> None:
+        """Say what the run took."""
+        if self.limits.any:
+            account, expected = self._account()
+            self._check(account, expected)
+        run, folder = self._meter.run_id, self._meter.folder
+        if self._options.quiet or run is None or folder is None:
+            return
+        if sum(os.path.getsize(path) for path in paths(folder)) > LONG_BYTES:  # noqa: PTH202 - no pathlib here
+            self._say(f"tonne: measured · tonne runs show {run}")
+        else:
+            from tonne.report.measured_line import closing_line  # noqa: PLC0415 - as above
+
+            self._say(closing_line(self._meter.account(), run))
+
+    def read_output(self, data: bytes) -> None:
+        """Find steps in what the command printed."""
+        if self._pattern is None:
+            return
+        *whole, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
+        self._rest = self._rest[-LONGEST_LINE:]
+        for line in reversed(whole):
+            found = self._pattern.search(line)
+            if found is not None:
+                digits = found.group(1).replace(b",", b"").replace(b"_", b"")
+                if digits.isdigit():
+                    self._meter.progress(int(digits), self._options.total_steps)
+                    return
+
+    def _read_file(self) -> None:
+        path = self._options.steps_from
+        if path is None:
+            return
+        try:
+            with open(path, "rb") as file:  # noqa: PTH123 - the light path has no pathlib
+                size = file.seek(0, os.SEEK_END)
+                self._offset = 0 if size < self._offset else self._offset
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return  # it may come later
+        self._offset += len(data)
+        self.read_output(data)
+
+    def _account(self) -> tuple[Account, Expected | None]:
+        return self._meter.account(), self._meter.expected()
+
+    def _check(self, account: Account, expected: Expected | None) -> None:
+        for standing in standings(self.limits, account, expected):
+            if standing.exceeded:
+                self._warn(standing, exceeded=True)
+                if self._options.enforce and self.stop_child is not None:
+                    self.stop_child()
+            elif standing.will_exceed:
+                self._warn(standing, exceeded=False)
+
+    def _warn(self, standing: Standing, *, exceeded: bool) -> None:
+        if (standing.unit, exceeded) in self._warned:
+            return
+        self._warned.add((standing.unit, exceeded))
+        if exceeded:
+            does = "the command is stopped" if self._options.enforce else "it goes on, as --enforce was not given"
+            self._say(f"tonne: {standing.taken:.3g} of {standing.limit:g} {standing.unit}: over the limit; {does}.")
+        else:
+            self._say(
+                f"tonne: the run will take about {standing.expected:.3g} {standing.unit}, "
+                f"more than its limit of {standing.limit:g}."
+            )
+
+
+def _is_known_by_tables(place: str) -> bool:
+    """Whether this is a zone or a region, which the tables alone can say; an unknown one is an error.
+
+    Raises:
+        UnknownReferenceError: No table knows it.
+    """
+    if place.endswith(".toml") or os.path.isfile(place):  # noqa: PTH113 - the light path has no pathlib
+        return False
+    if ":" in place:
+        from tonne.reference.regions import region  # noqa: PLC0415 - only the table that is needed
+
+        region(place)
+    else:
+        from tonne.reference.grids import grid  # noqa: PLC0415 - as above
+
+        grid(place)
+    return True
+
+
+def _pattern(text: str | None) -> re.Pattern[bytes] | None:
+    """What finds a step in a line.
+
+    Raises:
+        DescriptionError: It is no regular expression, or has no group.
+    """
+    if text is None:
+        return None
+    try:
+        pattern = re.compile(text.encode())
+    except re.error as error:
+        raise DescriptionError(f"--step-pattern {text!r} is no regular expression: {error}.") from None
+    if pattern.groups < 1:
+        raise DescriptionError(f"--step-pattern {text!r} has no group for the step. Write e.g. 'step (\\d+)'.")
+    return pattern

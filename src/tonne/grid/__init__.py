@@ -1,0 +1,1 @@
+"""WHEN: carbon intensity of grids over time."""

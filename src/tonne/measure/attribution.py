@@ -1,0 +1,167 @@
+"""Whose energy it is: the job's share of each part of a node, and each rank's.
+
+Accelerators belong to who may see them. Of a processor's energy the dynamic part goes by CPU time; the idle part goes
+by the cores that the job is bound to, or by CPU time too where it is bound to none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tonne.measure.choice import Part
+from tonne.measure.members import Member
+from tonne.measure.models.cpu import curve
+from tonne.measure.models.load import Load
+from tonne.measure.replay import NodeUse
+from tonne.measure.sensors.protocol import ACCELERATOR, CPU
+from tonne.reference.measuring import measuring_constant
+
+NONE_VISIBLE = {"", "-1", "none", "void", "NoDevFiles"}
+ALL_VISIBLE = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """Shares of a node's parts, 0 to 1; all of them where nothing is said."""
+
+    accelerators: Mapping[str, float] = field(default_factory=dict)  # by part
+    cpu: float = 1.0
+    memory: float = 1.0
+    host_rest: float = 1.0
+    notes: tuple[str, ...] = ()
+
+    def rest(self) -> Shares:
+        """What these shares leave."""
+        left = {part: 1.0 - share for part, share in self.accelerators.items()}
+        return Shares(accelerators=left, cpu=1.0 - self.cpu, memory=1.0 - self.memory, host_rest=1.0 - self.host_rest)
+
+
+def job_of(node: NodeUse, boards: Mapping[str, Part]) -> Shares:
+    """The job's shares of a node."""
+    by_device = {part: _job_board(node, part) for part in boards}
+    job_cpu_s = sum(member.cpu_s for member in topmost(node.members))
+    notes: tuple[str, ...] = ()
+    if not node.busy_cpu_s:
+        dynamic = 1.0
+        notes = ("CPU time of the other processes is not known: processors and memory are counted as this job's.",)
+    else:
+        dynamic = min(job_cpu_s / node.busy_cpu_s, 1.0)
+    bound = _bound_share(node)
+    idle = dynamic if bound is None else bound
+    idle_share = _idle_by_baseline(node)
+    idle_share = idle_part(node.load) if idle_share is None else idle_share
+    cpu = idle * idle_share + dynamic * (1.0 - idle_share)
+    rest = sum(by_device.values()) / len(by_device) if by_device else idle
+    return Shares(accelerators=by_device, cpu=cpu, memory=idle, host_rest=rest, notes=notes)
+
+
+def idle_part(load: Load | None) -> float:
+    """Share of a processor's energy that it would have drawn idle.
+
+    Equation: i = a / (a + b s(u)), with s from the curve of the processor's power, u = busy share of its threads.
+
+    Source: codecarbon, load sweeps of four machines.
+    """
+    idle, rise = (measuring_constant(f"cpu_{name}_fraction").value for name in ("idle", "range"))
+    curvature = measuring_constant("cpu_curvature").value
+    if load is None:
+        return float(idle / (idle + rise * curve(measuring_constant("host_utilisation").value, curvature)))
+    mean = sum(curve(share, curvature) * time_s for time_s, share in load.shares()) / load.time_s
+    return float(idle / (idle + rise * mean))
+
+
+def _idle_by_baseline(node: NodeUse) -> float | None:
+    """As `idle_part`, from what the processors' sensors read of the idle machine; None where they did not."""
+    pairs = [(node.baseline_w.get(u.of.name), u.total.energy_j) for u in node.sensors if u.of.part == CPU]
+    known = [(watts, energy_j) for watts, energy_j in pairs if watts is not None and energy_j]
+    if not known or len(known) < len(pairs):
+        return None
+    return min(sum(w for w, _ in known) * node.lasted_s / sum(j for _, j in known), 1.0)
+
+
+def topmost(members: Iterable[Member]) -> list[Member]:
+    """Processes that no other process of the run is above: the CPU time of a tree holds that of its branches."""
+    members = list(members)
+    known = [member.identity for member in members]
+    return [member for member in members if not any(one in known for one in member.header["process"]["parents"])]
+
+
+def ranks_of(node: NodeUse) -> list[Member]:
+    """The processes that do the run's work; where only a watcher is known, it stands for them."""
+    return [member for member in node.members if member.is_rank] or list(node.members)
+
+
+def rank_of(node: NodeUse, boards: Mapping[str, Part], stamp: str) -> Shares | None:
+    """A rank's shares of a node; those of all ranks add up to it. None where the rank is not of this node."""
+    ranks = ranks_of(node)
+    if not any(rank.stamp == stamp for rank in ranks):
+        return None
+    own_s = {rank.stamp: own_cpu_s(rank, ranks) for rank in ranks}
+    all_s, even = sum(own_s.values()), 1.0 / len(ranks)
+    by_cpu = own_s[stamp] / all_s if all_s > 0 else even
+    by_device: dict[str, float] = {}
+    for part in boards:
+        seeing = [rank.stamp for rank in ranks if sees(rank, part, node)]
+        by_device[part] = (stamp in seeing) / len(seeing) if seeing else even
+        times_s = {rank.stamp: board_s(node, part, rank.pids) for rank in ranks}
+        if sum(times_s.values()) > 0 and not _tell_the_same(ranks):
+            by_device[part] = times_s[stamp] / sum(times_s.values())
+    return Shares(accelerators=by_device, cpu=by_cpu, memory=even, host_rest=even)
+
+
+def _job_board(node: NodeUse, part: str) -> float:
+    """The job's share of an accelerator: of its time, where the driver told whose it was, else all that it may see."""
+    seen = float(any(sees(member, part, node) for member in node.members))
+    pids = frozenset(pid for member in node.members for pid in member.pids)
+    whole_s = board_s(node, part, None)
+    return board_s(node, part, pids) / whole_s if pids and whole_s > 0 else seen
+
+
+def board_s(node: NodeUse, part: str, pids: frozenset[int] | None) -> float:
+    """Time of an accelerator that some processes took [s]; None for all of them."""
+    sensors = [use.of.name for use in node.sensors if part in use.of.covers]
+    return sum(
+        time_s
+        for sensor in sensors
+        for pid, time_s in node.board_s.get(sensor, {}).items()
+        if pids is None or pid in pids
+    )
+
+
+def _tell_the_same(ranks: list[Member]) -> bool:
+    """Whether two ranks claim one process, as a parent and its child do; then its time is not told apart."""
+    return sum(len(rank.pids) for rank in ranks) > len(frozenset(pid for rank in ranks for pid in rank.pids))
+
+
+def own_cpu_s(rank: Member, ranks: list[Member]) -> float:
+    """CPU time of a rank without that of ranks that it started [s]."""
+    below = [other for other in ranks if rank.identity in other.header["process"]["parents"]]
+    nearest = [one for one in below if not any(o.identity in one.header["process"]["parents"] for o in below)]
+    return max(rank.cpu_s - sum(one.cpu_s for one in nearest), 0.0)
+
+
+def sees(member: Member, part: str, node: NodeUse) -> bool:
+    """Whether a process may use an accelerator, as its variable for devices says; without one, all."""
+    told = member.header.get("devices")
+    if told is None or told == ALL_VISIBLE:
+        return True
+    if told in NONE_VISIBLE:
+        return False
+    ids = {use.of.device_id for use in node.sensors if part in use.of.covers and use.of.device_id}
+    for word in (word.strip() for word in str(told).split(",")):
+        if word.isdigit() and f"{ACCELERATOR}{int(word)}" == part:
+            return True
+        if any(one.startswith(word) for one in ids) and not word.isdigit():
+            return True
+    return "MIG-" in str(told)  # a slice does not say of which board it is
+
+
+def _bound_share(node: NodeUse) -> float | None:
+    """Share of the node's CPUs that the job is bound to; None where it may run on all of them."""
+    cpus = max(int(member.header.get("cpus") or 1) for member in node.members)
+    top = topmost(node.members)
+    allowed = [int(member.header.get("cpus_allowed") or cpus) for member in top]
+    if max(allowed) >= cpus:
+        return None
+    return min(sum(allowed) / cpus, 1.0)

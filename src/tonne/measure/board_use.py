@@ -1,0 +1,70 @@
+"""Who used the accelerators while a run went on, as the driver counts it, and which processes are the run's."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tonne.measure.sensors.users import BoardUsers
+
+EVERY_S = 5.0  # asking a driver for its processes costs more than a reading
+DRIVER = "/dev/nvidiactl"
+NVML = "nvml:"
+
+
+class BoardUse:
+    """Time of each board by process, and the processes below this one."""
+
+    def __init__(self) -> None:
+        """Nothing seen yet."""
+        self._pids: set[int] = set()
+        self._told = 0  # so many of them are in the journal
+        self._users: dict[str, BoardUsers] = {}
+        self._seconds: dict[str, dict[int, float]] = {}
+        self._asked_s = 0.0
+        self._matters = os.path.exists(DRIVER)
+
+    def open(self, sensors: list[str]) -> None:
+        """Ask about the boards of these sensors from now on."""
+        boards = [name for name in sensors if name.startswith(NVML) and name.removeprefix(NVML).isdigit()]
+        if boards:
+            from tonne.measure.sensors.users import BoardUsers  # noqa: PLC0415 - only where there are boards
+
+            self._users = {name: BoardUsers(int(name.removeprefix(NVML))) for name in boards}
+            self._matters = True
+            self._asked_s = time.monotonic()
+
+    def saw(self, pids: set[int]) -> None:
+        """Take in the processes of the run that live now."""
+        if self._matters:
+            self._pids |= pids
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What is new since the last time."""
+        found: list[dict[str, Any]] = []
+        if len(self._pids) > self._told:
+            found.append({"kind": "pids", "pids": sorted(self._pids)})
+            self._told = len(self._pids)
+        now_s = time.monotonic()
+        if self._users and now_s - self._asked_s >= EVERY_S:
+            self._ask(now_s - self._asked_s)
+            self._asked_s = now_s
+            found.append({"kind": "boards", "seconds": self._seconds})
+        return found
+
+    def close(self) -> None:
+        """Let go of the driver."""
+        for users in self._users.values():
+            users.close()
+        self._users = {}
+
+    def _ask(self, time_s: float) -> None:
+        from tonne.measure.sensors.users import shares_of  # noqa: PLC0415 - as above
+
+        for name, users in self._users.items():
+            seconds = self._seconds.setdefault(name, {})
+            for pid, share in shares_of(users.read()).items():
+                seconds[pid] = seconds.get(pid, 0.0) + share * time_s

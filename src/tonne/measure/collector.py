@@ -1,0 +1,288 @@
+"""The thread that reads a node's sensors once an interval, and writes what they said into the journal.
+
+Every process of a run has one; the one that holds the node's lock reads, the others only say that they live and what
+CPU time they took. When the reader leaves or dies, another takes over: counters go on from where they were.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from threading import Event, Lock, Thread
+from typing import Any
+
+from tonne.measure import processes
+from tonne.measure.board_use import BoardUse
+from tonne.measure.family import Lock as NodeLock
+from tonne.measure.journal import Journal
+from tonne.measure.spans import Spans, Sums
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tonne.measure.integration import Integral
+    from tonne.measure.sensors.protocol import Missing, Reading, Sensor
+
+    Opener = Callable[[], "tuple[Sequence[Sensor], Sequence[Missing]]"]
+
+NS_PER_S = 1e9
+START_PATIENCE_S = 0.02  # of start(), for the first reading
+PATIENCE_S = 0.05  # a driver that hangs must not hold up the user's program for longer
+GAP_INTERVALS = 3.0  # power may be bridged over so many intervals
+SHARE_OF_TIME = 0.05  # windows may be as short as they like: sensors are read between ticks for that share of it
+SYNC_SHARE = 0.2  # share of the time that may go into waiting for the disk
+
+
+class Collector:
+    """Reads sensors for one run in one process."""
+
+    def __init__(self, journal: Journal, node_lock: NodeLock, interval_s: float, open_sensors: Opener) -> None:
+        """A collector that does nothing before `start`.
+
+        Args:
+            journal: Where readings are written; its header is written already.
+            node_lock: Held by the one process that reads this node's sensors for this run.
+            interval_s: Time between two readings [s].
+            open_sensors: Opens the drivers; called in the thread.
+        """
+        self.journal, self.interval_s = journal, interval_s
+        self.spans: dict[str, Spans] = {}
+        self.progress: dict[str, Any] | None = None
+        self.on_tick: Callable[[], None] | None = None
+        self.watched_pid: int | None = None
+        self._complained = False
+        self._node_lock, self._open_sensors = node_lock, open_sensors
+        self._sensors: Sequence[Sensor] = ()
+        self._integrals: list[Integral] = []
+        self._reading = Lock()  # sensors, sums and the order of lines
+        self._wake, self._ticked = Event(), Event()
+        self._ended = False
+        self._begun_ns = 0
+        self._first_ns = 0  # of the first and the last reading
+        self._last_ns = 0
+        self._cost_ns = 0.0  # of reading all sensors once, in the mean
+        self._synced_s = 0.0
+        self._thread: Thread | None = None
+        self._is_reader = False
+        self._changed: set[str] = set()
+        self._boards = BoardUse()
+
+    @property
+    def reads(self) -> bool:
+        """Whether this process reads the node's sensors now."""
+        return bool(self._integrals)
+
+    def start(self) -> int:
+        """Begin to read; when that was, of time.monotonic_ns().
+
+        Drivers are opened by the thread. Those that are quick are waited for, so that the first reading stands at the
+        beginning; time before the reading of a slow one is counted at the power after it.
+        """
+        self._ended = False
+        self._thread = Thread(target=self._run, name="tonne", daemon=True)
+        self._thread.start()
+        self._ticked.wait(START_PATIENCE_S)
+        with self._reading:  # held for no longer than a reading takes
+            self._begun_ns = self._first_ns or time.monotonic_ns()
+            self.journal.add({"kind": "start", "t": self._begun_ns, "unix_s": time.time()})
+        return self._begun_ns
+
+    def sums(self, at_ns: int) -> Sums | None:
+        """Energy by sensor from the beginning up to a time just now; None where another process reads."""
+        if not self._integrals or not self._reading.acquire(timeout=PATIENCE_S):
+            return None
+        try:
+            if not self._integrals:  # it ended while we waited
+                return None
+            if (at_ns - self._last_ns) * SHARE_OF_TIME > self._cost_ns:
+                self._read(written=False)
+            return [_terms(integral, at_ns, self._begun_ns) for integral in self._integrals]
+        finally:
+            self._reading.release()
+
+    def add_span(self, name: str, begun_ns: int, ended_ns: int, sums: Sums | None) -> None:
+        """Take in a window that ended; it is written with the next tick."""
+        self.spans.setdefault(name, Spans()).add(begun_ns, ended_ns, sums)
+        self._changed.add(name)
+
+    def end(self, line: dict[str, Any]) -> None:
+        """Read for the last time, write a last line, and let another process read this node's sensors."""
+        self._ended = True
+        can_read = self._reading.acquire(timeout=PATIENCE_S)
+        try:
+            tick = self._tick(read=can_read)
+            self.journal.add(tick, *self._news(), {**line, "t": time.monotonic_ns()})
+        finally:
+            if can_read:
+                self._integrals = []
+                self._reading.release()
+        self._node_lock.give()
+        self._wake.set()
+
+    def flush(self) -> None:
+        """Write what is known now, so that the journal says all of it."""
+        if self._reading.acquire(timeout=PATIENCE_S):
+            try:
+                self.journal.add(self._tick(read=True), *self._news())
+            finally:
+                self._reading.release()
+
+    def after_fork(self) -> None:
+        """In a forked child: the thread is the parent's, and so are its locks, its drivers and its file."""
+        self._reading, self._wake, self._is_reader = Lock(), Event(), False
+        self._integrals, self._sensors, self._thread, self._ended = [], (), None, True
+        self._node_lock.give()
+        self.journal.close()
+
+    def _run(self) -> None:
+        """The thread: a tick an interval, in step with the clock that never jumps."""
+        due = time.monotonic()
+        while not self._ended:
+            self._guarded_tick()
+            due = max(due + self.interval_s, time.monotonic())
+            self._wake.wait(due - time.monotonic())
+        self.journal.sync()
+        for sensor in self._sensors:
+            sensor.close()
+        self._boards.close()
+
+    def _guarded_tick(self) -> None:
+        """One tick. Whatever goes wrong in it is told once and never reaches the user's program."""
+        try:
+            self._take_over()
+            with self._reading:
+                if self._ended:
+                    return
+                self.journal.add(self._tick(read=True), *self._news())
+            self._ticked.set()
+            self._sync()
+            if self.on_tick is not None:
+                self.on_tick()
+        except Exception as error:
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        """Say once that something went wrong here; the user's program never sees it."""
+        if not self._complained:
+            self._complained = True
+            from logging import getLogger  # noqa: PLC0415 - only where there is something to say
+
+            getLogger(__name__).warning("tonne: measuring goes on with a gap: %s: %s", type(error).__name__, error)
+
+    def _take_over(self) -> None:
+        """Open the sensors where this process is, or has just become, the one that reads them."""
+        if self._is_reader or not self._node_lock.take():
+            return
+        self._is_reader = True
+        from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by who does not read
+        from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
+        from tonne.measure.integration import Integral  # noqa: PLC0415 - as above
+        from tonne.measure.sensors.protocol import NODE, Description, Missing, reading_interval_s  # noqa: PLC0415 - as above
+
+        sensors: Sequence[Sensor] = ()
+        try:
+            sensors, missing = self._open_sensors()
+        except Exception as error:
+            missing = [Missing(NODE, f"its sensors cannot be opened: {type(error).__name__}: {error}")]
+            self._complain(error)
+        described = [Description.of(sensor) for sensor in sensors]
+        gap_s = GAP_INTERVALS * self.interval_s
+        self.interval_s = reading_interval_s(described, self.interval_s)  # a counter that soon wraps is read oftener
+        with self._reading:
+            self._sensors = sensors
+            if self._ended:
+                return
+            self._boards.open([of.name for of in described])
+            self._integrals = [Integral(of, gap_s, self._begun_ns or None) for of in described]
+            line = {
+                "kind": "sensors",
+                "t": time.monotonic_ns(),
+                "sensors": [of.as_dict() for of in described],
+                "missing": [[one.part, one.reason, one.mend] for one in missing],
+                "facts": node_facts(roots_from_environment()).as_dict(),
+            }
+            self.journal.add(line)
+
+    def _read(self, *, written: bool = True) -> dict[str, Any]:
+        """Read every sensor; the fields that say so."""
+        begun = time.monotonic_ns()
+        readings = [self._reading_of(sensor) for sensor in self._sensors]
+        for integral, reading in zip(self._integrals, readings, strict=True):
+            integral.add(reading)
+        self._last_ns = time.monotonic_ns()
+        self._first_ns = self._first_ns or min((reading.time_ns for reading in readings), default=self._last_ns)
+        self._cost_ns += ((self._last_ns - begun) - self._cost_ns) / (8 if self._cost_ns else 1)
+        return _fields(readings, begun) if written else {}
+
+    def _reading_of(self, sensor: Sensor) -> Reading:
+        """What a sensor says; one that raises, against its promise, has no number."""
+        try:
+            return sensor.read()
+        except Exception as error:
+            from tonne.measure.sensors.protocol import Reading  # noqa: PLC0415 - seldom needed
+
+            self._complain(error)
+            return Reading(time.monotonic_ns(), None, f"{type(error).__name__}: {error}")
+
+    def _tick(self, *, read: bool) -> dict[str, Any]:
+        """A line that says: alive now, CPU time and memory of this process tree, and the readings."""
+        cpu_s, held_bytes, pids = processes.tree_use(self.watched_pid or os.getpid())
+        self._boards.saw(pids)
+        line: dict[str, Any] = {"t": time.monotonic_ns(), "p": [round(cpu_s, 3), held_bytes]}
+        if read and self._integrals:
+            line.update(self._read())
+            node = processes.node_cpu_s()
+            line["c"] = None if node is None else [round(node[0], 2), round(node[1], 2)]
+        return line
+
+    def _news(self) -> list[dict[str, Any]]:
+        """Lines about windows that ended and steps that were taken since the last ones."""
+        names, self._changed = self._changed, set()
+        found = self._boards.lines()
+        if names:
+            found.append({"kind": "windows", "windows": {name: self.spans[name].line() for name in names}})
+            for name in names:
+                self.spans[name].written()
+        progress, self.progress = self.progress, None
+        if progress is None:
+            return found
+        totals = [integral.total(progress["t"]).energy_j for integral in self._integrals]
+        told = bool(totals) and None not in totals
+        return [*found, {**progress, "j": round(sum(total or 0.0 for total in totals), 3) if told else None}]
+
+    def _sync(self) -> None:
+        """Have the disk hold the lines; seldom where the disk is slow."""
+        begun = time.monotonic()
+        if self._synced_s > SYNC_SHARE * self.interval_s:
+            self._synced_s -= SYNC_SHARE * self.interval_s
+            return
+        self.journal.sync()
+        self._synced_s = time.monotonic() - begun
+
+
+def _fields(readings: Sequence[Reading], begun_ns: int) -> dict[str, Any]:
+    """Values, when each was read after the first [us], and faults by sensor."""
+    found: dict[str, Any] = {
+        "t": begun_ns,
+        "v": [
+            None if reading.fault is not None or not _is_number(reading.value) else reading.value
+            for reading in readings
+        ],
+        "o": [(reading.time_ns - begun_ns) // 1000 for reading in readings],
+    }
+    faults = {str(i): reading.fault for i, reading in enumerate(readings) if reading.fault}
+    return {**found, "f": faults} if faults else found
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and value - value == 0  # neither of infinity nor of NaN
+
+
+def _terms(integral: Integral, at_ns: int, begun_ns: int) -> list[float]:
+    """Energy, low, high [J], time measured and in gaps [s] up to a time at or soon after the last reading."""
+    read, now = integral.total(), integral.total(at_ns)
+    if read.energy_j is None or now.energy_j is None or read.high_j is None:
+        return [0.0, 0.0, 0.0, 0.0, max(at_ns - begun_ns, 0) / NS_PER_S]  # nothing was measured yet
+    since_j = now.energy_j - read.energy_j
+    return [now.energy_j, read.low_j + since_j, read.high_j + since_j, now.measured_s, now.gap_s]

@@ -1,0 +1,96 @@
+"""The environment variables of the meter, all of them: TONNE_*, and what launchers say of a job.
+
+No rank is read anywhere: who shares a node is found by the process tree, see family.py.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tonne.measure.roots import Roots as Roots
+
+RUN, FOLDER, HOME, RUNTIME = "TONNE_RUN", "TONNE_RUN_FOLDER", "TONNE_HOME", "TONNE_RUNTIME"
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+# One launch of a job, the same on all of its nodes and of no other launch; torchrun has none that is always unique.
+LAUNCHES = (("SLURM_JOB_ID", "SLURM_STEP_ID"), ("PMIX_NAMESPACE",), ("OMPI_MCA_ess_base_jobid",), ("PMI_JOBID",))
+
+VARIABLE_OF = {
+    "powercap": "TONNE_POWERCAP_ROOT",
+    "hwmon": "TONNE_HWMON_ROOT",
+    "proc": "TONNE_PROC_ROOT",
+    "sys": "TONNE_SYS_ROOT",
+    "meters": "TONNE_METERS",
+    "powermetrics": "TONNE_POWERMETRICS",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Where the kernel shows its sensors: a class of roots.py, loaded only where sensors are opened."""
+    if name != "Roots":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tonne.measure.roots import Roots  # noqa: PLC0415 - dataclasses and pathlib cost 15 ms
+
+    return Roots
+
+
+def roots_from_environment(environment: Mapping[str, str] | None = None) -> Roots:
+    """The kernel's own places, but for those that the environment names."""
+    from tonne.measure.roots import roots_at  # noqa: PLC0415 - as above
+
+    told = os.environ if environment is None else environment
+    return roots_at({field: told[name] for field, name in VARIABLE_OF.items() if told.get(name)})
+
+
+def home() -> str:
+    """Folder of tonne's own files: TONNE_HOME, else the platform's folder for a user's data."""
+    given = os.environ.get(HOME)
+    if given:
+        return given
+    if sys.platform == "darwin":
+        return os.path.expanduser("~/Library/Application Support/tonne")
+    if sys.platform == "win32":
+        return os.path.join(os.environ.get("LOCALAPPDATA") or os.path.expanduser("~"), "tonne")
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return os.path.join(data, "tonne")
+
+
+def runs_folder() -> str:
+    """Folder below which each run has its own."""
+    return os.path.join(home(), "runs")
+
+
+def runtime_folder() -> str:
+    """Folder of this node and user, where locks lie; not shared between nodes."""
+    given = os.environ.get(RUNTIME)
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return given or os.path.join(os.environ.get("TMPDIR") or "/tmp", f"tonne-{user}")
+
+
+def run_given() -> tuple[str, str] | None:
+    """Id and folder of the run that this process belongs to, where `tonne run` or the user says so."""
+    run = os.environ.get(RUN)
+    return None if not run else (run, os.environ.get(FOLDER) or os.path.join(runs_folder(), run))
+
+
+def launch() -> str | None:
+    """The launch of a job that this process is of, the same on all of its nodes; None where no launcher says."""
+    for names in LAUNCHES:
+        values = [os.environ.get(name) for name in names]
+        if all(values):
+            return ":".join(str(value) for value in values)
+    return None
+
+
+def visible_devices(variables: Mapping[str, str] | None = None) -> str | None:
+    """Accelerators that a process may use, as its variable says; None where none is set.
+
+    Args:
+        variables: Of the process; left out, of this one.
+    """
+    told = os.environ if variables is None else variables
+    return next((told[name] for name in VISIBLE if name in told), None)

@@ -1,0 +1,61 @@
+"""The first line of each process's file: which run, which process, on what node, and what it may use of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from tonne import __version__
+from tonne.measure import environment, identity, processes
+from tonne.measure.family import myself
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tonne.measure.meter import Meter
+
+SCHEMA = 1
+
+
+def header(meter: Meter) -> dict[str, Any]:
+    """The line, as built-in types. Neither the machine's name nor the command's arguments are in it."""
+    site = _fields_of(meter.site)
+    return {
+        "kind": "run",
+        "schema": SCHEMA,
+        "tonne": __version__,
+        "run": meter.run_id,
+        "name": meter.name,
+        "role": meter.role,
+        "site": site if isinstance(site, str | dict) else None,
+        "hourly": meter.hourly,
+        "interval_s": meter.interval_s,
+        "t": time.monotonic_ns(),
+        "unix_s": time.time(),
+        "node": processes.boot_id(),
+        "process": myself(),
+        "stamp": identity.file_stamp(),
+        "cpus": os.cpu_count(),
+        "cpus_allowed": processes.cpus_allowed(meter.watched_pid),
+        "devices": environment.visible_devices(processes.environment_of(meter.watched_pid)),
+        "python": sys.version.partition(" ")[0],
+        "platform": sys.platform,
+        "calls": meter.is_decorator,
+    }
+
+
+def _fields_of(site: Any) -> Any:  # noqa: ANN401 - whatever the user gave
+    """The site as built-in types; of a file what is in it, as the file may be another one later."""
+    dumped = getattr(site, "model_dump", None)
+    if dumped is not None:
+        return dumped(mode="json", exclude_none=True)
+    if isinstance(site, str | os.PathLike) and os.path.isfile(site):
+        from tonne.errors import PlanFileError  # noqa: PLC0415 - only where there is a file
+        from tonne.measure.sites import fields_in  # noqa: PLC0415 - as above
+
+        try:
+            return fields_in(os.fspath(site))
+        except PlanFileError:
+            return os.path.abspath(site)  # the account will say what is wrong with it
+    return site

@@ -1,0 +1,90 @@
+"""Budgets: the most that a run may take, and what of it is exceeded or will be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tonne.errors import DescriptionError
+
+if TYPE_CHECKING:
+    from tonne.account import Account
+    from tonne.estimate import Estimate
+    from tonne.measure.progress import Expected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The most that a run may take at the building's meter; None for no limit."""
+
+    kwh: float | None = None
+    kgco2e: float | None = None
+    usd: float | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return any(limit is not None for limit in (self.kwh, self.kgco2e, self.usd))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a run stands to one limit."""
+
+    unit: str
+    limit: float
+    taken: float
+    expected: float | None
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the run took more than the limit."""
+        return self.taken > self.limit
+
+    @property
+    def will_exceed(self) -> bool:
+        """Whether it will, as far as its steps say."""
+        return not self.exceeded and self.expected is not None and self.expected > self.limit
+
+
+def require_known(limits: Limits, *, place: bool, price: bool) -> None:
+    """Checked: what is limited can be known.
+
+    Args:
+        limits: The limits.
+        place: Whether a place is known, whose grid has an intensity.
+        price: Whether a price of electricity is known.
+
+    Raises:
+        DescriptionError: It cannot.
+    """
+    if limits.kgco2e is not None and not place:
+        raise DescriptionError(
+            f"--max-kgco2e {limits.kgco2e:g} cannot be watched: no place is given, so that CO2e is unknown. "
+            "Say where the run is, e.g. --site FR."
+        )
+    if limits.usd is not None and not price:
+        raise DescriptionError(
+            f"--max-cost {limits.usd:g} cannot be watched: no price of electricity is given. "
+            "Give --usd-per-kwh, or a site file with usd_per_kwh."
+        )
+
+
+def standings(limits: Limits, account: Account, expected: Expected | None) -> list[Standing]:
+    """Where a run stands to each of its limits; one whose quantity is unknown is passed over."""
+    e = expected
+    rows: list[tuple[str, float | None, Estimate | None, Estimate | None]] = [
+        ("kWh", limits.kwh, account.energy.facility_kwh, None if e is None else e.facility_kwh),
+        (
+            "kg CO2e",
+            limits.kgco2e,
+            account.carbon.operational_location_kgco2e,
+            None if e is None else e.operational_location_kgco2e,
+        ),
+        ("USD", limits.usd, account.energy_cost_usd, None),
+    ]
+    return [
+        Standing(unit=unit, limit=limit, taken=taken.value, expected=None if end is None else end.value)
+        for unit, limit, taken, end in rows
+        if limit is not None and taken is not None
+    ]

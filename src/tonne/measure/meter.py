@@ -1,0 +1,357 @@
+"""The meter: `tonne.track`. It costs the user's program nothing that could be felt, and never harms it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from functools import wraps
+from threading import RLock
+from typing import Any
+
+from tonne.measure import environment, identity, status
+from tonne.measure.collector import Collector
+from tonne.measure.family import Lock as NodeLock
+from tonne.measure.family import Register
+from tonne.measure.header import header
+from tonne.measure.journal import Journal
+from tonne.measure.windows import CALLS, Call, Window
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from tonne.account import Account
+    from tonne.measure.collector import Opener
+    from tonne.measure.progress import Expected
+    from tonne.measure.replay import Measured
+
+LINGER_S = 1.0  # calls of a decorated function that follow one another so soon are one stretch of reading
+SHORTEST_INTERVAL_S = 0.01
+COROUTINE = 0x80  # flag of a function's code that says it is `async`
+
+_LIVE: list[Meter] = []  # meters that run in this process
+
+
+def _open_sensors() -> Any:  # noqa: ANN401 - sensors, and what is missing
+    from tonne.measure.sensors import open_sensors  # noqa: PLC0415 - drivers are loaded by the thread, not by start()
+
+    return open_sensors()
+
+
+def _say(text: str, *values: object) -> None:
+    from logging import getLogger  # noqa: PLC0415 - only where there is something to say
+
+    getLogger(__name__).warning(text, *values)
+
+
+def track(
+    name: str | Callable[..., Any] | None = None,
+    *,
+    site: Any = None,  # noqa: ANN401 - a zone, provider:region, a TOML file, fields, or a Site
+    interval_s: float = 1.0,
+    folder: str | os.PathLike[str] | None = None,
+    hourly: bool = False,
+    open_sensors: Opener | None = None,
+) -> Any:  # noqa: ANN401 - a Meter, or the decorated function
+    """The meter of a run: a context manager, a decorator, or an object with `start` and `stop`.
+
+    Args:
+        name: What the run is called; left out, the script's name. As `@tonne.track` without brackets, the function.
+        site: Where it runs, for CO2e: a grid zone ("FR"), "provider:region", a TOML file, or a Site; never guessed.
+        interval_s: Time between two readings, and the most that a crash may lose [s].
+        folder: Of the run's journal; left out, a folder of its own below TONNE_HOME. A folder whose run did not finish
+            is gone on with.
+        hourly: CO2e by the hours of the run, where the grid has an hourly profile, instead of by the year.
+        open_sensors: What reads the node, where it is not this machine's own sensors.
+    """
+    if callable(name):
+        return Meter(getattr(name, "__name__", None), site=site)(name)
+    where = None if folder is None else os.path.abspath(os.fspath(folder))
+    meter = Meter(name, site=site, interval_s=interval_s, folder=where, open_sensors=open_sensors)
+    meter.hourly = hourly
+    return meter
+
+
+class Meter:
+    """Measures one run, or this process's part of it."""
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        site: Any = None,  # noqa: ANN401 - see track
+        interval_s: float = 1.0,
+        folder: str | None = None,
+        open_sensors: Opener | None = None,
+    ) -> None:
+        """A meter that does nothing yet; see `track`."""
+        self.name = name or _script()
+        self.site = site
+        self.interval_s = max(float(interval_s), SHORTEST_INTERVAL_S)
+        self.hourly = False
+        self.role = "rank"  # "watcher": it does not do the run's work
+        self.watched_pid: int | None = None  # process tree whose CPU time is the run's; None for this process's
+        self.run_id: str | None = None
+        self.folder: str | None = folder
+        self._asked = folder
+        self._open_sensors = open_sensors or _open_sensors
+        self._mutex = RLock()
+        self._collector: Collector | None = None
+        self._journal: Journal | None = None
+        self._register: Register | None = None
+        self._begun_ns = 0
+        self._running = False
+        self._inherited = False  # by a fork: this process has not joined the run yet
+        self._calls = 0
+        self._last_call_ns = 0
+        self.is_decorator = False
+        self._first_lines: list[dict[str, Any]] = []
+        self._whole: Window | None = None  # inside `tonne run`, whose run has a name of its own
+        self.on_tick: Callable[[], None] | None = None  # called by the thread after each interval
+
+    def start(self) -> Meter:
+        """Begin to measure, or go on with the same run; a second call does nothing."""
+        with self._mutex:
+            if not self._running:
+                try:
+                    self._begin()
+                except Exception as error:
+                    _say("tonne: this run is not measured: %s: %s", type(error).__name__, error)
+        return self
+
+    def stop(self, status: str = status.FINISHED, *, error: str | None = None, exit_code: int | None = None) -> None:
+        """Stop measuring and close the journal; a second call does nothing.
+
+        Args:
+            status: "finished", "failed" or "stopped".
+            error: Kind of the error that ended the run.
+            exit_code: With which a command ended.
+        """
+        with self._mutex:
+            if not self._running or self._collector is None:
+                return
+            self._running = False
+            if self in _LIVE:
+                _LIVE.remove(self)
+            if self._whole is not None:
+                self._whole.close()
+                self._whole = None
+            line = {"kind": "leave", "unix_s": time.time(), "status": status}
+            extra = {"error": error, "exit_code": exit_code}
+            try:
+                self._collector.end({**line, **{key: value for key, value in extra.items() if value is not None}})
+                if self._register is not None and self.run_id is not None:
+                    self._register.leave(self.run_id)
+            except Exception as problem:
+                _say("tonne: the end of the run could not be written: %s: %s", type(problem).__name__, problem)
+
+    def window(self, name: str) -> Window:
+        """A named part of the run, for `with`; parts may overlap, and parts of one name are added up."""
+        return Window(self, name)
+
+    def progress(self, step: int, total_steps: int | None = None, tokens: int | None = None) -> None:
+        """Say how far the run is, so that its end can be forecast; it is written with the next tick.
+
+        Args:
+            step: Steps taken.
+            total_steps: Steps that the whole run takes.
+            tokens: Trained on so far.
+        """
+        self._join_after_fork()
+        collector = self._collector
+        if collector is not None and self._running:
+            line = {"kind": "progress", "t": time.monotonic_ns(), "step": int(step), "total": total_steps}
+            collector.progress = line if tokens is None else {**line, "tokens": int(tokens)}
+
+    def baseline(self, time_s: float) -> None:
+        """Read the idle machine for so long before the run begins, so that its account says what idleness took.
+
+        Args:
+            time_s: How long [s]; this call takes as long.
+        """
+        from tonne.measure.baseline import idle_w  # noqa: PLC0415 - seldom asked for
+
+        watts = idle_w(self._open_sensors, time_s, self.interval_s)
+        self._first_lines = [{"kind": "baseline", "s": time_s, "watts": watts}]
+
+    def expected(self) -> Expected | None:
+        """What the run will have taken at its end; None where it told no steps, or not how many there are."""
+        from tonne.measure.progress import expected  # noqa: PLC0415 - as in account
+
+        return expected(self._measured(self._main_window()), self.account())
+
+    def account(self, view: str = "node", *, window: str | None = None) -> Account:
+        """What the run took so far, on all nodes that are known: the same on every rank.
+
+        Args:
+            view: "node" for all that the nodes took, "job" for this job's share of it, "others" for the rest.
+            window: Only the windows of this name.
+
+        Returns:
+            The account. Place and models are looked up now, not while the run was measured.
+
+        Raises:
+            DescriptionError: There is no such view or window, or the site is none.
+        """
+        from tonne.measure.accounting import account_of  # noqa: PLC0415 - NumPy and pydantic stay away until here
+
+        return account_of(self._measured(window or self._main_window()), site=self.site, view=view)
+
+    def share(self) -> Account:
+        """This rank's share of the account of its job; the shares of all ranks add up to it."""
+        from tonne.measure.accounting import share_of  # noqa: PLC0415 - as above
+
+        return share_of(self._measured(self._main_window()), site=self.site, stamp=identity.file_stamp())
+
+    def windows(self) -> dict[str, tuple[int, float]]:
+        """Number and time [s] of the windows of each name that this process ended."""
+        spans = {} if self._collector is None else self._collector.spans
+        return {name: (one.count, one.lasted_s) for name, one in spans.items() if name != CALLS}
+
+    def flush(self) -> None:
+        """Read the sensors now, and write all that is known into the journal."""
+        if self._running and self._collector is not None:
+            self._collector.flush()
+
+    def __enter__(self) -> Meter:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; an error goes on to whoever waits for it."""
+        self.stop(ending_of(error), error=None if kind is None else kind.__name__)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, its calls measured; their sum is the account of `function.meter`."""
+        self.is_decorator = True
+        if function.__code__.co_flags & COROUTINE:
+
+            @wraps(function)
+            async def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the function takes
+                with Call(self):
+                    return await function(*args, **kwargs)
+        else:
+
+            @wraps(function)
+            def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the function takes
+                with Call(self):
+                    return function(*args, **kwargs)
+
+        counted.meter = self  # type: ignore[attr-defined]
+        return counted
+
+    def _main_window(self) -> str | None:
+        return CALLS if self.is_decorator else None
+
+    def _measured(self, window: str | None) -> Measured:
+        from tonne.measure.replay import measured  # noqa: PLC0415 - as in account
+
+        self.flush()
+        journal = self._journal
+        if journal is None or self.folder is None:
+            from tonne.errors import MeasurementError  # noqa: PLC0415 - as above
+
+            raise MeasurementError(
+                f"the run {self.name!r} has not been measured. Call start(), or use `with tonne.track(...)`, first."
+            )
+        return measured(self.folder, own=(journal.path, list(journal.kept)), window=window)
+
+    def _begin(self) -> None:
+        """Find the run, write the header of this process's file, and start the thread."""
+        if self._collector is None or self._journal is None:
+            self._join()
+        else:
+            self._collector = self._new_collector(self._journal, self._collector)
+        assert self._collector is not None
+        self._begun_ns = self._collector.start()
+        self._running, self._inherited = True, False
+        _LIVE.append(self)
+        if self.role == "rank" and environment.run_given() is not None:
+            self._whole = Window(self, self.name).open()
+
+    def _join(self, *, forked: bool = False) -> None:
+        if not forked:
+            self._register = Register()
+            self.run_id, self.folder = identity.chosen_run(self.name, self._asked, self._register)
+        assert self.folder is not None
+        self._journal = Journal(self.folder, identity.file_stamp())
+        resumes = not forked and status.status_of(self.folder) not in {None, status.RUNNING, status.FINISHED}
+        self._journal.add({**header(self), "resumes": resumes, "forked": forked}, *self._first_lines)
+        self._collector = self._new_collector(self._journal, None)
+
+    def _new_collector(self, journal: Journal, former: Collector | None) -> Collector:
+        folder = environment.runtime_folder()
+        node_lock = NodeLock(os.path.join(folder, f"{identity.plain(self.run_id or self.name)}.lock"))
+        collector = Collector(journal, node_lock, self.interval_s, self._open_sensors)
+        collector.watched_pid = self.watched_pid
+        collector.on_tick = self._after_tick
+        if former is not None:
+            collector.spans = former.spans
+        return collector
+
+    def _after_tick(self) -> None:
+        """Stop reading when no call of the decorated function came for a while; call who waits for ticks."""
+        if self.on_tick is not None:
+            self.on_tick()
+        if not self.is_decorator:
+            return
+        with self._mutex:
+            idle_s = (time.monotonic_ns() - self._last_call_ns) / 1e9
+            if not self._calls and idle_s > LINGER_S:
+                self.stop()
+
+    def _join_after_fork(self) -> None:
+        """A forked child that uses the meter of its parent becomes a process of the run itself."""
+        if not self._inherited:
+            return
+        with self._mutex:
+            self._inherited = False
+            try:
+                self._join(forked=True)
+                assert self._collector is not None
+                self._begun_ns, self._running = self._collector.start(), True
+                _LIVE.append(self)
+            except Exception as error:
+                _say("tonne: this child process is not measured: %s: %s", type(error).__name__, error)
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of what is the parent's."""
+        self._mutex = RLock()
+        self._running, self._inherited, self._calls, self._whole = False, True, 0, None
+        if self._collector is not None:
+            self._collector.after_fork()
+
+
+def ending_of(error: BaseException | None) -> str:
+    """The status of a run that this error ended; None for no error."""
+    if error is None or (isinstance(error, SystemExit) and error.code in {None, 0}):
+        return status.FINISHED
+    return status.STOPPED if isinstance(error, KeyboardInterrupt) else status.FAILED
+
+
+def _script() -> str:
+    name = os.path.basename(sys.argv[0] if sys.argv else "")
+    return name.removesuffix(".py") or identity.UNNAMED
+
+
+def _stop_all() -> None:
+    """At the end of the process: close what the program left open."""
+    error = getattr(sys, "last_value", None)  # the interpreter leaves an error there that nobody caught
+    for meter in tuple(_LIVE):
+        meter.stop(ending_of(error), error=None if error is None else type(error).__name__)
+
+
+def _after_fork() -> None:
+    for meter in tuple(_LIVE):
+        meter.after_fork()
+    _LIVE.clear()
+
+
+atexit.register(_stop_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,162 @@
+"""Programs that print a number: run beside the meter, so that a slow one never holds it up."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tonne.measure.sensors.protocol import Clock, Reading, ReadingError
+
+PATIENCE_S = 30.0  # then a command is ended
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan", re.IGNORECASE)
+
+
+def number_in(text: str, pattern: re.Pattern[str] | None = None) -> float:
+    """The number that a text holds: the first group of a pattern, or the first number.
+
+    Raises:
+        ReadingError: There is none.
+    """
+    found = (pattern or NUMBER).search(text)
+    if found is None:
+        raise ReadingError(f"no number in {text[:60]!r}")
+    return float(found.group(1) if found.re.groups else found.group())
+
+
+@dataclass(slots=True)
+class Command:
+    """Runs a command again and again, never waiting for it; a reading is the last one that ended.
+
+    Args:
+        words: The command.
+        pattern: Where its number stands; left out, the first number.
+        clock: Time of the readings.
+    """
+
+    words: Sequence[str]
+    pattern: re.Pattern[str] | None = None
+    clock: Clock = time.monotonic_ns
+    _running: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _started_ns: int = field(default=0, init=False)
+    _last: Reading | None = field(default=None, init=False)
+
+    def read(self) -> Reading:
+        """The last number printed, at the time at which it was there; a fault until there is one."""
+        self._collect()
+        if self._running is None:
+            self._start()
+        return self._last or Reading(self.clock(), None, "the command has not answered yet")
+
+    def close(self) -> None:
+        """End the command where it runs, and wait until it is gone."""
+        if self._running is not None:
+            self._running.kill()
+            self._running.communicate()
+            self._running = None
+
+    def _start(self) -> None:
+        self._started_ns = self.clock()
+        try:
+            self._running = subprocess.Popen(
+                list(self.words),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is meant for the program that is measured
+            )
+        except OSError as error:
+            self._last = Reading(self.clock(), None, f"{self.words[0]}: {error.strerror}")
+
+    def _collect(self) -> None:
+        running = self._running
+        if running is None:
+            return
+        if running.poll() is None:
+            if self.clock() - self._started_ns > PATIENCE_S * 1e9:
+                self.close()
+                self._last = Reading(self.clock(), None, f"no answer within {PATIENCE_S:g} s")
+            return
+        text = running.communicate()[0].decode("utf-8", errors="replace")
+        self._running = None
+        if running.returncode != 0:
+            self._last = Reading(self.clock(), None, f"{self.words[0]} ended with status {running.returncode}")
+            return
+        try:
+            self._last = Reading(self.clock(), number_in(text, self.pattern))
+        except (ReadingError, ValueError) as error:
+            self._last = Reading(self.clock(), None, str(error))
+
+
+@dataclass(slots=True)
+class Stream:
+    """A program that goes on printing; keeps the last number of every pattern.
+
+    Args:
+        words: The command.
+        patterns: A name to what its line looks like, the number being the first group.
+        clock: Time of the readings.
+    """
+
+    words: Sequence[str]
+    patterns: dict[str, re.Pattern[str]]
+    clock: Clock = time.monotonic_ns
+    _running: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _rest: bytes = field(default=b"", init=False)
+    _last: dict[str, Reading] = field(default_factory=dict, init=False)
+    _ended: bool = field(default=False, init=False)
+
+    def read(self, name: str) -> Reading:
+        """The last number of a name, at the time at which it was there."""
+        self._take()
+        waiting = "the program has ended" if self._ended else "the program has not answered yet"
+        last = self._last.get(name)
+        return Reading(self.clock(), None, waiting) if last is None or self._ended else last
+
+    def close(self) -> None:
+        """End the program, and wait until it is gone."""
+        if self._running is not None:
+            self._running.kill()
+            self._running.communicate()
+            self._running, self._ended = None, True
+
+    def _take(self) -> None:
+        if self._running is None:
+            self._start()
+        if self._running is None or self._running.stdout is None:
+            return
+        try:
+            new = os.read(self._running.stdout.fileno(), 1 << 16)
+        except BlockingIOError:
+            return
+        if not new:
+            self._ended = True
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        for line in lines:
+            self._note(line.decode("utf-8", errors="replace"))
+
+    def _note(self, line: str) -> None:
+        for name, pattern in self.patterns.items():
+            found = pattern.search(line)
+            if found is not None:
+                self._last[name] = Reading(self.clock(), float(found.group(1)))
+
+    def _start(self) -> None:
+        if self._ended:
+            return
+        try:
+            self._running = subprocess.Popen(
+                list(self.words),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            self._ended = True
+            return
+        assert self._running.stdout is not None
+        os.set_blocking(self._running.stdout.fileno(), False)

@@ -1,0 +1,68 @@
+"""Named stretches of time in a run: what they took, added up by name as they end. They may overlap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NS_PER_S = 1e9
+
+Sums = list[list[float]]  # by sensor: energy, low, high [J], time measured and in gaps [s]
+
+
+class Spans:
+    """What the ended windows of one name took in this process.
+
+    Where this process read the sensors, their sums are kept; of the others, when they were: then the readings of
+    another process tell, or those that came later.
+    """
+
+    __slots__ = ("count", "lasted_s", "loose_from_ns", "loose_s", "loose_to_ns", "sums")
+
+    def __init__(self) -> None:
+        """Nothing has ended yet."""
+        self.count = 0
+        self.lasted_s = 0.0
+        self.sums: Sums | None = None
+        self.loose_s = 0.0  # of windows without sums since the last line
+        self.loose_from_ns = 0
+        self.loose_to_ns = 0
+
+    def add(self, begun_ns: int, ended_ns: int, sums: Sums | None) -> None:
+        """Add one that ended."""
+        lasted_s = (ended_ns - begun_ns) / NS_PER_S
+        self.count += 1
+        self.lasted_s += lasted_s
+        if sums is None or (self.sums is not None and len(sums) != len(self.sums)):
+            self.loose_s += lasted_s
+            self.loose_from_ns = min(self.loose_from_ns or begun_ns, begun_ns)
+            self.loose_to_ns = max(self.loose_to_ns, ended_ns)
+        elif self.sums is None:
+            self.sums = sums
+        else:
+            self.sums = [
+                [a + b for a, b in zip(old, new, strict=True)] for old, new in zip(self.sums, sums, strict=True)
+            ]
+
+    def line(self) -> list[Any]:
+        """Number and time [s]; sums so far; time [s], begin and end [ns] of those without since the last line."""
+        loose = [self.loose_s, self.loose_from_ns, self.loose_to_ns] if self.loose_s else None
+        return [self.count, self.lasted_s, self.sums, loose]
+
+    def written(self) -> None:
+        """The line is in the journal."""
+        self.loose_s, self.loose_from_ns, self.loose_to_ns = 0.0, 0, 0
+
+
+def between(earlier: Sums | None, later: Sums | None, part_of_all: float) -> Sums | None:
+    """What came between two states of the sums; without the earlier one, by time; None without the later one.
+
+    Args:
+        earlier: At the beginning of the window.
+        later: At its end.
+        part_of_all: The window as a share of all the time that `later` is of.
+    """
+    if later is None:
+        return None
+    if earlier is None or len(earlier) != len(later):
+        return [[part_of_all * a for a in new] for new in later]
+    return [[a - b for a, b in zip(new, old, strict=True)] for new, old in zip(later, earlier, strict=True)]

@@ -1,0 +1,223 @@
+"""The readings of one node, from whichever processes took them, and their sums over the time that a run went on."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import isnan
+
+from tonne.measure.facts import NodeFacts
+from tonne.measure.integration import SILENT, Integral, counter_step_j
+from tonne.measure.members import Member, Section, Stretch, WindowUse
+from tonne.measure.models.load import Load
+from tonne.measure.sensors.protocol import Description, Missing, Reading
+from tonne.measure.tally import Total
+
+NS_PER_S = 1e9
+GAP_INTERVALS = 3.0  # power may be bridged over so many intervals
+READING_NS = 1_000_000_000  # a run begins when its first reading is done, which takes less
+READER_SHARE = 0.5  # a reading process whose windows took that share of the longest ones speaks for its node
+
+
+@dataclass(slots=True)
+class Series:
+    """All readings of one sensor in the order of their times."""
+
+    of: Description
+    times_ns: array[int]
+    values: array[float]
+
+    def integral(self, stretch: Stretch, after_ns: int, gap_s: float) -> Integral:
+        """The sum over a stretch, from the readings in it and the one just before that no earlier stretch holds."""
+        begin_ns, end_ns = stretch
+        integral = Integral(self.of, gap_s, begin_ns)
+        before: Reading | None = None
+        for reading in self.readings(max(after_ns, begin_ns - READING_NS), end_ns):
+            if reading.time_ns < begin_ns:
+                before = reading if reading.value is not None else before
+                continue
+            if before is not None and reading.value is not None:
+                integral.add(self._at(begin_ns, before, reading))
+                before = None
+            integral.add(reading)
+        return integral
+
+    def _at(self, time_ns: int, before: Reading, after: Reading) -> Reading:
+        """What the sensor would have said between two readings: what went before that time is not the stretch's."""
+        assert before.value is not None
+        assert after.value is not None
+        is_counter = self.of.kind == "counter"
+        step = counter_step_j(before.value, after.value, self.of.wrap_j) if is_counter else after.value - before.value
+        if is_counter and step < 0:
+            return Reading(time_ns, before.value)  # a reset, which the integral tells
+        value = before.value + step * (time_ns - before.time_ns) / (after.time_ns - before.time_ns)
+        wrap_j = self.of.wrap_j
+        return Reading(time_ns, value - wrap_j if is_counter and wrap_j and value >= wrap_j else value)
+
+    def readings(self, after_ns: int, end_ns: int) -> Iterator[Reading]:
+        """Readings after a time, and up to another."""
+        for i in range(bisect_right(self.times_ns, after_ns), bisect_right(self.times_ns, end_ns)):
+            value = self.values[i]
+            yield Reading(self.times_ns[i], None, SILENT) if isnan(value) else Reading(self.times_ns[i], value)
+
+
+@dataclass(slots=True)
+class NodeReadings:
+    """Everything that was read on one node."""
+
+    series: list[Series]
+    facts: NodeFacts
+    missing: tuple[Missing, ...]
+    gap_s: float
+    node_cpu: tuple[array[int], array[float], array[float]]
+    baseline_w: Mapping[str, float]
+
+    @classmethod
+    def of(cls, members: list[Member]) -> NodeReadings:
+        """The readings in some processes' files; two that read at the same time (in two containers) count once."""
+        sections = sorted((s for m in members for s in m.sections), key=_first_ns)
+        facts = next((NodeFacts.from_dict(s.line["facts"]) for s in sections if s.line.get("facts")), NodeFacts())
+        columns = max((m.node_cpu for m in members), key=lambda columns: len(columns[0]))
+        baselines = [line for m in members for line in m.baselines]
+        return cls(
+            series=_series(sections),
+            facts=facts,
+            missing=_missing(sections),
+            gap_s=GAP_INTERVALS * max(float(m.header["interval_s"]) for m in members),
+            node_cpu=_joined([m.node_cpu for m in members]) if len(columns[0]) else columns,
+            baseline_w=dict(baselines[-1]["watts"]) if baselines else {},
+        )
+
+    def busy_cpu_s(self, stretches: list[Stretch]) -> float | None:
+        """CPU time of everybody on the node during some stretches [s]; None where nobody looked."""
+        times, busy, _ = self.node_cpu
+        if len(times) < 2:
+            return None
+        return sum(_at(times, busy, end) - _at(times, busy, begin) for begin, end in stretches)
+
+    def load(self, stretches: list[Stretch]) -> Load | None:
+        """How busy the node's processors were during some stretches; None where nobody looked."""
+        times, busy, whole = self.node_cpu
+        load = Load()
+        for i in range(1, len(times)):
+            inside = any(begin <= times[i] and times[i - 1] <= end for begin, end in stretches)
+            if inside and whole[i] > whole[i - 1]:
+                share = (busy[i] - busy[i - 1]) / (whole[i] - whole[i - 1])
+                load.add((times[i] - times[i - 1]) / NS_PER_S, min(max(share, 0.0), 1.0))
+        return load if load.time_s > 0 else None
+
+    def of_window(self, members: list[Member], window: str) -> list[tuple[Description, Total]]:
+        """Energy of the windows of one name. Ranks of a node pass through a window together: one speaks for all."""
+        uses = [m.windows[window] for m in members if window in m.windows]
+        if not uses:
+            return []
+        longest = max(uses, key=lambda use: use.lasted_s)
+        readers = [use for use in uses if use.sums is not None and use.lasted_s >= READER_SHARE * longest.lasted_s]
+        use = readers[0] if readers else longest
+        return [(one.of, _with_sums(use, one.of.name).plus(self._loose(one, use))) for one in self.series]
+
+    def _loose(self, series: Series, use: WindowUse) -> Total:
+        """Energy of windows without sums of their own, at the mean power of the time around them."""
+        if not use.loose:
+            return Total()
+        times, sums = _curve(series, self.gap_s)
+        if len(times) < 2:
+            return Total(energy_j=None, high_j=None, gap_s=sum(s for s, _, _ in use.loose))
+        energy_j = 0.0
+        for lasted_s, begin_ns, end_ns in use.loose:
+            whole_s = max((end_ns - begin_ns) / NS_PER_S, 1e-9)
+            mean_w = (_beyond(times, sums, end_ns) - _beyond(times, sums, begin_ns)) / whole_s
+            energy_j += mean_w * lasted_s
+        lasted_s = sum(s for s, _, _ in use.loose)
+        return Total(energy_j=energy_j, low_j=energy_j, high_j=energy_j, measured_j=energy_j, measured_s=lasted_s)
+
+
+def merged(stretches: Iterable[Iterable[Stretch]]) -> list[Stretch]:
+    """Stretches of time of several processes as one list in which none overlap."""
+    found: list[Stretch] = []
+    for begin, end in sorted(stretch for some in stretches for stretch in some):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((begin, end))
+    return found
+
+
+def sums_of(readings: NodeReadings, stretches: list[Stretch]) -> list[tuple[Description, Total]]:
+    """Energy of each sensor over some stretches."""
+    found: list[tuple[Description, Total]] = []
+    for series in readings.series:
+        total, after_ns = Total(), -1
+        for stretch in stretches:
+            total = total.plus(series.integral(stretch, after_ns, readings.gap_s).total(stretch[1]))
+            after_ns = stretch[1]
+        found.append((series.of, total))
+    return found
+
+
+def _first_ns(section: Section) -> int:
+    return min((times[0] for times in section.times_ns if times), default=section.line["t"])
+
+
+def _series(sections: list[Section]) -> list[Series]:
+    """One series a sensor; of what two sections read at the same time, the first's readings."""
+    found: dict[str, Series] = {}
+    for section in sections:
+        for of, times, values in zip(section.sensors, section.times_ns, section.values, strict=True):
+            series = found.setdefault(of.name, Series(of, array("q"), array("d")))
+            begin = bisect_right(times, series.times_ns[-1]) if series.times_ns else 0
+            series.times_ns.extend(times[begin:])
+            series.values.extend(values[begin:])
+    return list(found.values())
+
+
+def _missing(sections: list[Section]) -> tuple[Missing, ...]:
+    lines = [fields for section in sections for fields in section.line["missing"]]
+    return tuple(dict.fromkeys(Missing(*fields) for fields in lines))
+
+
+def _joined(
+    columns: list[tuple[array[int], array[float], array[float]]],
+) -> tuple[array[int], array[float], array[float]]:
+    """Rows of several tables in the order of their times."""
+    rows = sorted(row for one in columns for row in zip(*one, strict=True))
+    return array("q", (t for t, _, _ in rows)), array("d", (b for _, b, _ in rows)), array("d", (w for _, _, w in rows))
+
+
+def _at(times: array[int], values: array[float], time_ns: int) -> float:
+    """A growing quantity at a time, between the readings around it; before the first and after the last, theirs."""
+    i = bisect_left(times, time_ns)
+    if i == 0 or i == len(times):
+        return values[min(i, len(times) - 1)]
+    share = (time_ns - times[i - 1]) / (times[i] - times[i - 1])
+    return values[i - 1] + share * (values[i] - values[i - 1])
+
+
+def _beyond(times: array[int], values: array[float], time_ns: int) -> float:
+    """As `_at`, but growing on at the mean rate before the first reading and after the last."""
+    rate = (values[-1] - values[0]) / (times[-1] - times[0])
+    outside = min(time_ns - times[0], 0) + max(time_ns - times[-1], 0)
+    return _at(times, values, time_ns) + rate * outside
+
+
+def _curve(series: Series, gap_s: float) -> tuple[array[int], array[float]]:
+    """The sum of a sensor after each of its readings."""
+    integral = Integral(series.of, gap_s)
+    times, sums = array("q"), array("d")
+    for reading in series.readings(-1, series.times_ns[-1] if series.times_ns else -1):
+        integral.add(reading)
+        energy_j = integral.total().energy_j
+        if energy_j is not None and reading.fault is None:
+            times.append(reading.time_ns)
+            sums.append(energy_j)
+    return times, sums
+
+
+def _with_sums(use: WindowUse, sensor: str) -> Total:
+    if use.sums is None or sensor not in use.sensors:
+        return Total()
+    energy_j, low_j, high_j, measured_s, gap_s = use.sums[use.sensors.index(sensor)]
+    low_j, high_j = min(low_j, energy_j), max(high_j, energy_j)
+    return Total(energy_j=energy_j, low_j=low_j, high_j=high_j, measured_j=energy_j, measured_s=measured_s, gap_s=gap_s)

@@ -1,0 +1,333 @@
+"""The meter: energy of a known power, windows, decorated calls, and what must never reach the user's program."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tonne
+from tonne.errors import DescriptionError, MeasurementError
+from tonne.measure import collector as collector_module
+from tonne.measure.accounting import account_of
+from tonne.measure.replay import measured
+from tonne.measure.status import status_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+from metered import WATTS, Constant, finished, joules, opening, program
+
+HEAVY = ("numpy", "pydantic", "typer", "rich", "torch", "pandas", "asyncio", "socket", "logging", "subprocess")
+
+
+def lines_of(folder: Path, name: str = "journal.jsonl") -> list[dict]:
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def test_energy_of_a_constant_power_is_power_times_time(tmp_path):
+    with tonne.track("constant", folder=tmp_path, interval_s=0.05, open_sensors=opening()) as meter:
+        time.sleep(0.3)
+    account = meter.account()
+    assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=1e-3)
+    assert account.energy.cpu_kwh.basis == "measured"
+
+
+def test_two_packages_eight_accelerators_and_memory_are_added(tmp_path):
+    boards = [Constant(f"accelerator:{i}", 300.0, f"nvml:{i}", "NVIDIA H100 80GB HBM3") for i in range(8)]
+    packages = [Constant("cpu", 100.0, f"rapl:package-{i}") for i in range(2)]
+    memory = Constant("memory", 20.0, "rapl:dram-0")
+    with tonne.track("sum", folder=tmp_path, open_sensors=opening(*boards, *packages, memory)) as meter:
+        time.sleep(0.2)
+    account = meter.account()
+    lasted_s = account.duration_s.value
+    assert joules(account.energy.accelerators_kwh) == pytest.approx(2400 * lasted_s, rel=2e-3)
+    assert joules(account.energy.cpu_kwh) == pytest.approx(200 * lasted_s, rel=2e-3)
+    assert joules(account.energy.memory_kwh) == pytest.approx(20 * lasted_s, rel=2e-3)
+    assert joules(account.energy.measured_kwh) == pytest.approx(2620 * lasted_s, rel=2e-3)
+    assert account.accelerator_hours.value == pytest.approx(8 * lasted_s / 3600)
+
+
+def test_windows_may_overlap_and_are_added_by_name(tmp_path):
+    meter = tonne.track("windows", folder=tmp_path, interval_s=0.05, open_sensors=opening()).start()
+    outer = meter.window("outer").open()
+    for _ in range(3):
+        with meter.window("inner"):
+            time.sleep(0.05)
+    outer.close()
+    meter.stop()
+    counts = meter.windows()
+    assert counts["inner"][0] == 3
+    assert counts["outer"][0] == 1
+    for name in ("inner", "outer"):
+        account = meter.account(window=name)
+        assert account.duration_s.value == pytest.approx(counts[name][1])
+        assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * counts[name][1], rel=5e-3)
+
+
+def test_an_unknown_window_and_an_unknown_view_name_those_that_are(tmp_path):
+    with tonne.track("w", folder=tmp_path, open_sensors=opening()) as meter, meter.window("epoch"):
+        pass
+    with pytest.raises(MeasurementError, match=r"no window of the name 'epochs'.*There are: epoch"):
+        meter.account(window="epochs")
+    with pytest.raises(DescriptionError, match=r"view='mine' is none\. Use 'node', 'job' or 'others'"):
+        meter.account("mine")
+
+
+def test_decorated_calls_are_counted_and_what_lies_between_is_not(tmp_path):
+    @tonne.track("calls", folder=tmp_path, interval_s=0.05, open_sensors=opening())
+    def double(x: int) -> int:
+        time.sleep(0.02)
+        return 2 * x
+
+    assert double(1) == 2
+    time.sleep(0.2)
+    assert double(x=4) == 8
+    account = double.meter.account()
+    assert 0.04 <= account.duration_s.value < 0.2  # two calls, without the pause
+    assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=0.01)
+    double.meter.stop()
+
+
+def test_a_decorator_without_brackets_takes_the_functions_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("tonne.measure.meter._open_sensors", opening())
+
+    @tonne.track
+    def train() -> str:
+        return "done"
+
+    assert train() == "done"
+    assert train.meter.name == "train"
+    train.meter.stop()
+
+
+def test_a_coroutine_is_measured_until_it_is_done(tmp_path):
+    @tonne.track("async", folder=tmp_path, open_sensors=opening())
+    async def wait() -> str:
+        await asyncio.sleep(0.05)
+        return "done"
+
+    assert asyncio.run(wait()) == "done"
+    assert wait.meter.account().duration_s.value >= 0.05
+    wait.meter.stop()
+
+
+def test_an_exception_goes_on_and_the_run_has_failed(tmp_path):
+    with pytest.raises(ZeroDivisionError), tonne.track("fails", folder=tmp_path, open_sensors=opening()):
+        1 / 0  # noqa: B018  # the error is the test
+    assert status_of(str(tmp_path)) == "failed"
+    assert lines_of(tmp_path)[-1]["error"] == "ZeroDivisionError"
+
+
+def test_an_interrupt_by_the_user_has_stopped_the_run(tmp_path):
+    with pytest.raises(KeyboardInterrupt), tonne.track("stopped", folder=tmp_path, open_sensors=opening()):
+        raise KeyboardInterrupt
+    assert status_of(str(tmp_path)) == "stopped"
+
+
+def test_start_and_stop_may_be_called_twice_and_a_run_goes_on_after_a_pause(tmp_path):
+    meter = tonne.track("pause", folder=tmp_path, open_sensors=opening()).start()
+    assert meter.start() is meter
+    time.sleep(0.05)
+    meter.stop()
+    meter.stop()
+    first_s = meter.account().duration_s.value
+    time.sleep(0.2)
+    meter.start()
+    time.sleep(0.05)
+    meter.stop()
+    account = meter.account()
+    assert first_s + 0.05 <= account.duration_s.value < first_s + 0.2  # the pause is not in it
+    assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=5e-3)
+
+
+def test_an_account_before_the_start_says_what_to_do():
+    with pytest.raises(MeasurementError, match=r"'early' has not been measured\. Call start\(\)"):
+        tonne.track("early").account()
+
+
+def test_without_a_place_there_is_energy_alone(tmp_path):
+    with tonne.track("nowhere", folder=tmp_path, open_sensors=opening()) as meter:
+        time.sleep(0.01)
+    account = meter.account()
+    assert account.carbon.operational_location_kgco2e is None
+    assert account.energy.facility_kwh is not None
+    assert any("no place given" in note for note in account.notes)
+
+
+def test_a_place_gives_carbon_by_its_factor_and_pue(tmp_path):
+    site = {"grid_gco2e_per_kwh": 50.0, "pue": 1.2, "usd_per_kwh": 0.1}
+    with tonne.track("placed", site=site, folder=tmp_path, open_sensors=opening(Constant("node"))) as meter:
+        time.sleep(0.1)
+    account = meter.account()
+    kwh = WATTS * account.duration_s.value / 3.6e6
+    assert account.energy.it_kwh.value == pytest.approx(kwh, rel=5e-3)
+    assert account.energy.facility_kwh.value == pytest.approx(1.2 * kwh, rel=5e-3)
+    assert account.carbon.operational_location_kgco2e.value == pytest.approx(1.2 * kwh * 0.05, rel=5e-3)
+    assert account.energy_cost_usd.value == pytest.approx(1.2 * kwh * 0.1, rel=5e-3)
+    assert account.energy.coverage == pytest.approx(1.0, abs=5e-3)
+
+
+def test_the_journal_names_neither_machine_nor_arguments(tmp_path):
+    with tonne.track("private", folder=tmp_path, open_sensors=opening()):
+        pass
+    text = (tmp_path / "journal.jsonl").read_text()
+    assert os.uname().nodename not in text
+    assert not any(argument in text for argument in sys.argv[1:] if len(argument) > 3)
+
+
+def test_drivers_that_fail_leave_a_run_without_sensors(tmp_path, caplog):
+    def fails():
+        raise OSError("the driver is broken")
+
+    with caplog.at_level(logging.WARNING), tonne.track("broken", folder=tmp_path, open_sensors=fails) as meter:
+        time.sleep(0.05)
+    account = meter.account()
+    assert "the driver is broken" in caplog.text
+    assert account.energy.measured_kwh.value == 0.0
+    assert account.energy.cpu_kwh.value > 0.0  # a model, never a bare zero
+    assert account.energy.cpu_kwh.basis != "measured"
+
+
+def test_a_sensor_that_raises_is_reported_once_and_the_program_goes_on(tmp_path, caplog):
+    sensor = Constant()
+    with caplog.at_level(logging.WARNING):
+        meter = tonne.track("raises", folder=tmp_path, interval_s=0.01, open_sensors=opening(sensor)).start()
+        sensor.instead = ValueError("bad number")
+        time.sleep(0.1)
+        with meter.window("w"):
+            pass
+        meter.stop()
+    assert caplog.text.count("bad number") >= 1
+    assert len([r for r in caplog.records if "goes on with a gap" in r.message]) <= 1
+
+
+def test_a_reading_that_is_no_number_is_a_marked_gap_and_never_in_the_total(tmp_path):
+    sensor = Constant()
+    meter = tonne.track("nan", folder=tmp_path, interval_s=0.02, open_sensors=opening(sensor)).start()
+    time.sleep(0.2)
+    sensor.instead = float("nan")
+    time.sleep(0.1)
+    sensor.instead = None
+    time.sleep(0.2)
+    meter.stop()
+    account = meter.account()
+    assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=0.01)
+    assert "NaN" not in (tmp_path / "journal.jsonl").read_text()
+
+
+def test_a_driver_that_hangs_holds_up_neither_start_nor_stop(tmp_path, monkeypatch):
+    monkeypatch.setattr(collector_module, "PATIENCE_S", 0.05)
+
+    def hangs():
+        time.sleep(30)
+        return [], []
+
+    begun = time.process_time()
+    meter = tonne.track("hangs", folder=tmp_path, open_sensors=hangs).start()
+    meter.stop()
+    assert time.process_time() - begun < 5
+    assert status_of(str(tmp_path)) == "finished"
+    assert meter.account().energy.cpu_kwh.basis != "measured"
+
+
+def test_a_folder_that_cannot_be_made_keeps_the_account_in_memory(tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    with caplog.at_level(logging.WARNING):
+        meter = tonne.track("memory", folder=tmp_path / "file" / "run", interval_s=0.05, open_sensors=opening()).start()
+        time.sleep(0.2)
+        meter.stop()
+    account = meter.account()
+    assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=5e-3)
+    assert caplog.text.count("its account stays in memory") == 1
+
+
+def test_a_disk_that_fills_up_loses_nothing_of_the_account(tmp_path, monkeypatch):
+    real, full = os.write, []
+
+    def write(descriptor: int, data: bytes) -> int:
+        if full and len(data) > 3:
+            if full == ["once"]:
+                full.append("since")
+                return real(descriptor, data[:3])  # a part of a line still fits
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    meter = tonne.track("full", folder=tmp_path, interval_s=0.05, open_sensors=opening()).start()
+    time.sleep(0.1)
+    full.append("once")
+    time.sleep(0.2)
+    during = meter.account()
+    full.clear()
+    time.sleep(0.1)
+    meter.stop()
+    after = meter.account()
+    assert joules(during.energy.cpu_kwh) == pytest.approx(WATTS * during.duration_s.value, rel=5e-3)
+    assert joules(after.energy.cpu_kwh) == pytest.approx(WATTS * after.duration_s.value, rel=5e-3)
+    assert status_of(str(tmp_path)) == "finished"
+
+
+LIGHT = f"""
+import sys
+sockets = []
+sys.addaudithook(lambda event, _: sockets.append(event) if event.startswith("socket.") else None)
+import tonne
+meter = tonne.track("light", folder=sys.argv[1])
+meter.start()
+with meter.window("w"):
+    pass
+meter.progress(1, 10)
+meter.flush()
+meter.stop()
+print([name for name in {HEAVY!r} if name in sys.modules], sockets)
+"""
+
+
+def test_up_to_the_last_sample_nothing_heavy_is_loaded_and_no_socket_is_opened(tmp_path):
+    assert finished(program(LIGHT, str(tmp_path))).strip() == "[] []"
+
+
+def test_a_second_run_in_one_process_is_a_run_of_its_own(tmp_path):
+    ids = set()
+    for _ in range(3):
+        with tonne.track("again", open_sensors=opening()) as meter:
+            pass
+        ids.add(meter.run_id)
+    assert len(ids) == 3
+
+
+def test_a_folder_whose_run_finished_is_not_added_to(tmp_path):
+    for _ in range(2):
+        with tonne.track("same", folder=tmp_path, open_sensors=opening()) as meter:
+            time.sleep(0.05)
+    account = meter.account()
+    assert account.duration_s.value < 0.1 + 0.05
+    assert meter.folder != str(tmp_path)
+
+
+def test_a_site_file_is_kept_as_what_was_in_it(tmp_path):
+    file = tmp_path / "site.toml"
+    file.write_text("[site]\ngrid_gco2e_per_kwh = 100.0\npue = 1.5\n")
+    with tonne.track("placed", site=str(file), folder=tmp_path / "run", open_sensors=opening()) as meter:
+        time.sleep(0.05)
+    file.unlink()
+    site = measured(str(tmp_path / "run")).site
+    assert site == {"grid_gco2e_per_kwh": 100.0, "pue": 1.5}
+    account = account_of(measured(meter.folder))
+    carbon = account.carbon.operational_location_kgco2e.value
+    assert carbon == pytest.approx(account.energy.it_kwh.value * 1.5 * 0.1)
+
+
+def test_runs_of_long_names_do_not_share_a_lock(tmp_path):
+    name = "a-name-that-is-much-longer-than-any-folder-should-have"
+    meters = [tonne.track(name, open_sensors=opening()).start() for _ in range(2)]
+    for meter in meters:
+        meter.stop()
+        assert joules(meter.account().energy.cpu_kwh) > 0
+        assert meter.account().energy.measured_kwh.value > 0

@@ -1,0 +1,194 @@
+"""Whose energy it is, by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from tonne.estimate import Estimate
+from tonne.measure.attribution import Shares, idle_part, job_of, own_cpu_s, rank_of, sees, topmost
+from tonne.measure.board_use import BoardUse
+from tonne.measure.choice import Part
+from tonne.measure.facts import NodeFacts
+from tonne.measure.members import Member
+from tonne.measure.models.load import Load
+from tonne.measure.replay import NodeUse, SensorUse
+from tonne.measure.sensors.protocol import Description
+from tonne.measure.sensors.users import User
+from tonne.measure.tally import Total
+
+
+def member(pid: int, cpu_s: float, parents: list[int] = (), **header) -> Member:
+    process = {"pid": pid, "started": pid, "parents": [[p, p] for p in parents], "session": 1, "namespace": "n"}
+    fields = {"stamp": str(pid), "process": process, "cpus": 8, "cpus_allowed": 8, "devices": None, **header}
+    found = Member(fields, "")
+    found.cpu_s = cpu_s
+    return found
+
+
+def node(
+    *members: Member, busy_cpu_s: float | None = 40.0, load: Load | None = None, sensors=(), baseline=()
+) -> NodeUse:
+    return NodeUse(
+        node="n",
+        facts=NodeFacts(),
+        lasted_s=10.0,
+        sensors=tuple(sensors),
+        missing=(),
+        members=members,
+        busy_cpu_s=busy_cpu_s,
+        load=load,
+        baseline_w=dict(baseline),
+    )
+
+
+def boards(*joules: float) -> dict[str, Part]:
+    names = [f"accelerator:{i}" for i in range(len(joules))]
+    return {
+        name: Part(
+            name=name,
+            energy_j=Estimate.exact(energy),
+            measured_j=energy,
+            error_fraction=0.0,
+            covers=frozenset({name}),
+            sensors=(name,),
+        )
+        for name, energy in zip(names, joules, strict=True)
+    }
+
+
+def test_a_job_bound_to_no_cores_has_its_share_of_cpu_time():
+    shares = job_of(node(member(1, 10.0)), boards())
+    assert shares.cpu == pytest.approx(0.25)  # 10 of 40 s
+    assert (shares.memory, shares.host_rest) == pytest.approx((0.25, 0.25))
+
+
+def test_a_job_bound_to_cores_has_their_share_of_what_idleness_takes():
+    whole = node(member(1, 10.0, cpus_allowed=4), load=Load.steady(10.0, 0.5))
+    # s(0.5) = (1 - exp(-0.895)) / (1 - exp(-1.79)); idle part = 0.14 / (0.14 + 0.58 s)
+    rise = (1 - math.exp(-1.79 * 0.5)) / (1 - math.exp(-1.79))
+    idle = 0.14 / (0.14 + 0.58 * rise)
+    assert idle_part(whole.load) == pytest.approx(idle)
+    assert job_of(whole, boards()).cpu == pytest.approx(0.5 * idle + 0.25 * (1 - idle))
+    assert job_of(whole, boards()).memory == pytest.approx(0.5)
+
+
+def test_a_baseline_says_what_idleness_took():
+    sensor = SensorUse(
+        of=Description(name="rapl:0", part="cpu", kind="counter", unit="J"), total=Total(energy_j=1000.0)
+    )
+    whole = node(member(1, 10.0, cpus_allowed=4), sensors=[sensor], baseline={"rapl:0": 20.0})
+    # idle: 20 W for 10 s of 1000 J = 0.2
+    assert job_of(whole, boards()).cpu == pytest.approx(0.5 * 0.2 + 0.25 * 0.8)
+
+
+def test_a_job_that_sees_two_of_four_accelerators_has_those():
+    shares = job_of(node(member(1, 10.0, devices="0,1")), boards(1.0, 1.0, 1.0, 1.0))
+    assert [shares.accelerators[f"accelerator:{i}"] for i in range(4)] == [1.0, 1.0, 0.0, 0.0]
+    assert shares.host_rest == pytest.approx(0.5)
+
+
+def test_what_is_left_adds_up_to_the_whole():
+    shares = job_of(node(member(1, 10.0, devices="1")), boards(1.0, 1.0))
+    rest = shares.rest()
+    for one, other in ((shares.cpu, rest.cpu), (shares.memory, rest.memory), (shares.host_rest, rest.host_rest)):
+        assert one + other == pytest.approx(1.0)
+    assert all(shares.accelerators[b] + rest.accelerators[b] == 1.0 for b in shares.accelerators)
+
+
+def test_cpu_time_that_nobody_counted_is_this_jobs_with_a_note():
+    shares = job_of(node(member(1, 10.0), busy_cpu_s=None), boards())
+    assert shares.cpu == 1.0
+    assert "not known" in shares.notes[0]
+
+
+def test_a_tree_is_counted_once():
+    parent, child, grandchild = member(1, 30.0), member(2, 12.0, [1]), member(3, 5.0, [2, 1])
+    members = [parent, child, grandchild]
+    assert topmost(members) == [parent]
+    assert own_cpu_s(parent, members) == pytest.approx(18.0)  # without the child's tree
+    assert own_cpu_s(child, members) == pytest.approx(7.0)
+
+
+def test_ranks_share_by_cpu_time_and_by_the_device_that_each_sees():
+    one, two = member(1, 30.0, devices="0"), member(2, 10.0, devices="1")
+    whole = node(one, two)
+    first, second = (rank_of(whole, boards(5.0, 3.0), stamp) for stamp in ("1", "2"))
+    assert first == Shares(
+        accelerators={"accelerator:0": 1.0, "accelerator:1": 0.0}, cpu=0.75, memory=0.5, host_rest=0.5
+    )
+    assert second.cpu == 0.25
+    assert second.accelerators == {"accelerator:0": 0.0, "accelerator:1": 1.0}
+    assert rank_of(whole, boards(), "unknown") is None
+
+
+def test_ranks_that_all_see_all_devices_have_equal_parts_of_each():
+    whole = node(member(1, 1.0), member(2, 1.0))
+    assert rank_of(whole, boards(8.0), "1").accelerators == {"accelerator:0": 0.5}
+
+
+def test_a_watcher_is_no_rank():
+    whole = node(member(1, 5.0, role="watcher"), member(2, 4.0, [1]))
+    assert rank_of(whole, boards(), "2").cpu == 1.0
+    assert rank_of(whole, boards(), "1") is None
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [
+        (None, True),
+        ("all", True),
+        ("0,2", True),
+        ("1", False),
+        ("", False),
+        ("-1", False),
+        ("void", False),
+        ("GPU-abc", True),
+        ("GPU-abcdef,GPU-1", True),
+        ("GPU-f", False),
+        ("MIG-GPU-1/2/3", True),
+    ],
+)
+def test_visible_devices(devices, expected):
+    of = Description(name="nvml:2", part="accelerator:2", kind="counter", unit="J", device_id="GPU-abcdef")
+    whole = node(member(1, 1.0, devices=devices), sensors=[SensorUse(of=of, total=Total())])
+    assert sees(whole.members[0], "accelerator:2", whole) is expected
+
+
+def test_a_board_that_others_use_too_goes_by_the_time_that_the_driver_counted():
+    one, two = member(1, 1.0), member(2, 1.0)
+    one.pids, two.pids = frozenset({1, 11}), frozenset({2})
+    of = Description(name="nvml:0", part="accelerator:0", kind="counter", unit="J")
+    whole = replace(
+        node(one, two, sensors=[SensorUse(of=of, total=Total())]), board_s={"nvml:0": {11: 30.0, 2: 10.0, 99: 60.0}}
+    )
+    assert job_of(whole, boards(5.0)).accelerators == {"accelerator:0": pytest.approx(0.4)}  # 40 of 100 s
+    assert rank_of(whole, boards(5.0), "1").accelerators == {"accelerator:0": pytest.approx(0.75)}  # 30 of 40 s
+    assert rank_of(whole, boards(5.0), "2").accelerators == {"accelerator:0": pytest.approx(0.25)}
+
+
+def test_the_reader_asks_the_driver_whose_time_a_board_had(monkeypatch):
+    class Users:
+        def __init__(self, index: int) -> None:
+            assert index == 3
+
+        def read(self) -> tuple[User, ...]:
+            return (User(11, 1, 0.75), User(99, 1, 0.25))
+
+        def close(self) -> None:
+            pass
+
+    now = [0.0]
+    monkeypatch.setattr("tonne.measure.sensors.users.BoardUsers", Users)
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    use = BoardUse()
+    use.open(["rapl:0", "nvml:3"])
+    use.saw({11, 12})
+    assert use.lines() == [{"kind": "pids", "pids": [11, 12]}]
+    now[0] = 4.0
+    assert use.lines() == []  # it is asked every five seconds
+    now[0] = 8.0
+    assert use.lines() == [{"kind": "boards", "seconds": {"nvml:3": {11: 6.0, 99: 2.0}}}]
+    use.close()
