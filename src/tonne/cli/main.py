@@ -5,30 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the time
 
 import typer
-from typer.core import TyperGroup
 
 from tonne import __version__
-from tonne.errors import TonneError
-
-EXIT_INTERNAL, EXIT_BAD_INPUT = 1, 2
-
-
-class Commands(TyperGroup):
-    """The group of commands; an error that the user can mend is one line on stderr and exit code 2."""
-
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's context, and whatever the command returns
-        """Run the command that was named."""
-        try:
-            return super().invoke(ctx)
-        except TonneError as error:
-            print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
-            raise typer.Exit(EXIT_BAD_INPUT) from None
-
+from tonne.cli import measuring
+from tonne.cli.groups import EXIT_INTERNAL, Commands, Json
 
 app = typer.Typer(
     name="tonne",
@@ -52,10 +37,6 @@ def _options(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """What training a transformer language model takes and emits."""
-
-
-PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}  # to commands that read their options themselves
-Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
 @app.command()
@@ -311,94 +292,7 @@ def tokenizer_train(
     data.train_tokenizer(source, options.text_options(locals()), output=output, as_json=json)
 
 
-@app.command("run", context_settings=PASSED_ON, add_help_option=False)
-def run_command(words: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
-    """A command, measured: tonne run [OPTIONS] -- COMMAND."""
-    from tonne.cli.running import main  # noqa: PLC0415 - see the module's docstring
-
-    raise typer.Exit(main(["run", *(words or [])]))
-
-
-@app.command("attach", context_settings=PASSED_ON, add_help_option=False)
-def attach_command(words: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
-    """A process that runs already, measured: tonne attach [OPTIONS] PID."""
-    from tonne.cli.running import main  # noqa: PLC0415 - see the module's docstring
-
-    raise typer.Exit(main(["attach", *(words or [])]))
-
-
-runs_app = typer.Typer(
-    help="The runs that were measured here.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
-app.add_typer(runs_app, name="runs", cls=Commands)
-
-
-@runs_app.callback()
-def runs(
-    ctx: typer.Context,
-    folder: Annotated[str | None, typer.Option(help="Where they lie; left out, below TONNE_HOME.")] = None,
-    json: Json = False,
-) -> None:
-    """The runs that were measured here."""
-    ctx.obj = folder
-    if ctx.invoked_subcommand is None:
-        from tonne.cli import runs as command  # noqa: PLC0415 - see the module's docstring
-
-        command.show_all(folder, as_json=json)
-
-
-@runs_app.command("show")
-def show(
-    ctx: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="ID", help="Of the run, as `tonne runs` lists it; or its folder.")],
-    view: Annotated[str, typer.Option(help="node, job (this job's share of it) or others.")] = "node",
-    window: Annotated[str | None, typer.Option(help="Only the windows of this name.")] = None,
-    site: Annotated[str | None, typer.Option(help="Grid zone, provider:region or a TOML file.")] = None,
-    json: Json = False,
-) -> None:
-    """One run and its account."""
-    from tonne.cli import runs as command  # noqa: PLC0415 - see the module's docstring
-
-    command.show(run, ctx.obj, view=view, window=window, site=site, as_json=json)
-
-
-@app.command()
-def recover(
-    run: Annotated[str | None, typer.Argument(metavar="ID", help="Of the run; left out, all of them.")] = None,
-    folder: Annotated[str | None, typer.Option(help="Where they lie; left out, below TONNE_HOME.")] = None,
-    json: Json = False,
-) -> None:
-    """Close runs that were cut off; nothing that they wrote is lost."""
-    from tonne.cli import runs as command  # noqa: PLC0415 - see the module's docstring
-
-    command.close(run, folder, as_json=json)
-
-
-imports_app = typer.Typer(
-    help="Runs that another tool has measured.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-app.add_typer(imports_app, name="import", cls=Commands)
-
-
-@imports_app.callback()
-def _imports() -> None:
-    """Runs that another tool has measured."""
-
-
-@imports_app.command("codecarbon")
-def import_codecarbon(
-    file: Annotated[str, typer.Argument(help="CSV file that CodeCarbon wrote, such as emissions.csv.")],
-    site: Annotated[str | None, typer.Option(help="Where they ran, in place of what the file says.")] = None,
-    json: Json = False,
-) -> None:
-    """CodeCarbon's file as accounts, with intervals; kept for the ledger."""
-    from tonne.cli import imports  # noqa: PLC0415 - see the module's docstring
-
-    imports.codecarbon(file, site=site, as_json=json)
+measuring.add_to(app)
 
 
 def run() -> None:
