@@ -656,6 +656,13 @@ FAMILIES = {
         parts=TRANSLATOR_PARTS,
         numerics={"embedding_scale": ROOT},
     ),
+    "mt5": Family(
+        type="mt5",
+        model="MT5ForConditionalGeneration",
+        config=T5 | {"feed_forward_proj": "gated-gelu"},
+        parts=t5_pair("DenseReluDense"),
+        numerics=RMS6 | TANH | {"attention_scale": 1.0, "output_scale": 1.0},
+    ),
     "umt5": Family(
         type="umt5",
         model="UMT5ForConditionalGeneration",

@@ -13,6 +13,7 @@ Fields = dict[str, Any]
 Group = Mapping[str, Any]
 
 SCALINGS = ("linear", "dynamic", "llama3", "yarn")
+LEFT_TO_THE_FILE = ("rope_theta", "partial_rotary_factor")  # older files have these beside the group
 PAIR = 2  # the narrowest part that can be turned
 UNSCALED = ("default", None)
 FULL, WINDOWED = "full_attention", "sliding_attention"  # groups of their own, where a type has layers of both kinds
@@ -31,9 +32,10 @@ def rotary(config: Config, head_width: int) -> Fields:
     """
     given, default = _given(config), config.defaults["default_rope"]
     nested = FULL in default
-    group = given.get(FULL) or ({} if nested and WINDOWED in given else given) if nested else given
     own = default[FULL] if nested else default
-    group = group or ({} if any(name in config.given for name in BASES) and _kind(own) == "default" else own)
+    group = _of_full_layers(given, nested=nested) or {
+        name: value for name, value in own.items() if name not in LEFT_TO_THE_FILE
+    }
     fields: Fields = {"rotary_base": _base(config, group, BASES, own), **_scaling(config, group)}
     if nested:
         windowed = given.get(WINDOWED) or {}
@@ -71,6 +73,13 @@ def _given(config: Config) -> Group:
             f'{{"rope_type": "linear", "factor": 2.0}}, or leave it out.'
         )
     return found
+
+
+def _of_full_layers(given: Group, *, nested: bool) -> Group:
+    """The group of the layers that attend fully: their own where the file has one a kind, else the only one."""
+    if not nested or (FULL not in given and WINDOWED not in given):
+        return given
+    return given.get(FULL) or {}
 
 
 def _kind(group: Group) -> Any:  # noqa: ANN401 - whatever JSON held
