@@ -78,8 +78,8 @@ def _losses(o: Outlook) -> str:
         parts.append(f"below {o.unigram_loss:.2f} once frequencies are known")
     if o.expected_loss is not None:
         e = o.expected_loss
-        low, high = e.value if e.low is None else e.low, e.value if e.high is None else e.high
-        parts.append(f"{low:.2f} to {high:.2f} at the end ({e.source})")
+        between = f"near {e.value:.2f}" if e.low is None or e.high is None else f"{e.low:.2f} to {e.high:.2f}"
+        parts.append(f"{between} at the end ({e.source})")
     return "expected loss: starts " + "; ".join(parts)
 
 
