@@ -64,9 +64,9 @@ def ours(folder: Path, seed: int, epochs: float) -> dict:
         "epochs": epochs,
         "seed": seed,
     }
-    fields["data"]["validation_fraction"] = 0.0
+    fields["data"] = {"source": str(folder.parent / rows_file(""))}
     fields["run"] = {"threads": 1, "compile": False, "log_every": 10**6, "checkpoint_every": 10**6}
-    job = finetuning_job(FinetuningRecipe.model_validate(fields), folder.parent)
+    job = finetuning_job(FinetuningRecipe.model_validate(fields), folder.parent, Session(device="cpu"))
     watch = Watch()
     with tempfile.TemporaryDirectory() as run:
         found = fit(job, Path(run) / "run", observers=[watch], session=Session(device="cpu", stream=None))
@@ -99,18 +99,31 @@ def accuracy(model, folder: Path, labels) -> float:
     from tonne.train import predict
     from tonne.train.tokenizer import load_tokenizer
 
-    task, tested = task_and_rows("-test")
+    task, tested = task_and_rows(folder, "-test")
     model.eval()
     said = predict(model, load_tokenizer(folder), task, tested, labels=labels)
     return sum(one == example.label for one, example in zip(said, tested, strict=True)) / len(tested)
 
 
-def task_and_rows(part: str):
+def task_and_rows(folder: Path, part: str):
     from tonne.describe.task import Task
     from tonne.train.labelled_reading import read_labelled
 
     task = Task(name="classification", max_source_length=LENGTH)
-    return task, read_labelled(f"builtin:classify{part}", None, task)
+    return task, read_labelled(folder.parent / rows_file(part), None, task)
+
+
+def rows_file(part: str) -> str:
+    return f"classify{part}.jsonl"
+
+
+def write_rows(home: Path) -> None:
+    """The examples as files: making them anew in each process would be part of its memory."""
+    from tonne.train.corpora import built_in_rows
+
+    for part in ("", "-test"):
+        lines = [json.dumps(row) + "\n" for row in built_in_rows(f"builtin:classify{part}")]
+        (home / rows_file(part)).write_text("".join(lines), encoding="utf-8")
 
 
 def trainer(folder: Path, seed: int, epochs: float, *, by_length: bool) -> dict:
@@ -118,8 +131,8 @@ def trainer(folder: Path, seed: int, epochs: float, *, by_length: bool) -> dict:
     import transformers as hf
 
     torch.set_num_threads(1)
-    _, rows = task_and_rows("")
-    _, tested = task_and_rows("-test")
+    _, rows = task_and_rows(folder, "")
+    _, tested = task_and_rows(folder, "-test")
     names = sorted({row.label for row in rows})
     tokenizer = hf.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), pad_token="<|endoftext|>")
     config = hf.AutoConfig.from_pretrained(folder, num_labels=len(names), pad_token_id=tokenizer.pad_token_id)
@@ -198,28 +211,27 @@ def work(variant: str, folder: Path, seed: int, epochs: float) -> dict:
 
 
 def start_folder(home: Path, width: int | None) -> Path:
-    """The model that all start from."""
-    from tonne.describe.finetuning import FinetuningRecipe
-    from tonne.train import Session
-    from tonne.train.origin import origin_folder
-
-    folder = origin_folder(FinetuningRecipe.from_toml(PLAN), home, Session(home=home, device="cpu"))
-    if width is None:
-        return folder
+    """The model that all start from, beside the examples."""
     import shutil
 
     import torch
 
+    from tonne.describe.finetuning import FinetuningRecipe
     from tonne.model import Transformer, to_huggingface
-    from tonne.train import read_trained
+    from tonne.train import Session, read_trained
+    from tonne.train.origin import origin_folder
 
-    a = read_trained(folder).model.architecture
-    torch.manual_seed(0)
-    wider = a.model_copy(update={"width": width, "heads": width // 32, "feed_forward_width": width * 11 // 4})
-    made = home / f"width-{width}"
-    to_huggingface(Transformer(wider), made)
-    for file in folder.glob("tokenizer*"):
-        shutil.copy(file, made / file.name)
+    start = origin_folder(FinetuningRecipe.from_toml(PLAN), home, Session(home=home, device="cpu"))
+    made = home / "finetuning" / f"width-{width or 'given'}"
+    made.mkdir(parents=True, exist_ok=True)
+    write_rows(made.parent)
+    shutil.copytree(start, made, dirs_exist_ok=True)
+    if width is not None:
+        torch.manual_seed(0)
+        a = read_trained(start).model.architecture
+        wider = {"width": width, "heads": width // 32, "kv_heads": None, "feed_forward_width": width * 11 // 4}
+        described = a.model_dump(mode="json", exclude_defaults=True, exclude={"head_width"}) | wider
+        to_huggingface(Transformer(type(a).model_validate(described)), made)
     return made
 
 
