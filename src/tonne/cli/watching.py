@@ -7,6 +7,7 @@ import re
 import time
 
 from tonne.errors import DescriptionError
+from tonne.measure.journal import paths
 from tonne.measure.limits import Limits, require_known, standings
 from tonne.measure.meter import Meter
 
@@ -23,6 +24,7 @@ LINE_EVERY_S = 600.0
 SHARE_OF_TIME = 0.02  # that looking at the account may take
 FIRST_LOOK_S = 0.5  # commands that end sooner are not looked at while they run
 LONGEST_LINE = 65_536
+LONG_BYTES = 20e6  # of a journal that takes seconds to add up: nobody waits for that at the end of a command
 
 
 class Watch:
@@ -76,18 +78,18 @@ class Watch:
         account, expected = self._account()
         self._check(account, expected)
         if now_s >= self._next_line_s and not self._options.quiet:
-            from tonne.report.measured_text import live_line  # noqa: PLC0415 - as above
+            from tonne.report.measured_line import live_line  # noqa: PLC0415 - as above
 
             self._say(live_line(account, expected))
             self._next_line_s = now_s + LINE_EVERY_S
         self._next_look_s = now_s + (time.monotonic() - now_s) / SHARE_OF_TIME
 
     def _prepare(self) -> None:
-        """Load what the end will need while the command runs, so that the end comes without delay."""
-        from tonne.measure.sites import site_of  # noqa: PLC0415 - as above
-        from tonne.report import measured_text  # noqa: F401, PLC0415 - as above
+        """Look once while the command runs, so that tables and code are at hand and its end comes without delay."""
+        if not self._options.quiet:
+            from tonne.report import measured_line  # noqa: F401, PLC0415 - as above
 
-        site_of(self._meter.site)
+            self._meter.account()
         self._next_look_s = self._next_line_s
 
     def conclude(self) -> None:
@@ -95,10 +97,15 @@ class Watch:
         if self.limits.any:
             account, expected = self._account()
             self._check(account, expected)
-        if not self._options.quiet and self._meter.run_id is not None:
-            from tonne.report.measured_text import closing_line  # noqa: PLC0415 - as above
+        run, folder = self._meter.run_id, self._meter.folder
+        if self._options.quiet or run is None or folder is None:
+            return
+        if sum(os.path.getsize(path) for path in paths(folder)) > LONG_BYTES:  # noqa: PTH202 - no pathlib here
+            self._say(f"tonne: measured · tonne runs show {run}")
+        else:
+            from tonne.report.measured_line import closing_line  # noqa: PLC0415 - as above
 
-            self._say(closing_line(self._meter.account(), self._meter.run_id))
+            self._say(closing_line(self._meter.account(), run))
 
     def read_output(self, data: bytes) -> None:
         """Find steps in what the command printed."""

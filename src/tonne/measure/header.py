@@ -20,8 +20,7 @@ SCHEMA = 1
 
 def header(meter: Meter) -> dict[str, Any]:
     """The line, as built-in types. Neither the machine's name nor the command's arguments are in it."""
-    dumped = getattr(meter.site, "model_dump", None)
-    site = dumped(mode="json", exclude_none=True) if dumped is not None else meter.site
+    site = _fields_of(meter.site)
     return {
         "kind": "run",
         "schema": SCHEMA,
@@ -44,3 +43,19 @@ def header(meter: Meter) -> dict[str, Any]:
         "platform": sys.platform,
         "calls": meter.is_decorator,
     }
+
+
+def _fields_of(site: Any) -> Any:  # noqa: ANN401 - whatever the user gave
+    """The site as built-in types; of a file what is in it, as the file may be another one later."""
+    dumped = getattr(site, "model_dump", None)
+    if dumped is not None:
+        return dumped(mode="json", exclude_none=True)
+    if isinstance(site, str | os.PathLike) and os.path.isfile(site):
+        from tonne.errors import PlanFileError  # noqa: PLC0415 - only where there is a file
+        from tonne.measure.sites import fields_in  # noqa: PLC0415 - as above
+
+        try:
+            return fields_in(os.fspath(site))
+        except PlanFileError:
+            return os.path.abspath(site)  # the account will say what is wrong with it
+    return site

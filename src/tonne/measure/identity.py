@@ -15,10 +15,14 @@ UNNAMED = "run"
 _TIMES_TRACKED: dict[str, int] = {}  # name -> runs of that name that this process was in, by their launch
 
 
+def plain(text: str) -> str:
+    """A text with nothing in it that a file's name may not have."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text.strip()).strip("-.")
+
+
 def slug(name: str) -> str:
     """A name as part of a file's name."""
-    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in name.strip()).strip("-.")
-    return plain[:NAME_LENGTH] or UNNAMED
+    return plain(name)[:NAME_LENGTH] or UNNAMED
 
 
 def new_id(name: str) -> str:

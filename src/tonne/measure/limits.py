@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tonne.account import Account
 from tonne.errors import DescriptionError
-from tonne.estimate import Estimate
-from tonne.measure.progress import Expected
+
+if TYPE_CHECKING:
+    from tonne.account import Account
+    from tonne.estimate import Estimate
+    from tonne.measure.progress import Expected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

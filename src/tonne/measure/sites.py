@@ -36,11 +36,16 @@ def site_of(given: Any) -> Site | None:  # noqa: ANN401 - whatever the user wrot
         )
     text = os.fspath(given)
     if text.endswith(".toml") or os.path.isfile(text):
-        return Site.model_validate(_fields(text))
+        return Site.model_validate(fields_in(text))
     return Site(region=text) if ":" in text else Site(grid=text)
 
 
-def _fields(path: str) -> dict[str, Any]:
+def fields_in(path: str) -> dict[str, Any]:
+    """Fields of a TOML file's [site] section, or of all of it.
+
+    Raises:
+        PlanFileError: It cannot be read, or is no TOML.
+    """
     try:
         with open(path, "rb") as file:
             fields = tomllib.load(file)

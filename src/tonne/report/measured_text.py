@@ -1,4 +1,4 @@
-"""A measured run as text: a line while it runs, a line at its end, and all of its account."""
+"""A measured run as text: all of its account; and the list of those that are known."""
 
 from __future__ import annotations
 
@@ -6,47 +6,14 @@ from collections.abc import Sequence
 
 from tonne.account import Account
 from tonne.estimate import Estimate
-from tonne.measure.progress import Expected
 from tonne.measure.recover import Listed
 from tonne.measure.replay import Measured
-from tonne.report.numbers import ENERGY_KWH, HOURS, MASS_KG, MONEY_USD, TIME_S, VOLUME_L, short, value_and_interval
+from tonne.report.measured_line import SMALL_ENERGY_KWH
+from tonne.report.numbers import HOURS, MASS_KG, MONEY_USD, TIME_S, VOLUME_L, short, value_and_interval
 from tonne.report.text import listed as with_label
 
-SMALL_ENERGY_KWH = (*ENERGY_KWH, (1e-3, "Wh"))
 LABEL, VALUE, INTERVAL = 17, 16, 30
 ID_WIDTH, NAME_WIDTH = 44, 24
-
-
-def between(estimate: Estimate, units: Sequence[tuple[float, str]]) -> str:
-    """A value and its interval, as in a sentence."""
-    value, interval = value_and_interval(estimate, units)
-    return value if interval == "exact" else f"{value} ({interval})"
-
-
-def live_line(account: Account, expected: Expected | None) -> str:
-    """How a run stands."""
-    parts = ["tonne:", *_taken(account)]
-    if expected is not None:
-        parts.append(f"step {expected.step} of {expected.total_steps}")
-        if expected.facility_kwh is not None:
-            parts.append(f"will end at {between(expected.facility_kwh, SMALL_ENERGY_KWH)}")
-        parts.append(f"after {short(expected.duration_s.value, TIME_S)}")
-    return f"{parts[0]} {' · '.join(parts[1:])}"
-
-
-def closing_line(account: Account, run: str) -> str:
-    """What a run took, and where to read more."""
-    coverage = account.energy.coverage
-    read = "" if coverage is None else f" · {coverage:.0%} of it measured"
-    return f"tonne: {' · '.join(_taken(account))}{read} · tonne runs show {run}"
-
-
-def _taken(account: Account) -> list[str]:
-    parts = [] if account.duration_s is None else [short(account.duration_s.value, TIME_S)]
-    energy, carbon = account.energy.facility_kwh, account.carbon.operational_location_kgco2e
-    parts.append("energy unknown" if energy is None else between(energy, SMALL_ENERGY_KWH))
-    parts.append("CO2e unknown (no place given)" if carbon is None else f"{between(carbon, MASS_KG)} CO2e")
-    return parts
 
 
 def run_lines(run: Measured, account: Account, view: str) -> list[str]:

@@ -16,6 +16,8 @@ import pytest
 import tonne
 from tonne.errors import DescriptionError, MeasurementError
 from tonne.measure import collector as collector_module
+from tonne.measure.accounting import account_of
+from tonne.measure.replay import measured
 from tonne.measure.status import status_of
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -307,3 +309,25 @@ def test_a_folder_whose_run_finished_is_not_added_to(tmp_path):
     account = meter.account()
     assert account.duration_s.value < 0.1 + 0.05
     assert meter.folder != str(tmp_path)
+
+
+def test_a_site_file_is_kept_as_what_was_in_it(tmp_path):
+    file = tmp_path / "site.toml"
+    file.write_text("[site]\ngrid_gco2e_per_kwh = 100.0\npue = 1.5\n")
+    with tonne.track("placed", site=str(file), folder=tmp_path / "run", open_sensors=opening()) as meter:
+        time.sleep(0.05)
+    file.unlink()
+    site = measured(str(tmp_path / "run")).site
+    assert site == {"grid_gco2e_per_kwh": 100.0, "pue": 1.5}
+    account = account_of(measured(meter.folder))
+    carbon = account.carbon.operational_location_kgco2e.value
+    assert carbon == pytest.approx(account.energy.it_kwh.value * 1.5 * 0.1)
+
+
+def test_runs_of_long_names_do_not_share_a_lock(tmp_path):
+    name = "a-name-that-is-much-longer-than-any-folder-should-have"
+    meters = [tonne.track(name, open_sensors=opening()).start() for _ in range(2)]
+    for meter in meters:
+        meter.stop()
+        assert joules(meter.account().energy.cpu_kwh) > 0
+        assert meter.account().energy.measured_kwh.value > 0
