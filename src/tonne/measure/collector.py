@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NS_PER_S = 1e9
 START_PATIENCE_S = 0.02  # of start(), for the first reading
+EARLY_S = 0.1  # from the first reading to the second: the power that fills the time before a slow driver's first one
 PATIENCE_S = 0.05  # a driver that hangs must not hold up the user's program for longer
 GAP_INTERVALS = 3.0  # power may be bridged over so many intervals
 SHARE_OF_TIME = 0.05  # windows may be as short as they like: sensors are read between ticks for that share of it
@@ -137,10 +138,11 @@ class Collector:
 
     def _run(self) -> None:
         """The thread: a tick an interval, in step with the clock that never jumps."""
-        due = time.monotonic()
+        due, pause_s = time.monotonic(), min(EARLY_S, self.interval_s)
         while not self._ended:
             self._guarded_tick()
-            due = max(due + self.interval_s, time.monotonic())
+            due = max(due + pause_s, time.monotonic())
+            pause_s = self.interval_s
             self._wake.wait(due - time.monotonic())
         self.journal.sync()
         for sensor in self._sensors:
