@@ -138,11 +138,12 @@ class Collector:
 
     def _run(self) -> None:
         """The thread: a tick an interval, in step with the clock that never jumps."""
-        due, pause_s = time.monotonic(), min(EARLY_S, self.interval_s)
+        self._guarded_tick()
+        due = time.monotonic()
+        self._wake.wait(min(EARLY_S, self.interval_s))
         while not self._ended:
             self._guarded_tick()
-            due = max(due + pause_s, time.monotonic())
-            pause_s = self.interval_s
+            due = max(due + self.interval_s, time.monotonic())
             self._wake.wait(due - time.monotonic())
         self.journal.sync()
         for sensor in self._sensors:
