@@ -76,13 +76,14 @@ def died(name: str, how: str, after_s: float) -> tuple[float, float | None]:
             options = {"interval_s": INTERVAL_S, "ending": str(after_s) if how == "error" else ""}
             started = start(name, "until_killed", options, folder=home, **of_tool(name, tree))
             begin = began(started)
+            lasted_s = after_s
             if how == "error":
                 started.process.wait(60)
             else:
                 time.sleep(max(begin + after_s - time.monotonic(), 0.0))
+                lasted_s = time.monotonic() - begin
                 started.process.send_signal(getattr(signal, how))
                 started.process.wait(60)
-            lasted_s = time.monotonic() - begin if how != "error" else after_s
             end(started)
         return WATTS * lasted_s / 3.6e6, left_kwh(name, home)
 

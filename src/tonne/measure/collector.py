@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NS_PER_S = 1e9
 START_PATIENCE_S = 0.02  # of start(), for the first reading
+EARLY_S = 0.1  # from the first reading to the second: the power that fills the time before a slow driver's first one
 PATIENCE_S = 0.05  # a driver that hangs must not hold up the user's program for longer
 GAP_INTERVALS = 3.0  # power may be bridged over so many intervals
 SHARE_OF_TIME = 0.05  # windows may be as short as they like: sensors are read between ticks for that share of it
@@ -137,7 +138,9 @@ class Collector:
 
     def _run(self) -> None:
         """The thread: a tick an interval, in step with the clock that never jumps."""
+        self._guarded_tick()
         due = time.monotonic()
+        self._wake.wait(min(EARLY_S, self.interval_s))
         while not self._ended:
             self._guarded_tick()
             due = max(due + self.interval_s, time.monotonic())

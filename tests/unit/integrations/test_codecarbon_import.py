@@ -16,7 +16,7 @@ from tonne.errors import MeasurementError
 from tonne.estimate import Basis
 from tonne.integrations.codecarbon.reading import read_codecarbon
 
-# A row as codecarbon 3.3.2 writes it: PUE is in the energies. 1.2 x (0.10 + 0.25 + 0.05) = 0.48 kWh; 0.0264 kg: 55 g/kWh
+# A row as codecarbon 3.3.2 writes it, PUE in its energies: 1.2 x (0.10 + 0.25 + 0.05) = 0.48 kWh; 0.0264 kg: 55 g/kWh
 ROW = {
     "timestamp": "2026-03-01T12:00:00",
     "project_name": "bert",

@@ -1,0 +1,139 @@
+"""What does measuring cost? Import, start, stop, calls, samples, memory, sockets, a network that does not answer.
+
+Asked of tonne: import <= 30 ms over bare Python, first create and start <= 50 ms, stop <= 5 ms, <= 0.2 ms a tracked
+call of 1 ms, <= 0.5 ms of CPU a sample, <= 12 MB added up to the first account, no socket, start and stop <= 50 ms with
+packets dropped, and <= 150 ms that `tonne run` adds to a command of 2 s, whose exit status it keeps. Exits with 1 if
+missed. Tools take turns; medians. `--short`: 3 turns.
+
+ANSWER
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rivals import places
+from rivals.environments import environment_of, python_of, tools
+from rivals.running import answer, is_short, scratch, start
+from rivals.tree import Domain, Trace, moving
+
+TURNS = 3 if is_short() else 9
+IDLE_S = 5.0 if is_short() else 30.0
+MODULE = {"carbontracker": "carbontracker.tracker", "zeus": "zeus.monitor", "pyjoules": "pyJoules.energy_meter"}
+WRAPPERS = {
+    "tonne": ["-m", "tonne.cli.entry", "run", "--"],
+    "codecarbon": ["-m", "codecarbon.cli.main", "monitor", "--no-api", "--offline", "--country-iso-code", "FRA", "--"],
+    "carbontracker": ["-m", "carbontracker.cli"],
+}
+LIMITS = {
+    "import [ms]": 30.0,
+    "first create + start [ms]": 50.0,
+    "stop [ms]": 5.0,
+    "added to a call of 1 ms [ms]": 0.2,
+    "CPU a sample [ms]": 0.5,
+    "memory added [MB]": 12.0,
+    "sockets opened": 0.0,
+    "start + stop, packets dropped [ms]": 50.0,
+    "added to a command of 2 s [ms]": 150.0,
+}
+Found = dict[str, dict[str, list[float]]]
+
+
+def import_ms(tool: str) -> float:
+    """Time that importing a tool adds to a bare Python."""
+    words = [str(python_of(tool)), "-c"]
+    with scratch() as folder:
+        environment = environment_of(tool, Path(folder))
+
+        def took_s(code: str) -> float:
+            begin = time.perf_counter()
+            subprocess.run([*words, code], env=environment, check=True, capture_output=True)
+            return time.perf_counter() - begin
+
+        return 1000 * (took_s(f"import {MODULE.get(tool, tool)}") - took_s("pass"))
+
+
+def asked(tool: str, what: str, options: dict[str, Any], *, dropped: bool = False) -> dict[str, Any]:
+    """What a tool answers on a machine with a moving powercap tree."""
+    with scratch() as scratched:
+        folder = Path(scratched)
+        tree = folder / "powercap"
+        with moving(tree, [Domain("0", "package-0", Trace("constant", 100.0))]):
+            ours = {"TONNE_POWERCAP_ROOT": str(tree)} if tool == "tonne" else {}
+            wrap: Callable[[list[str]], list[str]] | None = None
+            if dropped:
+                wrap = lambda words: places.with_packets_dropped(folder, words)  # noqa: E731
+            elif tool != "tonne":
+                wrap = lambda words: places.with_tree(tree, words)  # noqa: E731
+            return answer(start(tool, what, options, folder=folder / tool, wrap=wrap, variables=ours), 300)
+
+
+def wrapper_ms(tool: str, add: Callable[[str, float], None]) -> None:
+    """Time that a tool's command adds to a command that takes 2 s and ends with 7."""
+    command = [sys.executable, "-c", "import time, sys; time.sleep(2); sys.exit(7)"]
+    with scratch() as scratched:
+        environment = environment_of(tool, Path(scratched))
+        begin = time.perf_counter()
+        subprocess.run(command, check=False)
+        bare_s = time.perf_counter() - begin
+        begin = time.perf_counter()
+        words = [str(python_of(tool)), *WRAPPERS[tool], *command]
+        done = subprocess.run(words, env=environment, cwd=scratched, capture_output=True, check=False)
+        add("added to a command of 2 s [ms]", 1000 * (time.perf_counter() - begin - bare_s))
+        add("exit status of a command that ends with 7", done.returncode)
+
+
+def turn(tool: str, found: Found) -> None:
+    """All questions to one tool, once."""
+
+    def add(name: str, value: float) -> None:
+        found.setdefault(name, {}).setdefault(tool, []).append(value)
+
+    add("import [ms]", import_ms(tool))
+    one = asked(tool, "latency", {})
+    if "failed" not in one:
+        add("first create + start [ms]", 1000 * one["first_start_s"])
+        add("stop [ms]", 1000 * one["first_stop_s"])
+    one = asked(tool, "calls", {"count": 200 if tool in {"tonne", "pyjoules"} else 3})
+    if "failed" not in one:
+        add("added to a call of 1 ms [ms]", 1000 * one["added_s"])
+    one = asked(tool, "idle", {"seconds": IDLE_S})
+    if "failed" not in one:
+        add("CPU a sample [ms]", 1000 * one["cpu_s"] / one["samples"])
+        add("memory added [MB]", one["rss_added_bytes"] / 1e6)
+    if places.are_there():
+        one = asked(tool, "sockets", {}, dropped=True)
+        if "failed" not in one:
+            add("sockets opened", len(one["opened"]))
+            add("start + stop, packets dropped [ms]", 1000 * (one["create_s"] + one["start_s"] + one["stop_s"]))
+    if tool in WRAPPERS:
+        wrapper_ms(tool, add)
+
+
+def main() -> int:
+    names = tools() if places.are_there() else ["tonne"]
+    found: Found = {}
+    for number in range(TURNS):
+        for name in names:
+            if name == "tonne" or number < 3:  # theirs are slow, and far from ours
+                turn(name, found)
+    print(f"{'':<44}{''.join(f'{name:>15}' for name in names)}")
+    missed = []
+    for what, by_tool in found.items():
+        cells = [f"{median(by_tool[name]):15.2f}" if name in by_tool else f"{'-':>15}" for name in names]
+        print(f"{what:<44}{''.join(cells)}")
+        ours = median(by_tool["tonne"])
+        if ours > LIMITS.get(what, float("inf")) or (what.startswith("exit") and ours != 7):
+            missed.append(f"{what}: {ours:.2f} (asked {LIMITS.get(what, 7)})")
+    print("\n".join(f"missed: {one}" for one in missed))
+    return int(bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
