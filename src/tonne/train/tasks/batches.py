@@ -89,12 +89,17 @@ class LabelledBatches(OrderedBatches):
         return sum(int(sizes.sum()) for sizes in chosen) / max(places, 1)
 
     def _best_keys(self) -> NDArray[np.int64]:
-        """Lengths by which least is padded: by source and then by target, or by both together."""
+        """Lengths by which least is padded: by source and then by target, or by both together.
+
+        Within sources of one length targets grow, within those of the next they shrink: a batch that holds the end of
+        one and the start of the other has targets of like length too.
+        """
         tokens, source = self.sizes[:, 0], self.sizes[:, 1]
         together = tokens + source
         if not source.any():
             return together
-        by_source = source * (int(tokens.max()) + 1) + tokens
+        most = int(tokens.max())
+        by_source = source * (most + 1) + np.where(source % 2, tokens, most - tokens)
         fills = []
         for keys in (together, by_source):
             self._keys = keys
