@@ -56,6 +56,7 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "timing/inference.py",
         "energy/inference.py",
         "calibrate/inference.py",
+        "forecasting/offline.py",
     ],
     "inference-validation.md": ["validation/inference_peers.py"],
     "validation.md": ["validation/peers.py", "validation/statistics.py"],

@@ -248,3 +248,42 @@ def test_decoders_learn_the_answer_alone(twins, tokenizers, relative_errors, mod
     mask = torch.tensor([[1] * len(tokens) + [0] * (width - len(tokens)) for tokens, _ in rows])
     theirs = pair.theirs(input_ids=ids, attention_mask=mask, labels=labels)
     check(pair, (form, batch), theirs.loss, relative_errors)
+
+
+def as_transformers_reads(tokenizer, folder):
+    transformers = pytest.importorskip("transformers")
+    tokenizer.save(folder)
+    return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def test_windows_are_those_of_transformers_tokenizers(twins, tokenizers, tmp_path):
+    pair = twins("BertForQuestionAnswering", BERT | {"vocab_size": 160})
+    theirs = as_transformers_reads(tokenizers["encoder"], tmp_path / "tokenizer")
+    context, question = " ".join(WORDS * 4), "the cat"
+    example = Labelled(id="1", question=question, context=context, answers=(Answer("moon", context.index("moon")),))
+    task = Task(name="question-answering", stride=7, max_source_length=24)
+    reading = reading_of(task, pair.ours.architecture, tokenizers["encoder"])
+    ours = form_of(reading).encoded([example])
+    found = theirs(
+        question, context, truncation="only_second", max_length=24, stride=7, return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )  # fmt: skip
+    assert [one.example.tokens.tolist() for one in ours] == found["input_ids"]
+    assert [one.example.token_types.tolist() for one in ours] == found["token_type_ids"]
+    for number, one in enumerate(ours):
+        spans = [
+            span if kind == 1 else (-1, -1)
+            for span, kind in zip(found["offset_mapping"][number], found.sequence_ids(number), strict=True)
+        ]
+        assert one.offsets.tolist() == [list(span) for span in spans]
+
+
+@pytest.mark.parametrize("lengths", [(3, 4), (3, 20), (20, 3), (20, 20), (20, 19), (19, 20), (9, 20)])
+def test_pairs_are_cut_as_transformers_tokenizers_cut_them(twins, tokenizers, tmp_path, lengths):
+    pair = twins("BertForSequenceClassification", BERT | {"vocab_size": 160})
+    theirs = as_transformers_reads(tokenizers["encoder"], tmp_path / "tokenizer")
+    first, second = (" ".join((WORDS * 2)[:length]) for length in lengths)
+    task = Task(name="pair-classification", max_source_length=22)
+    reading = reading_of(task, pair.ours.architecture, tokenizers["encoder"], labels=LABELS)
+    (ours,) = form_of(reading).encoded([Labelled(id="1", first=first, second=second, label="bad")])
+    assert ours.example.tokens.tolist() == theirs(first, second, truncation=True, max_length=22)["input_ids"]

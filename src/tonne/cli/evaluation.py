@@ -43,7 +43,7 @@ class Asked:
     metric: str | None = None
     first: int | None = None
     batch: int = 32
-    precision: str = "fp32"
+    precision: str = "fp32"  # as the folder's numbers are
     device: str | None = None
     accelerator: str | None = None
     resamples: int = 1000
@@ -58,6 +58,7 @@ def run(folder: Path, asked: Asked, *, as_json: bool) -> None:
     """Print metrics with their intervals, time and FLOP of an example, and the forecast of both."""
     try:
         from tonne.train.labelled_reading import read_labelled  # noqa: PLC0415 - the core installs without torch
+        from tonne.train.machine import checked_device  # noqa: PLC0415 - as above
         from tonne.train.trained import read_trained  # noqa: PLC0415 - as above
     except ModuleNotFoundError as missing:
         if missing.name not in PACKAGES:
@@ -67,7 +68,9 @@ def run(folder: Path, asked: Asked, *, as_json: bool) -> None:
         ) from None
     if asked.predictions is not None and not asked.predictions.parent.is_dir():
         raise PlanFileError(f"--predictions {asked.predictions}: its folder is not there. Make it, or name another.")
-    trained = read_trained(folder, device=checked_device(asked))
+    if asked.precision not in PRECISIONS:
+        raise DescriptionError(f"--precision {asked.precision!r} is none. Give one of {', '.join(PRECISIONS)}.")
+    trained = read_trained(folder, device=checked_device(asked.device))
     task = task_of(asked, trained.task)
     examples = read_labelled(asked.data, asked.format, task, split=asked.split)[: asked.first]
     found = _evaluated(trained, task, examples, asked)
@@ -78,25 +81,6 @@ def run(folder: Path, asked: Asked, *, as_json: bool) -> None:
         print(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
     else:
         print("\n".join(evaluation_lines(document)))
-
-
-def checked_device(asked: Asked) -> str | None:
-    """Where the model is to lie.
-
-    Raises:
-        DescriptionError: There is no such device here, or the precision is none.
-    """
-    import torch  # noqa: PLC0415 - the core installs without torch
-
-    if asked.precision not in PRECISIONS:
-        raise DescriptionError(f"--precision {asked.precision!r} is none. Give one of {', '.join(PRECISIONS)}.")
-    try:
-        torch.empty(0, device=asked.device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise DescriptionError(
-            f"--device {asked.device!r} cannot be used: {str(error).splitlines()[0]}. Leave it out for the processor."
-        ) from None
-    return asked.device
 
 
 def task_of(asked: Asked, known: Task | None) -> Task:
@@ -218,17 +202,14 @@ def measured_of(trained: TrainedModel, predicted: Predicted) -> dict[str, Any]:
 
 def expected_of(trained: TrainedModel, predicted: Predicted, asked: Asked) -> tuple[OfflineForecast | None, str | None]:
     """What the tables say of the same batches on this chip, or on another one; or why they say nothing."""
-    a, device = trained.model.architecture, next(trained.model.parameters()).device
-    work = offline_of(predicted.passes, asked.precision)
+    from tonne.train.machine import chip_of, precision_of  # noqa: PLC0415 - as above
+
+    a, chip = trained.model.architecture, asked.accelerator or chip_of(trained.model)
+    held = precision_of(trained.model)
+    work = offline_of(predicted.passes, held, held if asked.precision == "fp32" else asked.precision)
     scale = sum(one.sequences for one in predicted.passes) / len(predicted.values)  # windows of a long context
     try:
-        if asked.accelerator is not None or device.type != "cpu":
-            import torch  # noqa: PLC0415 - as above
-
-            name = asked.accelerator or str(getattr(torch, device.type).get_device_name(device))
-            found = forecast_offline(a, work, name)
-        else:
-            found = forecast_offline(a, work, _this_machine(trained.model, asked.precision))
+        found = forecast_offline(a, work, chip or _this_machine(trained.model, work.precision))
     except (UnknownReferenceError, DescriptionError) as error:
         if asked.accelerator is not None:
             raise
@@ -236,7 +217,7 @@ def expected_of(trained: TrainedModel, predicted: Predicted, asked: Asked) -> tu
     return _scaled(found, scale), None
 
 
-def offline_of(passes: Sequence[Pass], precision: str) -> Offline:
+def offline_of(passes: Sequence[Pass], held: str, precision: str) -> Offline:
     """The batches as they were executed, in the mean."""
     sequences = sum(one.sequences for one in passes)
 
@@ -248,6 +229,7 @@ def offline_of(passes: Sequence[Pass], precision: str) -> Offline:
         written=mean(one.written for one in passes),
         batch_sequences=max(1, round(sequences / len(passes))),
         beams=passes[0].beams,
+        held=held,
         precision=precision,
         everywhere=all(one.asked == "all" and not one.written for one in passes),
     )
@@ -262,15 +244,11 @@ def _scaled(found: OfflineForecast, scale: float) -> OfflineForecast:
 
 def _this_machine(model: Transformer, precision: str) -> Measured:
     """What this processor was seen to do just now."""
-    import torch  # noqa: PLC0415 - as above
+    from tonne.train.machine import seen  # noqa: PLC0415 - as above
 
-    from tonne.train.peak import measured_bytes_per_s  # noqa: PLC0415 - as above
-    from tonne.train.probe import peak_of  # noqa: PLC0415 - as above
-
-    place, threads = torch.device("cpu"), torch.get_num_threads()
-    held = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    found = seen(model, precision)
     return Measured(
-        name=f"this machine ({threads} threads)" if threads > 1 else "this machine (1 thread)",
-        peak_flop_per_s=peak_of(place, precision, threads),
-        bandwidth_bytes_per_s=measured_bytes_per_s(place, held),
+        name=f"this machine ({found.threads} thread{'s' if found.threads > 1 else ''})",
+        peak_flop_per_s=found.peak_flop_per_s,
+        bandwidth_bytes_per_s=found.bandwidth_bytes_per_s,
     )

@@ -218,7 +218,7 @@ def evaluate(
     stride: Annotated[int | None, typer.Option(min=0, help="Tokens that windows of a long context share.")] = None,
     max_source_length: Annotated[int | None, typer.Option(help="Of an input, at most [token].")] = None,
     max_target_length: Annotated[int | None, typer.Option(help="Of what is written, at most [token].")] = None,
-    precision: Annotated[str, typer.Option(help="fp32, or bf16: products in 16 bits.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="bf16: products in 16 bits; left out, as the weights are.")] = "fp32",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; left out, the processor.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="Forecast for this one instead of the one at hand.")] = None,
     resamples: Annotated[int, typer.Option(min=0, help="Of the examples, for the intervals; 0: none.")] = 1000,

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tonne.describe.architecture import Architecture, TaskHead
-from tonne.describe.task import LABELLING, Task, TaskName, task_name
+from tonne.describe.task import LABELLING, WRITING, Task, TaskName, task_name
 from tonne.errors import DescriptionError
 
 ENDS_OF_AN_ANSWER = 2  # where it starts, and where it ends
@@ -90,10 +90,33 @@ def with_task(given: Any) -> Any:  # noqa: ANN401 - whatever the file held
                 f"Leave it out, or give {' or '.join(map(repr, known))}."
             )
         given = {**given, "training": {**training, "objective": objective}}
+    given = _with_lengths(given, a.kind)
     labels = labels_said(given["task"])
     if labels is None or a.task_head is not None:
         return given
     return {**given, "architecture": with_head(a, name, labels)}  # type: ignore[arg-type]  # as above
+
+
+def _with_lengths(given: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The fields with lengths of sequences in ``[data]`` where they follow from those of the task."""
+    data, task = given.get("data"), given["task"]
+    source, target = (_said(task, name) for name in ("max_source_length", "max_target_length"))
+    if not isinstance(data, dict) or source is None:
+        return given
+    writes = task_name(task) in WRITING
+    if writes and target is None:
+        return given
+    if kind == "encoder-decoder" and writes:
+        lengths = {"source_length": source, "target_length": target}
+    else:
+        lengths = {"sequence_length": source + (target or 0) * writes}
+    known = {name for name in ("sequence_length", "source_length") if data.get(name) is not None}
+    return given if known else {**given, "data": {**data, **lengths}}
+
+
+def _said(task: Any, name: str) -> int | None:  # noqa: ANN401 - a section, checked or not
+    value = getattr(task, name) if isinstance(task, Task) else task.get(name)
+    return value if isinstance(value, int) else None
 
 
 def labels_said(task: Any) -> int | None:  # noqa: ANN401 - a section, checked or not

@@ -295,6 +295,11 @@ def _fault(fault: Any, kind: Any) -> str:  # noqa: ANN401 - pydantic's error dic
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         return f"{where} is not a field. {_known_fields(fault['loc'], kind)}"
+    if where == "data.tokens" and fault["type"] == "missing":
+        return (
+            "data.tokens is missing. Say how many tokens enter the model, e.g. tokens = 300e9; of a fine-tuning that "
+            "counts epochs tonne finetune prints it before the first step."
+        )
     given = fault.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
     return f"{where}: {message}{shown}" if where else f"{message}"

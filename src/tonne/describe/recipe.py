@@ -69,7 +69,7 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _model_and_data(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        """Told apart from a wrong field: what there is to train, and on what."""
+        """With the model that training starts from; what is missing is told apart from a wrong field."""
         given = with_task(with_architecture_of_start(given))
         missing = [name for name in ("architecture", "data") if not (isinstance(given, dict) and given.get(name))]
         if missing:

@@ -32,4 +32,4 @@ class Run(Section):
     threads: int | None = Field(default=None, ge=1, description="left out: probed")
     compile: bool | None = Field(default=None, description="left out: probed, where a run is long")
     deterministic: bool = Field(default=True, description="on an accelerator too, at some cost in speed")
-    expected_loss: Positive | None = Field(default=None, description="at the end, where it is known [nat/token]")
+    expected_loss: Positive | None = Field(default=None, description="held-out, at the end, where known [nat/token]")

@@ -152,7 +152,7 @@ def _counts(plan: TrainingPlan, found: Collected) -> Counts | WorkCounts | None:
     if plan.training.objective in LABELS and plan.architecture.task_head is None:
         found.notes.append(
             f"[architecture] has no head for the labels of {plan.training.objective}: none is counted. Give one, e.g. "
-            f"task_head = {{ labels = 2 }}."
+            f"task_head = {{ labels = 2 }}, or name the labels in [task]."
         )
     return counts_of(
         plan.architecture,

@@ -35,8 +35,8 @@ ON_A_PROCESSOR: Mapping[str, Estimate] = {
 class Offline:
     """The batches: tokens read and written by each sequence, how many stand side by side, and in what they multiply.
 
-    ``written`` is 0 where nothing is written. ``beams``: continuations of each that are followed. ``everywhere``:
-    something is predicted at each place, not at the last.
+    ``written`` is 0 where nothing is written. ``beams``: continuations of each that are followed. ``held``: the
+    precision in which weights lie. ``everywhere``: something is predicted at each place, not at the last.
     """
 
     read: int
@@ -44,6 +44,7 @@ class Offline:
     batch_sequences: int
     beams: int = 1
     precision: str = "fp32"
+    held: str = "fp32"
     everywhere: bool = False
 
 
@@ -93,7 +94,8 @@ def forecast_offline(architecture: Architecture, work: Offline, chip: str | Meas
         batch_sequences=work.batch_sequences * work.beams,
         prompt_tokens=work.read,
         output_tokens=max(work.written, 1),
-        weight_precision=work.precision,
+        weight_precision=work.held,
+        multiplied_in=work.precision,
         cache_precision=work.precision,
         prefill_sequences=work.batch_sequences,
     )

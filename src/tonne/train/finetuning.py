@@ -14,6 +14,7 @@ from tonne.train.fitting import Fitted, Session, fit
 from tonne.train.freezing import learning
 from tonne.train.going_on import decoder_start, has_head
 from tonne.train.job import Job, job_of, store_folder
+from tonne.train.judging import check_metric
 from tonne.train.labelled import examples_of
 from tonne.train.origin import STORES, origin_folder
 from tonne.train.task_job import Material, task_job
@@ -69,6 +70,7 @@ def finetuning_job(recipe: FinetuningRecipe, home: Path, session: Session | None
     Raises:
         TonneError: Plan, data and model are missing, broken, or do not fit one another.
     """
+    check_metric(recipe.task)
     if recipe.task.name == "continued":
         return _continued(recipe, home, session or Session())
     train, held_out = examples_of(recipe.data, recipe.task)  # first: it is soon told whether they can be read
@@ -90,7 +92,7 @@ def finetuning_job(recipe: FinetuningRecipe, home: Path, session: Session | None
         reading=reading,
         train=train,
         held_out=held_out,
-        pretrained=folder is not None,
+        folder=folder,
         new_head=folder is None or not has_head(folder),
     )
     return task_job(recipe, given)

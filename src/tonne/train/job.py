@@ -204,7 +204,16 @@ def _model(recipe: Recipe) -> Transformer:
             f"[start] from = {origin!r} holds no weights that can be read here. Give 'scratch', or the folder of a "
             f"model (config.json with its safetensors)."
         )
-    return model_to_go_on_with(origin, dropout=recipe.training.dropout)
+    model = model_to_go_on_with(origin, dropout=recipe.training.dropout)
+    own, asked = model.architecture.model_dump(), recipe.architecture.model_dump()
+    differing = [name for name in own if own[name] != asked[name]]
+    if differing:
+        name = differing[0]
+        raise DescriptionError(
+            f"[start] from = {origin!r} holds a model with {name}={own[name]!r}, and [architecture] says "
+            f"{asked[name]!r}. Leave [architecture] out: it is that of the model."
+        )
+    return model
 
 
 def _bytes_per_token(batches: Batches) -> float | None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tonne.train.metrics import default_metric
+from tonne.errors import DescriptionError
+from tonne.train.metrics import default_metric, metrics_of, score
 from tonne.train.predictions import Options
 from tonne.train.scoring import evaluated
 
@@ -33,6 +34,21 @@ class TaskJudge:
         asked = self.metric if self.reading.task.writes else None
         found = evaluated(model, self.reading, self.examples, options=options, metric=asked, resamples=0)
         return {name: one.value for name, one in found.scores.items()}
+
+
+def check_metric(task: Task) -> None:
+    """Whether the task has the metric that shall decide, and the library of it is there: told before hours of training.
+
+    Raises:
+        DescriptionError: The task has no such metric.
+        MissingPackageError: The library is not installed.
+    """
+    if task.metric is not None and task.metric not in metrics_of(task.name):
+        raise DescriptionError(
+            f"[task] metric={task.metric!r} is none of {task.name}. Known: {', '.join(metrics_of(task.name))}."
+        )
+    if task.metric is not None and task.writes:
+        score(task.name, ["a"], ["a"], metric=task.metric, resamples=0)
 
 
 def judge_for(task: Task, reading: Reading, examples: Sequence[Labelled], batch_sequences: int) -> TaskJudge | None:

@@ -82,6 +82,9 @@ def trained_once(plan: str | Path, home: Path, session: Session) -> Path:
 
 
 def _train(job: Job, folder: Path, session: Session) -> None:
+    """Train to the end, from the last checkpoint where there is one."""
+    if session.stream is not None:
+        session.stream.write(f"{job.name} is trained first, this once; it will be kept in {folder}\n")
     found = fit(job, folder, resume=holds_a_run(folder), session=session)
     if found.stopped_by == "signal":
         raise TrainingError(

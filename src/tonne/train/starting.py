@@ -173,11 +173,11 @@ class Ready:
 
     def _every(self) -> Every:
         run, total = self.job.run, self.job.total_steps
-        evaluate = run.evaluate_every or max(1, total // TIMES_A_RUN)
+        evaluate = run.evaluate_every or -(-total // TIMES_A_RUN)
         return Every(
             log=run.log_every,
             evaluate=evaluate,
-            checkpoint=run.checkpoint_every or max(1, total // TIMES_A_RUN),
+            checkpoint=run.checkpoint_every or -(-total // TIMES_A_RUN),
             sample=run.sample_every or evaluate,
             patience=run.patience,
         )

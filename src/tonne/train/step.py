@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -115,8 +115,9 @@ def dropout_seed(seed: int, step: int, rank: int, micro_batch: int) -> int:
     return mixed_seed
 
 
-def gradient_norm(parameters: object, clip: float | None) -> float:
+def gradient_norm(parameters: Iterable[nn.Parameter], clip: float | None) -> float:
     """Norm of all gradients together, before they were cut down to ``clip``."""
-    held = [p for p in parameters if p.grad is not None]  # type: ignore[attr-defined]
-    limit = math.inf if clip is None else clip
-    return float(whole(nn.utils.clip_grad_norm_(held, limit)))
+    held = [parameter for parameter in parameters if parameter.grad is not None]
+    if clip is None:
+        return float(whole(nn.utils.get_total_norm([p.grad for p in held if p.grad is not None])))
+    return float(whole(nn.utils.clip_grad_norm_(held, clip)))

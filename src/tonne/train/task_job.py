@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tonne.count.workload import counts_of
+from tonne.errors import DescriptionError
 from tonne.train.freezing import learning
 from tonne.train.job import Job, sharding_of, total_steps
 from tonne.train.judging import judge_for
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from tonne.describe.architecture import Architecture
     from tonne.describe.finetuning import FinetuningRecipe
     from tonne.model.transformer import Transformer
+    from tonne.train.evaluation import Judge
     from tonne.train.labelled import Labelled
     from tonne.train.tasks.form import Reading
 
@@ -28,14 +31,15 @@ if TYPE_CHECKING:
 class Material:
     """What a run on labelled examples is made of.
 
-    ``pretrained``: the model has learned something already. ``new_head``: its head for labels has not.
+    ``folder``: of the model that training starts from; None: from scratch. ``new_head``: its head for labels has not
+    learned anything yet.
     """
 
     model: Transformer
     reading: Reading
     train: Sequence[Labelled]
     held_out: Sequence[Labelled]
-    pretrained: bool
+    folder: Path | None
     new_head: bool
 
 
@@ -79,13 +83,31 @@ def task_job(recipe: FinetuningRecipe, given: Material) -> Job:
             labels=reading.labels,
             weights=weights,
             lora=training.lora,
-            notes=_notes(batches, validation, learning(model)),
-            judge=judge_for(recipe.task, reading, judged, size),
-            pretrained=given.pretrained,
+            notes=(*_origin_note(given.folder), *_notes(batches, validation, learning(model))),
+            judge=_judge(recipe, reading, judged),
+            pretrained=given.folder is not None,
             start=reading.start if both else None,
             choices=_choices(batches) if given.new_head else None,
         ),
     )
+
+
+def _judge(recipe: FinetuningRecipe, reading: Reading, judged: Sequence[Labelled]) -> Judge | None:
+    """What scores held-out examples; nothing where each process holds a part of the model alone.
+
+    Raises:
+        DescriptionError: A metric was asked for there.
+    """
+    size = recipe.training.global_batch_sequences
+    assert size is not None, "a recipe has one"
+    if sharding_of(recipe) == "none":
+        return judge_for(recipe.task, reading, judged, size)
+    if recipe.task.metric is not None:
+        raise DescriptionError(
+            f"[task] metric={recipe.task.metric!r} is scored by one process, and a sharded model lies in all of them. "
+            f"Leave metric out, so that the loss decides, or leave sharding out."
+        )
+    return None
 
 
 def _choices(batches: LabelledBatches) -> int | None:
@@ -120,6 +142,10 @@ def _flop_per_token(recipe: FinetuningRecipe, a: Architecture, batches: Labelled
         frozen_layers=training.frozen_layers,
     )
     return counts.model_flop_per_token
+
+
+def _origin_note(folder: Path | None) -> tuple[str, ...]:
+    return () if folder is None else (f"starting from the model in {folder}",)
 
 
 def _notes(batches: LabelledBatches, validation: LabelledBatches | None, learns: tuple[int, int]) -> tuple[str, ...]:

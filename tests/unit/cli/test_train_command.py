@@ -122,5 +122,5 @@ def test_examples_train_from_the_built_in_corpus(name, tmp_path, repository):
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < lines[0]["loss"]
     config = json.loads((tmp_path / "run" / "model" / "config.json").read_text(encoding="utf-8"))
-    expected = {"gpt": "GPT2LMHeadModel", "bert": "BertForPreTraining", "t5": "T5ForConditionalGeneration"}
+    expected = {"gpt": "Qwen2ForCausalLM", "bert": "BertForPreTraining", "t5": "T5ForConditionalGeneration"}
     assert config["architectures"] == [expected[name]]

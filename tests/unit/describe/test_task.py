@@ -90,6 +90,17 @@ def test_a_forecast_reads_the_same_file():
     assert plan.architecture.task_head.labels == 2
 
 
+@pytest.mark.parametrize(("architecture", "task", "lengths"), [
+    (ENCODER, {"name": "classification", "max_source_length": 12}, (12, None, None)),
+    (BOTH, {"name": "translation", "max_source_length": 12, "max_target_length": 8}, (None, 12, 8)),
+    (DECODER, {"name": "translation", "max_source_length": 12, "max_target_length": 8}, (20, None, None)),
+    (DECODER, {"name": "translation", "max_source_length": 12}, (None, None, None)),
+])  # fmt: skip
+def test_lengths_of_the_task_are_those_that_are_forecast(architecture, task, lengths):
+    found = recipe(architecture, task, data={"source": "a.jsonl"}).data
+    assert (found.sequence_length, found.source_length, found.target_length) == lengths
+
+
 def test_an_encoder_writes_nothing():
     with pytest.raises(DescriptionError, match="which an encoder cannot"):
         recipe(ENCODER, {"name": "translation"})

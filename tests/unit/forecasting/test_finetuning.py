@@ -36,6 +36,18 @@ def test_architecture_is_that_of_the_start():
     assert plan({"from": "llama-3.1-8b"}).architecture == Architecture.preset("llama-3.1-8b")
 
 
+def test_work_of_a_start_that_is_trained_here(tmp_path):
+    """What tonne train reads says nothing of a cluster; the original's FLOP are those of its tokens."""
+    shape = 'kind = "decoder"\nlayers = 2\nwidth = 32\nheads = 2\nvocabulary = 100'
+    (tmp_path / "start.toml").write_text(
+        f'[architecture]\n{shape}\n[data]\nsource = "builtin"\ntokens = 1e6\nsequence_length = 64\n'
+        f"[training]\nglobal_batch_sequences = 4\n"
+    )
+    found = tonne.forecast(plan({"from": {"train": str(tmp_path / "start.toml")}}, data={"sequence_length": 64}))
+    counted = counts_of(found.plan.architecture, tokens=1e6, sequence_length=64, objective="causal-lm")
+    assert found.modification.original_training_flop.value == counted.training_flop
+
+
 def test_architecture_of_a_folder(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(GPT_2))
     assert plan({"from": str(tmp_path)}).architecture.layers == 12

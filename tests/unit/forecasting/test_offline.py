@@ -69,6 +69,14 @@ def test_labels_everywhere_are_those_of_the_whole_pass():
     assert all_places.flop_per_example - one.flop_per_example == 49 * 2 * 3 * 256
 
 
+def test_weights_are_read_as_they_lie_and_multiplied_as_asked():
+    whole = forecast_offline(DECODER, Offline(read=5, written=50, batch_sequences=1), CHIP).time_per_example_s.value
+    mixed = Offline(read=5, written=50, batch_sequences=1, precision="bf16")
+    small = Offline(read=5, written=50, batch_sequences=1, precision="bf16", held="bf16")
+    assert forecast_offline(DECODER, mixed, CHIP).time_per_example_s.value == pytest.approx(whole, rel=0.01)
+    assert forecast_offline(DECODER, small, CHIP).time_per_example_s.value < 0.8 * whole
+
+
 def test_a_chip_of_the_tables_takes_the_fitted_coefficients():
     work = Offline(read=200, written=20, batch_sequences=16, precision="bf16")
     found = forecast_offline(DECODER, work, "H100-SXM")

@@ -246,6 +246,7 @@ def test_padding_of_labelled_examples_is_told(recipe, session, tmp_path):
 @pytest.mark.parametrize(("changes", "error", "message"), [
     ({"task": {"name": "classification", "columns": {"text": "body"}}}, DataError, "body"),
     ({"task": {"name": "classification", "labels": ["animal", "plant"]}}, DataError, "'fruit' was not seen"),
+    ({"task": {"name": "classification", "metric": "bleu"}}, DescriptionError, "Known: accuracy"),
     ({"data": {"source": "nowhere.jsonl"}}, DataError, "nowhere.jsonl"),
     ({"tokenizer": {"kind": "bpe", "vocabulary": 100}}, DataError, "too small"),
     ({"start": {"from": "nowhere"}, "architecture": ENCODER}, DescriptionError, "holds no weights"),

@@ -225,3 +225,44 @@ def test_compiled_layers_make_the_same_run(tmp_path, tiny_job, quiet, lines_of):
     fit(tiny_job(), tmp_path / "eager", session=quiet, max_steps=4)
     losses = [[line["loss"] for line in lines_of(tmp_path / name)] for name in ("compiled", "eager")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_run_that_starts_from_a_folder_goes_on_where_its_model_was(tmp_path, tiny_job, quiet, lines_of):
+    first = fit(tiny_job(), tmp_path / "first", session=quiet)
+    start = {"start": {"from": str(first.model)}, "architecture": None}
+    fit(tiny_job(**start, training={"seed": 1}), tmp_path / "second", session=quiet, max_steps=1)
+    ends = [lines_of(tmp_path / name)[-1] for name in ("first", "second")]
+    assert ends[1]["loss"] == pytest.approx(ends[0]["loss"], abs=0.5)  # from scratch it would be 5.7
+
+
+def test_folder_of_another_shape_than_the_plan_is_refused(tmp_path, tiny_job, quiet):
+    from tonne.errors import DescriptionError
+
+    first = fit(tiny_job(), tmp_path / "first", session=quiet, max_steps=1)
+    with pytest.raises(DescriptionError, match=r"holds a model with layers=2, and \[architecture\] says 3"):
+        tiny_job(start={"from": str(first.model)}, architecture={"layers": 3})
+
+
+def test_small_run_never_loads_the_compiler(tmp_path, tiny_fields, tiny_folder):
+    import subprocess
+    import sys
+
+    code = """
+import json, sys
+from pathlib import Path
+from tonne.describe.recipe import Recipe
+from tonne.train.fitting import Session, fit
+from tonne.train.job import job_of, store_folder
+
+fields, folder, stores = json.loads(sys.argv[1])
+recipe = Recipe.model_validate(fields)
+job = job_of(recipe, store_folder(recipe, Path(stores)))
+fit(job, folder, max_steps=1, session=Session(device="cpu", stream=None))
+print([name for name in ("torch._dynamo", "torch._inductor", "torch.distributed.fsdp") if name in sys.modules])
+"""
+    given = json.dumps(
+        [tiny_fields(training={"optimizer": "muon"}), str(tmp_path / "run"), str(tiny_folder / "stores")]
+    )
+    done = subprocess.run([sys.executable, "-c", code, given], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"

@@ -135,3 +135,14 @@ def test_rates_follow_the_schedule_from_each_optimizers_own_peak():
     assert [group["lr"] for part in made.parts for group in part.param_groups] == pytest.approx(
         [5e-4, 5e-4, 1e-2, 1e-2]
     )
+
+
+def test_norm_of_gradients_is_told_before_clipping_and_is_the_same_without():
+    from tonne.train.step import gradient_norm
+
+    (parameter,) = parameters((2,))
+    parameter.grad = torch.tensor([3.0, 4.0])
+    assert gradient_norm([parameter], None) == pytest.approx(5.0)
+    assert parameter.grad.tolist() == [3.0, 4.0]
+    assert gradient_norm([parameter], 1.0) == pytest.approx(5.0)
+    assert parameter.grad.tolist() == pytest.approx([0.6, 0.8], rel=1e-5)

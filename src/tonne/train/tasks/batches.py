@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tonne.train.tasks.form import Form
 
 LONGEST_LOOK = 256  # steps that the share of padding is told from
+WIDTHS = (1, 2, 4)  # of the steps in which pairs of lengths are ordered: which pads least depends on how many there are
 
 
 class LabelledBatches(OrderedBatches):
@@ -89,24 +90,36 @@ class LabelledBatches(OrderedBatches):
         return sum(int(sizes.sum()) for sizes in chosen) / max(places, 1)
 
     def _best_keys(self) -> NDArray[np.int64]:
-        """Lengths by which least is padded: by source and then by target, or by both together.
-
-        Within sources of one length targets grow, within those of the next they shrink: a batch that holds the end of
-        one and the start of the other has targets of like length too.
-        """
+        """Lengths by which least is padded."""
         tokens, source = self.sizes[:, 0], self.sizes[:, 1]
-        together = tokens + source
         if not source.any():
-            return together
-        most = int(tokens.max())
-        by_source = source * (most + 1) + np.where(source % 2, tokens, most - tokens)
+            return tokens
+        found = [tokens + source, *(winding(tokens, source, width) for width in WIDTHS)]
         fills = []
-        for keys in (together, by_source):
-            self._keys = keys
+        for self._keys in found:
             self._stretch.cache_clear()
             fills.append(self.fill())
         self._stretch.cache_clear()
-        return by_source if fills[1] > fills[0] else together
+        return found[int(np.argmax(fills))]
+
+
+def winding(tokens: NDArray[np.int64], source: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """An order of pairs of lengths in which neighbours are alike in both.
+
+    Pairs go by their longer side in steps of a width, and within a step by how much longer the target is: upwards in
+    one step, downwards in the next, so that the end of one is like the beginning of the next.
+
+    Args:
+        tokens: Lengths of the targets, of shape (pairs,).
+        source: Lengths of the sources, of shape (pairs,).
+        width: Of a step [token].
+
+    Returns:
+        The place of each in the order, of shape (pairs,); the same for equal pairs.
+    """
+    step, longer = np.maximum(tokens, source) // width, tokens - source
+    most = int(np.abs(longer).max(initial=0))
+    return step * (2 * most + 1) + most + np.where(step % 2 == 0, longer, -longer)
 
 
 def _sizes(example: Example) -> tuple[int, int]:

@@ -42,13 +42,15 @@ class PairClassification:
 def longest_first(
     first: NDArray[np.uint32], second: NDArray[np.uint32], room: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Both texts cut to fit in a room together: token by token from the longer one, from the second where alike."""
+    """Both texts cut to fit in a room together, as the package tokenizers cuts the longest first.
+
+    The longer text gives until it is as short as the other, then both give; where the room is odd, the one that was
+    longer has the odd token, of two as long the second.
+    """
     room = max(room, 0)
-    shorter = min(len(first), len(second), room // 2)
-    if len(first) + len(second) <= room:
+    lengths = (len(first), len(second))
+    if sum(lengths) <= room:
         return first, second
-    if shorter == len(first) and len(first) < len(second):
-        return first, second[: room - len(first)]
-    if shorter == len(second) and len(second) < len(first):
-        return first[: room - len(second)], second
-    return first[: room - room // 2], second[: room // 2]
+    shorter = min(*lengths, room // 2)
+    longer = room - shorter
+    return (first[:shorter], second[:longer]) if lengths[0] <= lengths[1] else (first[:longer], second[:shorter])

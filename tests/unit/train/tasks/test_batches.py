@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from tonne.errors import DataError  # noqa: E402 - after the check that torch is there
 from tonne.train.labelled import Labelled  # noqa: E402
-from tonne.train.tasks.batches import LabelledBatches  # noqa: E402
+from tonne.train.tasks.batches import LabelledBatches, winding  # noqa: E402
 from tonne.train.tasks.build import form_of  # noqa: E402
 from tonne.train.tasks.losses import label_weights  # noqa: E402
 
@@ -80,7 +80,7 @@ def test_a_changed_label_is_another_set_of_examples(reading):
 
 
 def test_sources_and_targets_are_put_together_so_that_least_is_padded(reading):
-    # targets as long as their sources: both keys fill all; of random ones the better key is taken
+    # lengths of 1 to 8 that have nothing to do with one another: 64 kinds of pairs, 8 of each
     form = form_of(reading("encoder-decoder", name="translation"))
     draws = np.random.default_rng(0)
     examples = [
@@ -89,6 +89,15 @@ def test_sources_and_targets_are_put_together_so_that_least_is_padded(reading):
     ]
     made = LabelledBatches(form, examples, batch_sequences=4)
     assert made.fill() > 0.9
+
+
+def test_neighbours_are_alike_in_both_lengths():
+    # the longer side is 1, then 2, then 3; the difference falls from 1 to -1 in odd steps, and rises in even ones
+    pairs = np.array([(1, 1), (2, 1), (2, 2), (1, 2), (1, 3), (3, 3), (3, 1)])
+    order = np.argsort(winding(pairs[:, 0], pairs[:, 1], 1), kind="stable")
+    assert [tuple(map(int, pairs[place])) for place in order] == [
+        (1, 1), (1, 2), (2, 2), (2, 1), (3, 1), (3, 3), (1, 3)
+    ]  # fmt: skip
 
 
 def test_balanced_weights_by_hand():

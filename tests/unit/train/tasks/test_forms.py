@@ -69,7 +69,8 @@ def test_two_texts_and_their_types(reading, ids):
     (3, 4, 7, (3, 4)),  # both fit
     (3, 9, 7, (3, 4)),  # the longer one gives
     (9, 2, 7, (5, 2)),
-    (9, 9, 7, (4, 3)),  # as long: half each, the first has the odd one
+    (9, 9, 7, (3, 4)),  # as long: half each, the second has the odd one
+        (9, 8, 7, (4, 3)),  # the longer one has it
     (5, 9, 8, (4, 4)),
     (4, 9, 8, (4, 4)),
     (0, 9, 4, (0, 4)),
