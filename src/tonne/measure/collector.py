@@ -108,7 +108,7 @@ class Collector:
             self._reading.release()
 
     def _hold(self) -> bool:
-        """Whether the sensors are this thread's now. A driver that hung once is not waited for again until it is back."""
+        """Whether the sensors are this thread's now; a driver that hung is not waited for again until it is back."""
         held = self._reading.acquire(timeout=self._patience_s)
         self._patience_s = PATIENCE_S if held else 0.0
         return held
