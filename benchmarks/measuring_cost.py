@@ -25,7 +25,12 @@ from rivals.tree import Domain, Trace, moving
 
 TURNS = 3 if is_short() else 9
 IDLE_S = 5.0 if is_short() else 30.0
-MODULE = {"carbontracker": "carbontracker.tracker", "zeus": "zeus.monitor", "pyjoules": "pyJoules.energy_meter"}
+MODULE = {
+    "tonne": "tonne.measure.meter",
+    "carbontracker": "carbontracker.tracker",
+    "zeus": "zeus.monitor",
+    "pyjoules": "pyJoules.energy_meter",
+}
 WRAPPERS = {
     "tonne": ["-m", "tonne.cli.entry", "run", "--"],
     "codecarbon": ["-m", "codecarbon.cli.main", "monitor", "--no-api", "--offline", "--country-iso-code", "FRA", "--"],
