@@ -4,6 +4,10 @@ Trains examples/pretrain-gpt.toml on the built-in corpus. How many steps 75 CPU-
 same trainer, so that the schedule ends when they do; what the run then took is printed beside its result. The text
 compressed by bz2 is the bar. Fields can be changed: training.matrix_learning_rate=0.02 seconds=75.
 
+Answer (one of 2 busy cores of a virtual machine, Xeon with AVX-512, torch 2.13, fp32, 2026-11-27): 1.937 bits per byte
+after 587 steps (0.60 M tokens; 78.8 CPU-seconds with evaluation and export), where bz2 needs 2.356. A core that nobody
+else uses makes more steps in that time.
+
     python benchmarks/training_quality.py [FIELD=VALUE ...]
 """
 
