@@ -25,7 +25,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from rivals import CASES, RIVALS, Batch, Case, drawn
+from training_rivals import CASES, RIVALS, Batch, Case, drawn
 
 from tonne.count.workload import counts_of
 from tonne.describe.architecture import Architecture
