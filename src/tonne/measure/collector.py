@@ -62,6 +62,7 @@ class Collector:
         self._begun_ns = 0
         self._first_ns = 0  # of the first and the last reading
         self._last_ns = 0
+        self._patience_s = PATIENCE_S
         self._cost_ns = 0.0  # of reading all sensors once, in the mean
         self._synced_s = 0.0
         self._thread: Thread | None = None
@@ -84,14 +85,18 @@ class Collector:
         self._thread = Thread(target=self._run, name="tonne", daemon=True)
         self._thread.start()
         self._ticked.wait(START_PATIENCE_S)
-        with self._reading:  # held for no longer than a reading takes
+        can_write = self._hold()
+        try:
             self._begun_ns = self._first_ns or time.monotonic_ns()
             self.journal.add({"kind": "start", "t": self._begun_ns, "unix_s": time.time()})
+        finally:
+            if can_write:
+                self._reading.release()
         return self._begun_ns
 
     def sums(self, at_ns: int) -> Sums | None:
         """Energy by sensor from the beginning up to a time just now; None where another process reads."""
-        if not self._integrals or not self._reading.acquire(timeout=PATIENCE_S):
+        if not self._integrals or not self._hold():
             return None
         try:
             if not self._integrals:  # it ended while we waited
@@ -102,6 +107,12 @@ class Collector:
         finally:
             self._reading.release()
 
+    def _hold(self) -> bool:
+        """Whether the sensors are this thread's now; a driver that hung is not waited for again until it is back."""
+        held = self._reading.acquire(timeout=self._patience_s)
+        self._patience_s = PATIENCE_S if held else 0.0
+        return held
+
     def add_span(self, name: str, begun_ns: int, ended_ns: int, sums: Sums | None) -> None:
         """Take in a window that ended; it is written with the next tick."""
         self.spans.setdefault(name, Spans()).add(begun_ns, ended_ns, sums)
@@ -110,7 +121,7 @@ class Collector:
     def end(self, line: dict[str, Any]) -> None:
         """Read for the last time, write a last line, and let another process read this node's sensors."""
         self._ended = True
-        can_read = self._reading.acquire(timeout=PATIENCE_S)
+        can_read = self._hold()
         try:
             tick = self._tick(read=can_read)
             self.journal.add(tick, *self._news(), {**line, "t": time.monotonic_ns()})
@@ -123,7 +134,7 @@ class Collector:
 
     def flush(self) -> None:
         """Write what is known now, so that the journal says all of it."""
-        if self._reading.acquire(timeout=PATIENCE_S):
+        if self._hold():
             try:
                 self.journal.add(self._tick(read=True), *self._news())
             finally:

@@ -90,7 +90,7 @@ def test_two_hundred_random_instants_leave_no_unreadable_file(tmp_path):
 
 def test_a_run_that_was_killed_is_listed_and_recovered():
     folder = Path(os.environ["TONNE_HOME"]) / "runs" / "victim"
-    victim(folder, "SIGKILL", 0.1)
+    victim(folder, "SIGKILL", 0.5)
     (found,) = known_runs()
     assert (found.name, found.status) == ("victim", "interrupted")
     assert recover(found.folder)

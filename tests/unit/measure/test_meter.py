@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -234,6 +235,24 @@ def test_a_driver_that_hangs_holds_up_neither_start_nor_stop(tmp_path, monkeypat
     assert time.process_time() - begun < 5
     assert status_of(str(tmp_path)) == "finished"
     assert meter.account().energy.cpu_kwh.basis != "measured"
+
+
+def test_a_sensor_that_hangs_while_it_is_read_holds_up_nothing(tmp_path):
+    class Hangs(Constant):
+        def read(self):
+            never.wait(20)
+            return super().read()
+
+    never = threading.Event()
+    meter = tonne.track("hangs", folder=tmp_path, open_sensors=opening(Hangs())).start()
+    with meter.window("w"):
+        pass
+    meter.flush()
+    meter.stop()
+    assert not never.is_set()  # all of it returned although the driver never did
+    account = meter.account()
+    never.set()
+    assert account.energy.cpu_kwh.basis != "measured"
 
 
 def test_a_folder_that_cannot_be_made_keeps_the_account_in_memory(tmp_path, caplog):

@@ -128,7 +128,7 @@ def test_children_of_multiprocessing_join_the_run_of_their_parent(method, tmp_pa
     assert len(node.members) == 3
     assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=0.01)
     (top,) = topmost(node.members)
-    assert top.cpu_s >= 0.4  # its own and its children's, once
+    assert top.cpu_s >= 0.4 - 0.05  # its own and its children's, once; the kernel counts in ticks of 10 ms
 
 
 def entry(pid: int, parents: list[int], session: int = 1, namespace: str = "pid:[1]") -> dict:
