@@ -100,7 +100,7 @@ def main() -> int:
         print(f"{case.name:<30}{''.join(f'{shown(found[name]):>15}' for name in names)}", flush=True)
         ours = found["tonne"]
         well = abs(ours.get("error", math.inf)) <= case.limit
-        is_told = case.told and any("wrap" in note for note in ours.get("notes", []))
+        is_told = case.told and any("wrapped" in note for note in ours.get("notes", []))
         if not (well or is_told):
             missed.append(f"{case.name}: {shown(ours)} {ours.get('failed', '')}")
     print("\n".join(f"missed: {one}" for one in missed))
