@@ -5,8 +5,8 @@ call of 1 ms, <= 0.5 ms of CPU a sample, <= 12 MB added up to the first account,
 packets dropped, and <= 150 ms that `tonne run` adds to a command of 2 s, whose exit status it keeps. Exits with 1 if
 missed. Tools take turns; medians. `--short`: 3 turns.
 
-Answer (one turn, 2 cores of a virtual machine with a load of 9, Python 3.11, 2026-11-27; all times are two to four times
-those of a quiet machine):
+Answer (one turn, 2 cores of a virtual machine with a load of 9, Python 3.11, 2026-11-27: a look, to be repeated on a
+quiet machine):
 
                               tonne  CodeCarbon  carbontracker   Zeus  pyJoules  eco2AI
 first create + start [ms]        79        2143             22     33       4.4    1346
