@@ -5,7 +5,23 @@ truth is that integral from the moment at which start() returned to the one at w
 0.1 % (0.5 % of a window of 0.2 s; 2 %, or told, of a counter that wraps twice a second). Exits with 1 if missed.
 Needs Linux and root for the others, which know no other path. `--short`: 6 s instead of 30 s.
 
-ANSWER
+Answer (--short, 2 cores of a virtual machine with a load of 9, Python 3.11, 2026-11-27), relative error in per cent:
+
+                            tonne  CodeCarbon  carbontracker   Zeus  pyJoules  eco2AI
+constant 100 W, 1 s         +0.09        0.00          +0.21  +0.20     -0.01     -100
+constant 100 W, 10 s        -0.01       +0.03          +0.30  +0.24      0.00     -100
+ramp, 1 s                   +0.07       +0.02          -3.1   +0.63      0.00     -100
+ramp, 10 s                  -0.02       +0.04         -16.6   +0.13     -0.01     -100
+square wave 2 s             -0.09        0.00         +99.9   +1.1      -0.03     -100
+square wave 7 s             +0.04        0.00         +14.4    0.00      0.00     -100
+window of 0.2 s             +0.56       +1.9         -100    +17.5      -0.06     -100
+package + DRAM, core inside -0.01      -16.6          -49.9   +0.47     -0.01     -100
+8 devices                   -0.05       +0.15         -87.5   +3.1      +0.05     -100
+wraps every 10 s            -0.10        0.00          +0.32  +0.67     +0.15     -100
+wraps every 2.5 s           +0.10       +0.31         -66.7  -41.3     -125       -100
+wraps every 0.5 s           +0.12      -83.3          -99.9  -16.5      -99.9     -100
+
+A process that is scheduled 6 ms late is 0.1 % of 6 s: on a quiet machine run it without --short.
 """
 
 from __future__ import annotations
@@ -100,7 +116,7 @@ def main() -> int:
         print(f"{case.name:<30}{''.join(f'{shown(found[name]):>15}' for name in names)}", flush=True)
         ours = found["tonne"]
         well = abs(ours.get("error", math.inf)) <= case.limit
-        is_told = case.told and any("wrap" in note for note in ours.get("notes", []))
+        is_told = case.told and any("wrapped" in note for note in ours.get("notes", []))
         if not (well or is_told):
             missed.append(f"{case.name}: {shown(ours)} {ours.get('failed', '')}")
     print("\n".join(f"missed: {one}" for one in missed))

@@ -1,11 +1,14 @@
 """What is left of a measurement when things go wrong? A sensor that says NaN, a clock that jumps, a process that dies.
 
-NaN for 6 s of a run: asked is a gap that is told and an error within 1 %. A wall clock that goes one hour ahead: 0. A
+NaN for 6 s of a run: asked is a note that tells of it, and an error within 1 %. A clock one hour ahead: 0. A
 process ended by SIGKILL, SIGTERM or an error at random instants: at most one interval of energy lost, and no file that
 cannot be read. Children forked after start: none hangs, and nothing is left running. Exits with 1 if missed.
 Needs Linux; root for the others. `--short`: a tenth of the repeats.
 
-ANSWER
+Answer (--short, 2 cores of a virtual machine with a load of 9, Python 3.11, 2026-11-27): NaN: tonne 0.00 %, Zeus
++0.48 %, pyJoules +0.04 %, CodeCarbon NaN in the total, carbontracker ends the program with 70. Clock: tonne -0.04 %,
+carbontracker x226, the others below 0.3 %. Deaths: tonne loses 1.00 intervals of 0.5 s at the worst in 20, and nothing
+is left of CodeCarbon, carbontracker, Zeus and pyJoules. Forks: none of 20 hung.
 """
 
 from __future__ import annotations
@@ -167,7 +170,7 @@ def main() -> int:
     names = tools("codecarbon", "carbontracker", "zeus", "pyjoules") if places.are_there() else ["tonne"]
     nan = errors(names, (IMPORTS_S + 5, IMPORTS_S + 11), jumps=False)
     ours = nan["tonne"]
-    is_told = any("gap" in note for note in ours.get("notes", []))
+    is_told = any("could not be used" in note for note in ours.get("notes", []))
     missed += ["NaN"] if abs(ours.get("error", 1.0)) > 0.01 or not is_told else []
     jumped = errors(names, None, jumps=True) if shutil.which("cc") or shutil.which("gcc") else {}
     missed += ["clock"] if jumped and abs(jumped["tonne"].get("error", 1.0)) > 1e-3 else []

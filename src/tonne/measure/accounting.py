@@ -185,6 +185,10 @@ def reading_notes(node: NodeUse) -> tuple[str, ...]:
             notes.append(
                 f"{of.name}: {total.gap_s:.1f} s of {whole_s:.1f} s were not read, and are interpolated: {why}"
             )
+        faults = sum(total.faults.values())
+        if faults:
+            across = "its counter holds what went on meanwhile" if of.kind == "counter" else "they are bridged"
+            notes.append(f"{of.name}: {faults} readings could not be used (NaN, negative or failed); {across}")
     if node.baseline_w:
         idle_w = sum(node.baseline_w.values())
         idle_kwh = idle_w * node.lasted_s / JOULES_PER_KWH
