@@ -34,6 +34,7 @@ SUMS = (*PARTS, "hosts_kwh", "servers_kwh", "measured_kwh")
 LEFT_OUT = ("network", "storage")
 CLOCK = "the clock of the machine"
 WORTH_A_NOTE = 0.001  # of the time without a reading
+NOT_LOOKED_FOR = "the run was over before sensors were looked for: what it drew is unknown"
 
 Sharing = Callable[[NodeUse, Mapping[str, Part]], Shares | None]
 
@@ -115,7 +116,7 @@ def shared_use(node: NodeUse, boards: Mapping[str, Part], shares: Shares) -> Sha
         time_s=node.lasted_s,
         silent_accelerators=("",) * len(silent),
     )
-    whole, notes = (EnergyUse(), ("nothing has lasted yet",)) if node.lasted_s <= 0 else node_energy(seen)
+    whole, notes = _whole_energy(node, seen)
     names = {use.of.part: use.of.device for use in node.sensors if use.of.part in boards}
     held = sum(shares.accelerators.get(part, 1.0) * _count(one) for part, one in boards.items())
     advice = tuple(f"{one.part} is not measured: {one.reason}; {one.mend or 'nothing mends it'}" for one in silent)
@@ -125,6 +126,18 @@ def shared_use(node: NodeUse, boards: Mapping[str, Part], shares: Shares) -> Sha
         devices=tuple(names[part] for part in boards if shares.accelerators.get(part, 1.0) > 0),
         notes=(*notes, *advice, *reading_notes(node), *shares.notes),
     )
+
+
+def _looked_for(node: NodeUse) -> bool:
+    """Whether the node's sensors were opened: each part then has one, or is said to have none."""
+    return bool(node.sensors or node.missing)
+
+
+def _whole_energy(node: NodeUse, seen: Node) -> tuple[EnergyUse, tuple[str, ...]]:
+    """A node's energy and notes; unknown where nothing has lasted, or nobody has looked."""
+    if not _looked_for(node):
+        return EnergyUse(), (NOT_LOOKED_FOR,)
+    return (EnergyUse(), ("nothing has lasted yet",)) if node.lasted_s <= 0 else node_energy(seen)
 
 
 def _count(board: Part) -> int:
@@ -229,7 +242,7 @@ def _assembled(uses: list[SharedUse], site: Site | None, lasted_s: float, measur
     notes = dict.fromkeys([*measured.notes, *(note for one in uses for note in one.notes), *brought.notes])
     return Account(
         duration_s=Estimate.exact(lasted_s, source=CLOCK),
-        accelerator_hours=Estimate.exact(hours, source=CLOCK),
+        accelerator_hours=Estimate.exact(hours, source=CLOCK) if all(map(_looked_for, measured.nodes)) else None,
         throughput=throughput_of(measured),
         energy=EnergyUse(
             accelerators_kwh=kwh["accelerators_kwh"],

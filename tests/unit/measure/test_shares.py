@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tonne.estimate import Estimate
+from tonne.measure.accounting import NOT_LOOKED_FOR, shared_use
 from tonne.measure.attribution import Shares, idle_part, job_of, own_cpu_s, rank_of, sees, topmost
 from tonne.measure.board_use import BoardUse
 from tonne.measure.choice import Part
@@ -192,3 +193,10 @@ def test_the_reader_asks_the_driver_whose_time_a_board_had(monkeypatch):
     now[0] = 8.0
     assert use.lines() == [{"kind": "boards", "seconds": {"nvml:3": {11: 6.0, 99: 2.0}}}]
     use.close()
+
+
+def test_energy_is_unknown_where_nobody_has_looked_for_sensors():
+    use = shared_use(node(member(1, 0.0)), {}, Shares())  # neither a sensor nor a part said to have none
+    parts = (use.energy.accelerators_kwh, use.energy.cpu_kwh, use.energy.servers_kwh, use.energy.measured_kwh)
+    assert parts == (None, None, None, None)
+    assert NOT_LOOKED_FOR in use.notes
