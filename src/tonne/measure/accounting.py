@@ -34,7 +34,7 @@ SUMS = (*PARTS, "hosts_kwh", "servers_kwh", "measured_kwh")
 LEFT_OUT = ("network", "storage")
 CLOCK = "the clock of the machine"
 WORTH_A_NOTE = 0.001  # of the time without a reading
-NOT_LOOKED_FOR = "the run was over before sensors were looked for: what it drew is unknown"
+NOT_LOOKED_FOR = "the run was over before its sensors were open: what accelerators drew is unknown, and so is the total"
 
 Sharing = Callable[[NodeUse, Mapping[str, Part]], Shares | None]
 
@@ -134,10 +134,16 @@ def _looked_for(node: NodeUse) -> bool:
 
 
 def _whole_energy(node: NodeUse, seen: Node) -> tuple[EnergyUse, tuple[str, ...]]:
-    """A node's energy and notes; unknown where nothing has lasted, or nobody has looked."""
-    if not _looked_for(node):
-        return EnergyUse(), (NOT_LOOKED_FOR,)
-    return (EnergyUse(), ("nothing has lasted yet",)) if node.lasted_s <= 0 else node_energy(seen)
+    """A node's energy and notes; unknown where nothing has lasted.
+
+    Where no sensor was opened, nobody knows whether there are accelerators: processor and memory are modelled alone.
+    """
+    if node.lasted_s <= 0:
+        return EnergyUse(), ("nothing has lasted yet",)
+    use, notes = node_energy(seen)
+    if _looked_for(node):
+        return use, notes
+    return EnergyUse(cpu_kwh=use.cpu_kwh, memory_kwh=use.memory_kwh), (*notes, NOT_LOOKED_FOR)
 
 
 def _count(board: Part) -> int:

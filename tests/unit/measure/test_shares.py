@@ -195,8 +195,9 @@ def test_the_reader_asks_the_driver_whose_time_a_board_had(monkeypatch):
     use.close()
 
 
-def test_energy_is_unknown_where_nobody_has_looked_for_sensors():
+def test_accelerators_and_total_are_unknown_where_no_sensor_was_opened():
     use = shared_use(node(member(1, 0.0)), {}, Shares())  # neither a sensor nor a part said to have none
-    parts = (use.energy.accelerators_kwh, use.energy.cpu_kwh, use.energy.servers_kwh, use.energy.measured_kwh)
+    parts = (use.energy.accelerators_kwh, use.energy.host_rest_kwh, use.energy.servers_kwh, use.energy.measured_kwh)
     assert parts == (None, None, None, None)
+    assert use.energy.cpu_kwh is None or use.energy.cpu_kwh.basis == "assumed"  # a model's
     assert NOT_LOOKED_FOR in use.notes
