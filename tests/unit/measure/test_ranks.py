@@ -128,7 +128,8 @@ def test_children_of_multiprocessing_join_the_run_of_their_parent(method, tmp_pa
     assert len(node.members) == 3
     assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=0.01)
     (top,) = topmost(node.members)
-    assert top.cpu_s >= 0.4 - 0.05  # its own and its children's, once; the kernel counts in ticks of 10 ms
+    # both children's 0.2 s, and not one's alone; the kernel counts in ticks of 10 ms, which short processes lose
+    assert 0.3 <= top.cpu_s
 
 
 def entry(pid: int, parents: list[int], session: int = 1, namespace: str = "pid:[1]") -> dict:
