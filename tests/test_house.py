@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "tonne"
 FLOORS = [
     {"errors"},  # the ground: reading a quantity (units) may fail
-    {"units"},
+    {"units", "documents"},
     {"estimate"},
     {"reference"},
     {"describe"},

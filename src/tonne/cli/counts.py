@@ -10,8 +10,8 @@ from tonne.count.memory import inference_memory_bytes, memory_per_accelerator
 from tonne.count.workload import Counts, counts_of
 from tonne.describe.architecture import Architecture
 from tonne.describe.plan import TrainingPlan
+from tonne.documents import SCHEMA_VERSION, plain
 from tonne.errors import DescriptionError
-from tonne.report.document import SCHEMA_VERSION, plain
 from tonne.report.numbers import SIZE_BYTES, rounded, short
 
 DEFAULT_SEQUENCE_LENGTH = 2048

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from tonne.describe.architecture import Architecture
 from tonne.describe.data import Data, Tokenizer, data_paths_from
 from tonne.describe.section import Section
+from tonne.documents import SCHEMA_VERSION
 from tonne.errors import DescriptionError, PlanFileError
-from tonne.report.document import SCHEMA_VERSION
 from tonne.report.numbers import SIZE_BYTES, short
 from tonne.train.prepare import Progress, Reporter, store_for, tokenizer_for
 from tonne.train.store import TokenStore

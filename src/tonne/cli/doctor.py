@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
+from tonne.documents import SCHEMA_VERSION, plain
 from tonne.measure.doctor import Diagnosis, Tried, diagnosis
-from tonne.report.document import SCHEMA_VERSION, plain
 from tonne.report.numbers import rounded
 
 EXIT_INCOMPLETE = 4

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from tonne.describe.plan import described
 from tonne.describe.task import Task
+from tonne.documents import SCHEMA_VERSION, plain
 from tonne.errors import DescriptionError, MissingPackageError, PlanFileError, UnknownReferenceError
 from tonne.forecasting.offline import Measured, Offline, OfflineForecast, forecast_offline
-from tonne.report.document import SCHEMA_VERSION, plain
 from tonne.report.evaluation_text import evaluation_lines
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from tonne.describe.plan import TrainingPlan
+from tonne.documents import plain
 from tonne.forecasting import Forecast, InferenceForecast, explain, explain_inference, forecast, forecast_inference
-from tonne.report.document import document, inference_document, plain
+from tonne.report.document import document, inference_document
 from tonne.report.inference_text import inference_lines
 from tonne.report.text import explanation_lines, lines
 

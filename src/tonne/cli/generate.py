@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tonne.documents import SCHEMA_VERSION
 from tonne.errors import DescriptionError, MissingPackageError, PlanFileError
-from tonne.report.document import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from tonne.model.generation import Strategy

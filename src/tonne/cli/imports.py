@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tonne.documents import SCHEMA_VERSION, plain
 from tonne.integrations.codecarbon.reading import Imported, Reading, read_codecarbon
 from tonne.measure.environment import home
 from tonne.measure.sites import site_of
-from tonne.report.document import SCHEMA_VERSION, plain
 from tonne.report.measured_line import SMALL_ENERGY_KWH, between
 from tonne.report.numbers import MASS_KG, TIME_S, short
 

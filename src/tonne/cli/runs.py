@@ -7,12 +7,12 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from tonne.documents import SCHEMA_VERSION, plain
 from tonne.measure.accounting import account_of
 from tonne.measure.progress import expected
 from tonne.measure.recover import Listed, known_runs, recover, run_named
 from tonne.measure.replay import measured
 from tonne.measure.status import INTERRUPTED
-from tonne.report.document import SCHEMA_VERSION, plain
 from tonne.report.measured_text import list_lines, run_lines
 
 

@@ -6,9 +6,9 @@ import json
 import shutil
 import sys
 
+from tonne.documents import SCHEMA_VERSION
 from tonne.reference import DATA_VERSION
 from tonne.reference.browse import rows
-from tonne.report.document import SCHEMA_VERSION
 
 NARROW_TERMINAL, WIDEST_CELL, NARROWEST_SOURCE = 80, 32, 24
 FEW = 3  # so many rows are shown whole, field by field

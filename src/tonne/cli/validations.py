@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
+from tonne.documents import SCHEMA_VERSION, plain
 from tonne.reference import DATA_VERSION
 from tonne.reference.step_residuals import StepResidual
-from tonne.report.document import SCHEMA_VERSION, plain
 from tonne.report.inference_validation_text import inference_validation_lines
 from tonne.report.validation_text import lines
 from tonne.validation import InferenceValidation, Validation, validate, validate_inference

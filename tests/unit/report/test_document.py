@@ -7,10 +7,11 @@ import json
 import pytest
 
 from tonne.account import Account, Carbon, Throughput
+from tonne.documents import plain, rebuilt
 from tonne.energy.use import EnergyUse
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate
-from tonne.report.document import from_document, plain, rebuilt
+from tonne.report.document import from_document
 
 
 def test_account_parses_back_whole():
