@@ -143,7 +143,7 @@ class Ledger:
             prefix = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
             meant = or_(RUNS.c.id.like(f"{prefix}%", escape="\\"), RUNS.c.name == name)
             query = select(RUNS.c.id).where(meant).order_by(RUNS.c.begun_unix_s.desc()).limit(FEW + 1)
-            found = dict.fromkeys(connection.execute(query).scalars())
+            found = dict.fromkeys(map(str, connection.execute(query).scalars()))
             newest = connection.execute(select(RUNS.c.id).order_by(RUNS.c.begun_unix_s.desc()).limit(FEW)).scalars()
             known = [*self._unread(), *newest][:FEW]
         found |= dict.fromkeys(run for run, one in self._unread().items() if run.startswith(name) or one.name == name)

@@ -114,7 +114,7 @@ def problems(connection: Connection) -> tuple[int, str, list[str]]:
         at = int(row["position"])
         if at != position + 1:
             found.append(_missing(position + 1, at - 1))
-        elif link_sha256(previous, at, row) != row["sha256"]:
+        elif link_sha256(previous, at, dict(row)) != row["sha256"]:
             found.append(f"entry {at} ({row['kind']} of {row['run']}) or one before it was changed: its hash is wrong")
         if row["content"] is None:
             if row["run"] not in deleted:

@@ -20,7 +20,6 @@ TOLD = (  # fields of a run that whoever trained may tell
     "plan", "forecast", "forecast_inputs", "purpose", "project", "name", "status", "begun_unix_s", "ended_unix_s",
 )  # fmt: skip
 OF_JOURNAL = ("name", "status", "begun_unix_s", "ended_unix_s")  # which knows them better, where there is one
-FIRST_SEEN = {"kind": MEASURED, "status": UNKNOWN, "begun_unix_s": 0.0}
 
 Fields = Mapping[str, Any]
 
@@ -87,7 +86,8 @@ def _tagged(before: Fields, content: Fields) -> dict[str, Any]:
 
 def document_of(run: str, state: State) -> dict[str, Any]:
     """The document of a run: every field of `Run`, as built-in types."""
-    base = {**plain(Run(id=run, name=run, **FIRST_SEEN)), **state.base, "id": run}
+    nothing = Run(id=run, name=run, kind=MEASURED, status=UNKNOWN, begun_unix_s=0.0)
+    base = {**plain(nothing), **state.base, "id": run}
     told, has_journal = state.told, bool(state.base)
     for name in TOLD:
         value = told.get(name)

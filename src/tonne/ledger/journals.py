@@ -87,13 +87,13 @@ def _span_s(whole: Measured) -> float:
 
 def _stages(whole: Measured, site: dict[str, Any] | None) -> tuple[Stage, ...]:
     """The windows of the run by their names, the longest ones, in the order of their length."""
-    lasted: Counter[str] = Counter()
+    lasted: dict[str, float] = {}
     for node in whole.nodes:
         for member in node.members:
             for name, use in member.windows.items():
-                lasted[name] = max(lasted[name], use.lasted_s)
+                lasted[name] = max(lasted.get(name, 0.0), use.lasted_s)
     found = []
-    for name, lasted_s in lasted.most_common(MOST_STAGES):
+    for name, lasted_s in sorted(lasted.items(), key=lambda item: -item[1])[:MOST_STAGES]:
         if name != CALLS:
             nodes = tuple(node_use(list(node.members), name) for node in whole.nodes)
             account = account_of(replace(whole, nodes=nodes, site=None), site=site)

@@ -86,7 +86,7 @@ def _made(run: str, state: State) -> tuple[str, dict[str, Any]]:
 def changed_runs(connection: Connection) -> list[str]:
     """What the tables of runs say otherwise than the entries from which they are made."""
     found = []
-    kept = dict(connection.execute(select(RUNS.c.id, RUNS.c.id)).tuples().all())
+    kept = dict.fromkeys(map(str, connection.execute(select(RUNS.c.id)).scalars()))
     for run, state in _states(connection):
         document = connection.execute(select(DOCUMENTS.c.document).where(DOCUMENTS.c.run == run)).scalar()
         row = connection.execute(select(RUNS).where(RUNS.c.id == run)).mappings().first()
