@@ -118,6 +118,7 @@ class Intake:
 
     def _file(self, path: Path) -> None:
         try:
+            version = path.stat().st_ino
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             self._set_aside(path, "it is no text")
@@ -132,7 +133,9 @@ class Intake:
             return
         if gone:
             self.taken.lines += 1
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if path.stat().st_ino == version:  # a later line of that name may have taken its place
+                    path.unlink()
 
     def _line(self, line: Line, name: str) -> bool:
         """Whether what a line says is in the ledger now."""

@@ -41,7 +41,7 @@ def run_of_journal(folder: str) -> Run:
     stages = _stages(whole, site)
     if sum(stage.duration_s for stage in stages) > OVERLAP * lasted_s:
         notes += ("its windows overlap, or ranks pass through them side by side: they add up to more than the run",)
-    header = whole.header
+    project, purpose, tags = _labels(whole)
     return Run(
         id=whole.run,
         name=whole.name,
@@ -49,9 +49,9 @@ def run_of_journal(folder: str) -> Run:
         status=whole.status or status.INTERRUPTED,
         begun_unix_s=whole.begun_unix_s,
         ended_unix_s=None if standing is None else standing.ended_unix_s,
-        purpose=header.get("purpose") if header.get("purpose") in PURPOSES else None,
-        project=header.get("project"),
-        tags=tuple(header.get("tags") or ()),
+        purpose=purpose,
+        project=project,
+        tags=tags,
         account=account,
         work=_work(whole),
         site=site,
@@ -62,6 +62,17 @@ def run_of_journal(folder: str) -> Run:
         evidence=_evidence(whole, account),
         notes=notes,
     )
+
+
+def _labels(whole: Measured) -> tuple[str | None, str | None, tuple[str, ...]]:
+    """Project, purpose and tags, as the first of the processes says them; a purpose that is none is a tag."""
+    headers = sorted((m.header for node in whole.nodes for m in node.members), key=lambda header: header["unix_s"])
+    project = next((header["project"] for header in headers if header.get("project")), None)
+    purpose = next((header["purpose"] for header in headers if header.get("purpose")), None)
+    tags = [str(tag) for header in headers for tag in header.get("tags") or ()]
+    if purpose is not None and purpose not in PURPOSES:
+        return project, None, tuple(dict.fromkeys([*tags, str(purpose)]))
+    return project, purpose, tuple(dict.fromkeys(tags))
 
 
 def _account(whole: Measured) -> tuple[Account, dict[str, Any] | None, tuple[str, ...]]:

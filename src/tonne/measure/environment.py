@@ -66,6 +66,12 @@ def ledger() -> str | None:
     return os.environ.get(LEDGER) or None
 
 
+def labels() -> tuple[str | None, str | None, tuple[str, ...]]:
+    """Project, purpose and tags of the runs of this process, as TONNE_PROJECT, TONNE_PURPOSE and TONNE_TAGS say."""
+    tags = tuple(tag.strip() for tag in os.environ.get(TAGS, "").split(",") if tag.strip())
+    return os.environ.get(PROJECT) or None, os.environ.get(PURPOSE) or None, tags
+
+
 def runs_folder() -> str:
     """Folder below which each run has its own."""
     return os.path.join(home(), "runs")
