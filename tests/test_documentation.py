@@ -61,7 +61,7 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "measure/attribution.py",
         "measure/progress.py",
     ],
-    "uncertainty.md": ["estimate.py"],
+    "uncertainty.md": ["estimate.py", "planning/pairing.py", "planning/comparison.py"],
     "inference.md": [
         "count/inference.py",
         "timing/inference.py",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
+import typer
 from typer.main import get_command
 
 from tonne.cli import options
@@ -23,6 +23,7 @@ from tonne.planning.scenario import QUANTITIES
 from tonne.report.comparison_text import comparison_lines
 from tonne.report.document import from_document
 
+BAD_USAGE: Any = typer.BadParameter.__bases__[0]  # UsageError, of click or of typer's own copy of it
 NOT_COMPARED = ("json", "explain", "inference", "no_ledger", "project", "tag")
 
 
@@ -46,8 +47,8 @@ def side_of(text: str, shared: str = "") -> Scenario:
         TonneError: It is none of these.
     """
     words = _words(text)
-    name = "" if words[0].startswith("-") else words[0]
-    if name.endswith(".json") and len(words) == 1 and not options.is_config(name):
+    name = words[0]
+    if name.endswith(".json") and len(words) == 1:
         return scenario_of(_document_in(name), name=text)
     if len(words) > 1 or _is_plan(name):
         return scenario_of(forecast(_plan([*words, *shlex.split(shared)])), name=text)
@@ -78,9 +79,9 @@ def _plan(words: list[str]) -> Any:  # noqa: ANN401 - TrainingPlan, which option
     command = get_command(app).commands["forecast"]  # type: ignore[attr-defined]
     try:
         given = command.make_context("forecast", words).params
-    except click.exceptions.ClickException as error:
+    except BAD_USAGE as error:
         raise DescriptionError(f"{shlex.join(words)!r}: {error.format_message()} See tonne forecast --help.") from None
-    except click.exceptions.Exit:
+    except typer.Exit:
         raise DescriptionError(f"{shlex.join(words)!r} asks for help, which names nothing to compare.") from None
     other = [name for name in NOT_COMPARED if given.get(name)]
     if other:

@@ -97,7 +97,7 @@ def _pair(scenarios: Sequence[Scenario], later: int) -> Pair:
         return {path: _ratio(first.get(path), second.get(path)) for path in QUANTITIES}
 
     found = propagate(ratios, both.inputs, drivers=dependencies(ratios, both.inputs))
-    spread = _differences(a, b, both)
+    spread = difference_intervals(a, b, both)
     differences = {
         path: None
         if path not in spread
@@ -119,7 +119,7 @@ def _tidied(ratio: Estimate | None) -> Estimate | None:
     return replace(ratio, value=value, low=value, high=value)
 
 
-def _differences(a: Scenario, b: Scenario, both: Joined) -> dict[str, tuple[float, float, float]]:
+def difference_intervals(a: Scenario, b: Scenario, both: Joined) -> dict[str, tuple[float, float, float]]:
     """Value and interval of second minus first, by quantity; unknown ones are left out.
 
     Equation: high - d = sqrt(sum_i max(d(x_i+) - d, d(x_i-) - d, 0)^2), and the same downwards for low; d = b - a with
