@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "tonne"
 FLOORS = [
     {"errors"},  # the ground: reading a quantity (units) may fail
-    {"units", "documents"},
+    {"units", "documents", "showing"},
     {"estimate"},
     {"reference"},
     {"describe"},
@@ -81,6 +81,14 @@ def test_imports_point_down(path):
     for other in rooms_imported_by(path) - {room}:
         assert other in FLOOR_OF, f"{name_of(path)} imports tonne.{other}, which is no room"
         assert FLOOR_OF[other] < FLOOR_OF[room], f"{room} may not import {other}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "showing.py"], ids=name_of)
+def test_rooms_above_are_not_known_by_name_either(path):
+    """`showing.py` alone finds its drawer by name (decision 0080)."""
+    text = path.read_text(encoding="utf-8")
+    for room in set(re.findall(r"""["']tonne\.([a-z]+)(?:\.[a-z_.]+)?["']""", text)) & set(FLOOR_OF):
+        assert FLOOR_OF[room] <= FLOOR_OF[room_of(path)], f"{name_of(path)} names tonne.{room}, which stands above it"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
