@@ -11,7 +11,7 @@ from tonne.estimate import Estimate
 from tonne.forecasting.modification import original_training_flop
 from tonne.ledger.records import CONTINUES, INITIALISED_FROM, MERGED_FROM, Run
 
-OF_WEIGHTS = (CONTINUES, INITIALISED_FROM, MERGED_FROM)
+OF_WEIGHTS = (CONTINUES, INITIALISED_FROM)  # merged-from is of records: the parts are in the whole already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,13 @@ class Outside:
 def parents(run: Run) -> tuple[str, ...]:
     """What its links say that its weights come from."""
     return tuple(link.to for link in run.links if link.kind in OF_WEIGHTS)
+
+
+def parts_of_others(runs: Sequence[Run]) -> Mapping[str, str]:
+    """Ids of runs that another one among them was merged from, and the id of that one."""
+    known = _by_name(runs)
+    pairs = [(link.to, run.id) for run in runs for link in run.links if link.kind == MERGED_FROM]
+    return {known[part].id: whole for part, whole in pairs if part in known}
 
 
 def ancestors(runs: Iterable[Run], among: Sequence[Run]) -> set[str]:

@@ -9,7 +9,7 @@ from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate
 from tonne.ledger.lenses import rules
 from tonne.ledger.lenses.amounts import TRAINING_FLOP, amounts_of
-from tonne.ledger.lenses.history import Outside, ancestors, outside
+from tonne.ledger.lenses.history import Outside, ancestors, outside, parts_of_others
 from tonne.ledger.lenses.rules import Lens, Rule, Verdict
 from tonne.ledger.lenses.totals import Total, total_of
 from tonne.ledger.records import CONTINUES, FINAL, FINE_TUNING, FORECAST, REINFORCEMENT, Run
@@ -73,11 +73,13 @@ def view(lens: Lens, runs: Sequence[Run]) -> View:
 
 
 def _without_double(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Run, str]]]:
-    """Runs that happened; forecasts only where nothing else is there, for a forecast and its run are one."""
-    if all(run.kind == FORECAST for run in runs):
-        return list(runs), []
-    why = "a forecast, beside runs that were measured"
-    return [run for run in runs if run.kind != FORECAST], [(run, why) for run in runs if run.kind == FORECAST]
+    """Runs that happened, each once; forecasts only where nothing else is there, for a forecast and its run are one."""
+    parts = parts_of_others(runs)
+    why = {run.id: f"a part of {parts[run.id]}, in which it is counted" for run in runs if run.id in parts}
+    if any(run.kind != FORECAST for run in runs):
+        beside = "a forecast, beside runs that were measured"
+        why |= {run.id: beside for run in runs if run.kind == FORECAST}
+    return [run for run in runs if run.id not in why], [(run, why[run.id]) for run in runs if run.id in why]
 
 
 def _dropped(run: Run, why: str, lens: Lens) -> Line:

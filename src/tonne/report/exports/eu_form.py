@@ -144,7 +144,7 @@ def _energy(subject: Subject, seen: View) -> dict[str, Cell]:
 
 
 def _inference(run: Run) -> dict[str, Cell]:
-    """Compute of generating 100,000 tokens: two operations a parameter and token, attention to earlier ones left out."""
+    """Compute of generating 100,000 tokens: two operations a parameter and token, attention left out."""
     active = run.work.active_parameters or run.work.parameters
     if active is None:
         unknown = Cell(missing="its parameters are not in the ledger")

@@ -58,6 +58,7 @@ class Template:
     title: str
     source: str
     intro: tuple[str, ...]
+    level: int  # of its heading: a section of a longer page begins lower
     sections: tuple[tuple[str, tuple[Field, ...]], ...]
 
 
@@ -78,7 +79,7 @@ def template(name: str) -> Template:
     sections = tuple(
         (section["title"], tuple(Field(**one) for one in section["fields"])) for section in fields.pop("sections")
     )
-    return Template(sections=sections, intro=tuple(fields.pop("intro")), **fields)
+    return Template(sections=sections, intro=tuple(fields.pop("intro")), level=fields.pop("level", 1), **fields)
 
 
 def filled_in(name: str, cells: Mapping[str, Cell], more: Sequence[str] = (), notes: Sequence[str] = ()) -> Export:
@@ -91,16 +92,17 @@ def filled_in(name: str, cells: Mapping[str, Cell], more: Sequence[str] = (), no
         notes: Of the runs; printed after those.
     """
     form = template(name)
-    lines = [f"# {form.title}", "", *(line for text in form.intro for line in (text, ""))]
+    top, below = "#" * form.level, "#" * (form.level + 1)
+    lines = [f"{top} {form.title}", "", *(line for text in form.intro for line in (text, ""))]
     for title, fields in form.sections:
-        lines += [f"## {title}", ""] if title else []
+        lines += [f"{below} {title}", ""] if title else []
         lines += [_field_line(one, cells[one.key]) for one in fields] + [""]
     lines += more
     missing = missing_of(name, cells)
     if missing:
-        lines += ["## Missing", "", *(f"- {text}" for text in missing), ""]
+        lines += [f"{below} Missing", "", *(f"- {text}" for text in missing), ""]
     if notes:
-        lines += ["## Notes", "", *(f"- {note}" for note in notes), ""]
+        lines += [f"{below} Notes", "", *(f"- {note}" for note in notes), ""]
     lines.append(f"Template: {form.id}, {form.version} ({form.source}).")
     return Export(text="\n".join(lines) + "\n", missing=missing, cells=cells, notes=tuple(notes))
 

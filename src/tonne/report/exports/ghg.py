@@ -41,7 +41,12 @@ def _cell(line: ScopeLine) -> Cell:
 
 
 def _table(lines: tuple[ScopeLine, ...]) -> list[str]:
-    rows = ["## Emissions", "", "| scope | what | method | t CO2e | 90 % interval | note |", "|---|---|---|--:|---|---|"]
+    rows = [
+        "## Emissions",
+        "",
+        "| scope | what | method | t CO2e | 90 % interval | note |",
+        "|---|---|---|--:|---|---|",
+    ]
     for line in lines:
         estimate = _cell(line).estimate
         if estimate is None:

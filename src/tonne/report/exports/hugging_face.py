@@ -11,6 +11,8 @@ from tonne.report.exports.model_card import LENS
 from tonne.report.exports.subject import Subject
 from tonne.report.numbers import MASS_KG, value_and_interval
 
+SMALL = 1e-3  # grams below it are written with an exponent
+
 
 def hugging_face(subject: Subject) -> Export:
     """The front matter, as YAML. Operational and location-based: what is embodied is never added to it."""
@@ -42,11 +44,5 @@ def hugging_face(subject: Subject) -> Export:
 
 
 def _yaml_number(value: float) -> str:
-    """A number that YAML reads as one; a whole one without a point."""
-    return str(int(value)) if value.is_integer() else repr(value).replace("e", ".0e") if _bare(value) else repr(value)
-
-
-def _bare(value: float) -> bool:
-    """Whether Python writes an exponent without a point, which YAML 1.1 takes for a word."""
-    text = repr(value)
-    return "e" in text and "." not in text
+    """A number that YAML 1.1 reads as one: whole without a point, an exponent only after one, with its sign."""
+    return str(int(value)) if value.is_integer() else f"{value:f}".rstrip("0") if value >= SMALL else f"{value:.2e}"

@@ -53,8 +53,8 @@ def latex(subject: Subject) -> Export:
         f"% tonne, template latex {VERSION}",
         *(f"% missing: {' '.join(text.split())}" for text in missing),
         r"\paragraph{Environmental impact.}",
-        *(sentence for sentence in sentences if sentence),
-        rf"\footnote{{{escaped(energy_method(subject, seen))}}}",
+        "\n".join(sentence for sentence in sentences if sentence)
+        + rf"\footnote{{{escaped(energy_method(subject, seen))}}}",
         "",
     ]
     return Export(text="\n".join(lines), missing=tuple(missing), cells=cells, notes=seen.notes)

@@ -44,7 +44,7 @@ def sci(subject: Subject) -> Export:
         "operational": _grams(found[0].operational_gco2e, found[0].why),
         "embodied": _grams(found[0].embodied_gco2e, found[0].why),
         **_report(subject, seen),
-        **_methods(seen),
+        **_methods(seen, subject.counted(seen)),
     }
     more = [*_coefficients(subject.counted(seen)), *lens_lines(seen, "Boundary: what is counted")]
     return filled_in("sci", cells, more, seen.notes)
@@ -61,7 +61,7 @@ def score_cell(score: Score) -> Cell:
     digits = digits_of(estimate)
     parts = [(score.operational_gco2e, "O"), (score.embodied_gco2e, "M")]
     each = ", ".join(f"{name} {plain_number(part.value, digits)}" for part, name in parts if part is not None)
-    return Cell(text=f"{_text(estimate)} a {score.unit} ({each})", estimate=estimate, unit="g CO2e")
+    return Cell(text=f"{_text(estimate)} per {score.unit} ({each})", estimate=estimate, unit="g CO2e")
 
 
 def _grams(estimate: Estimate | None, why: str) -> Cell:
@@ -101,17 +101,19 @@ def _date(unix_s: float) -> str:
     return datetime.fromtimestamp(unix_s, UTC).date().isoformat()
 
 
-def _methods(seen: View) -> dict[str, Cell]:
+def _methods(seen: View, runs: Sequence[Run]) -> dict[str, Cell]:
     energy, operational, embodied = (
         seen.totals[key].value for key in ("facility_kwh", "operational_location_kgco2e", "embodied_kgco2e")
     )
+
+    intensity = next((one for run in runs if (one := coefficients_of(run).get("grid_gco2e_per_kwh"))), None)
 
     def kind(estimate: Estimate | None) -> Cell:
         return said(None if estimate is None else KINDS[estimate.basis], "unknown")
 
     return {
         "method_energy": kind(energy),
-        "method_intensity": Cell(missing="unknown") if operational is None else Cell(text="sourced"),
+        "method_intensity": kind(intensity),
         "method_operational": kind(operational),
         "method_embodied": kind(embodied),
         "method_carbon": kind(operational if embodied is None else embodied),
@@ -126,7 +128,9 @@ def _coefficients(runs: Sequence[Run]) -> list[str]:
         for name, estimate in coefficients_of(run).items():
             letter, what, unit = COEFFICIENTS[name]
             number = plain_number(estimate.value, 3)
-            spread = "" if estimate.is_exact else f" ({plain_number(estimate.low, 3)} to {plain_number(estimate.high, 3)})"
+            spread = (
+                "" if estimate.is_exact else f" ({plain_number(estimate.low, 3)} to {plain_number(estimate.high, 3)})"
+            )
             sources = "; ".join(estimate.sources).replace("|", "/")
             seen[name, estimate.value] = f"| {letter} | {what} | {number}{spread} | {unit} | {sources} |"
     return [*lines, *seen.values(), ""] if seen else []

@@ -112,8 +112,20 @@ def test_weights_that_are_started_from_count_once_whatever_their_run_was_for(run
 def test_merged_weights_bring_their_history_through_all_generations(run):
     first = run("first", purpose="failed", work=Work(training_flop=1e18))
     second = run("second", purpose="ablation", links=[("continues", "first")], work=Work(training_flop=2e18))
-    merged = run("merged", links=[("merged-from", "second")], work=Work(training_flop=0.0))
-    assert view(lens_named("eu-flop"), [first, second, merged]).totals["training_flop"].value.value == 3e18
+    third = run("third", purpose="sweep", work=Work(training_flop=4e18))
+    links = [("initialised-from", "second"), ("initialised-from", "third")]
+    averaged = run("averaged", links=links, work=Work(training_flop=0.0))
+    total = view(lens_named("eu-flop"), [first, second, third, averaged]).totals["training_flop"]
+    assert total.value.value == 7e18
+
+
+def test_parts_of_a_run_that_was_merged_are_counted_in_it_alone(run):
+    whole = run("whole", links=[("merged-from", "left"), ("merged-from", "right")], work=Work(training_flop=3e18))
+    parts = [run(name, work=Work(training_flop=1.5e18)) for name in ("left", "right")]
+    seen = view(lens_named("project"), [whole, *parts])
+    assert seen.totals["training_flop"].value.value == 3e18
+    assert [line.reason for line in seen.of("excluded")] == ["a part of whole, in which it is counted"] * 2
+    assert view(lens_named("eu-flop"), [whole]).totals["training_flop"].value.value == 3e18
 
 
 def test_a_teacher_is_not_counted_though_the_student_names_it(run):
