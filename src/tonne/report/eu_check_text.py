@@ -13,7 +13,7 @@ WORDS = {
     Standing.REACHED: "REACHED",
 }
 MOST_RUNS = 5
-NO_ADVICE = "A calculation, no legal advice. By the Commission's guidelines of 18 July 2025, annex A; see docs/eu.md."
+NO_ADVICE = "A calculation, no legal advice. By the Commission's guidelines of 18 July 2025, annex A."
 
 
 def check_lines(check: EuCheck, name: str) -> list[str]:
@@ -37,10 +37,11 @@ def _run_lines(one: Compute) -> list[str]:
     ]
     if one.ratio is None:
         return [*lines, "  agreement        unknown: one approach is missing"]
-    apart = f"{100 * abs(one.ratio - 1):.2g} % apart"
-    verdict = f"within {MARGIN:.0%}" if one.agree else f"MORE THAN {MARGIN:.0%}: find out why before reporting either"
+    apart = f"hardware over architecture is {plain_number(one.ratio, 3)}"
+    margin = f"{100 * MARGIN:.0f} %"
+    verdict = f"within {margin}" if one.agree else f"MORE THAN {margin} APART: find out why before reporting either"
     tied = "" if one.hardware.independent else "; no independent check, both rest on one count"
-    return [*lines, f"  agreement        {apart}, {verdict}{tied}".replace("%,", "%,")]
+    return [*lines, f"  agreement        {apart}, {verdict}{tied}"]
 
 
 def _flop(approach: Approach) -> str:

@@ -161,7 +161,7 @@ def _environment(run: Run, missing: list[str]) -> dict[str, Any] | None:
 
 def _quality(low: float, value: float, high: float) -> str:
     """The word for the error that the wider side of the interval stands for."""
-    error = max(high - value, value - low) / value if value else 1.0
+    error = round(max(high - value, value - low) / value, 3) if value else 1.0
     if error <= HIGH:
         return "high"
     return "medium" if error <= MEDIUM else "low"
