@@ -60,7 +60,7 @@ def _ended(run: Run) -> float:
     return run.begun_unix_s + lasted if run.ended_unix_s is None else run.ended_unix_s
 
 
-def _energies(run: Run) -> dict[str, float]:
+def _energies(run: Run) -> dict[str, Any]:
     """Energy by part and in all, PUE in it, and CO2e of just that energy [kWh, kg]."""
     if run.account is None:
         return {"pue": UNKNOWN}
@@ -84,7 +84,7 @@ def _value(estimate: Estimate | None) -> float:
     return UNKNOWN if estimate is None else float(estimate.value)
 
 
-def _place(run: Run) -> dict[str, str]:
+def _place(run: Run) -> dict[str, Any]:
     site = site_of_run(run)
     found = {"on_cloud": "N"}
     try:
