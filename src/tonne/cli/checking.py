@@ -33,7 +33,7 @@ def eu(
     ] = None,
     fail_over: Annotated[bool, typer.Option("--fail-over", help="Exit 3 where a threshold is reached.")] = False,
     threshold: Annotated[
-        list[str] | None, typer.Option(help="For --fail-over: general-purpose, systemic-risk or modification; all.")
+        list[str] | None, typer.Option(help="That decides: general-purpose, systemic-risk, modification.")
     ] = None,
     json: Json = False,
 ) -> None:

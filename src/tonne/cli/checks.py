@@ -30,7 +30,7 @@ def eu(named: Named, utilisation: float | None, thresholds: Sequence[str], *, as
             raise DescriptionError(f"--threshold {key!r} is none. Use {', '.join(THRESHOLDS)}.")
     name, runs = runs_of(named)
     found = check_eu(runs, utilisation)
-    over = exceeded(found, thresholds or THRESHOLDS)
+    over = exceeded(found, thresholds)
     if as_json:
         told = {"exceeded": [band.key for band in over], "check": plain(found)}
         agree = {one.run: one.agree for one in found.computes}

@@ -11,6 +11,7 @@ from tonne.documents import SCHEMA_VERSION, plain
 from tonne.errors import DescriptionError
 from tonne.ledger.lenses import lens_named, lenses, view
 from tonne.report.exports.formats import FORMATS, exported
+from tonne.report.exports.forms import Export
 from tonne.report.exports.subject import Declared, Subject
 from tonne.report.lens_text import catalogue_lines, lens_lines
 
@@ -26,7 +27,19 @@ def export(named: Named, format_name: str | None, *, lens: str | None, declared:
     if output is None:
         sys.stdout.write(found.text)
     else:
-        output.write_text(found.text, encoding="utf-8", newline="")
+        _write(output, found.text)
+    if output is not None or not found.says_so:  # else the text that was just printed says it
+        _tell(found)
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        output.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise DescriptionError(f"{output} cannot be written: {error.strerror}. Give another --output.") from None
+
+
+def _tell(found: Export) -> None:
     for text in found.missing:
         print(f"missing: {text}", file=sys.stderr)
     for note in found.notes:

@@ -36,7 +36,8 @@ def runs_of(named: Named) -> tuple[str, tuple[Run, ...]]:
         return run.name, (run,)
     with Ledger.open() as ledger:
         if named.word is None:
-            return named.project or WHOLE_LEDGER, _of_project(ledger, named.project)
+            runs = _of_project(ledger, named.project)
+            return named.project or (runs[0].name if len(runs) == 1 else WHOLE_LEDGER), runs
         return _of_word(ledger, named.word)
 
 

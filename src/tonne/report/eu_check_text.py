@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tonne.ledger.lenses.check import MARGIN, Band, Compute, EuCheck, Standing
+from tonne.ledger.lenses.check import MARGIN, MODIFICATION, Band, Compute, EuCheck, Standing
 from tonne.ledger.lenses.compute import Approach
 from tonne.report.exports.cells import plain_number
 from tonne.report.numbers import digits_of
@@ -13,6 +13,10 @@ WORDS = {
     Standing.REACHED: "REACHED",
 }
 MOST_RUNS = 5
+MODIFIED = (
+    "Another's model is modified: the one third decides whether who modified it becomes a provider; the other "
+    "thresholds are those of the model as a whole."
+)
 NO_ADVICE = "A calculation, no legal advice. By the Commission's guidelines of 18 July 2025, annex A."
 
 
@@ -25,6 +29,7 @@ def check_lines(check: EuCheck, name: str) -> list[str]:
         lines.append(f"... and {len(check.computes) - MOST_RUNS} more runs: --json lists them")
     lines += ["", *_sum_lines(check), "", *_beside_lines(check)]
     lines += [line for band in check.bands for line in _band_lines(band)]
+    lines += [MODIFIED] if any(band.key == MODIFICATION for band in check.bands) else []
     lines += [f"note: {note}" for note in check.notes]
     return [*lines, "", NO_ADVICE]
 

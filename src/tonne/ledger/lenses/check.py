@@ -98,9 +98,17 @@ def check_eu(runs: Sequence[Run], utilisation: float | None = None) -> EuCheck:
     )
 
 
-def exceeded(check: EuCheck, keys: Sequence[str] = THRESHOLDS) -> tuple[Band, ...]:
-    """The thresholds among some that are reached or straddled."""
-    return tuple(band for band in check.bands if band.key in keys and band.standing != Standing.BELOW)
+def exceeded(check: EuCheck, keys: Sequence[str] = ()) -> tuple[Band, ...]:
+    """The thresholds that are reached or straddled, among those that decide.
+
+    Args:
+        check: Of some runs.
+        keys: Those that decide. Left out: all; where another's model is modified, the one third alone, for below it the
+            duties for the model as a whole stay with the original's provider (ec2025gpai, paragraphs 60 and 61).
+    """
+    modified = any(band.key == MODIFICATION for band in check.bands)
+    deciding = tuple(keys) or ((MODIFICATION,) if modified else THRESHOLDS)
+    return tuple(band for band in check.bands if band.key in deciding and band.standing != Standing.BELOW)
 
 
 def band(key: str, flop: Estimate, limit: Estimate, meaning: str) -> Band:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tonne.account import Account
 from tonne.errors import DescriptionError, UnknownReferenceError
 from tonne.estimate import Basis, Estimate, propagate
-from tonne.ledger.records import Run
+from tonne.ledger.records import FORECAST, Run
 from tonne.reference.accelerators import AcceleratorRecord, accelerator
 from tonne.reference.goodput import peak_flop_per_s
 from tonne.units import SECONDS_PER_HOUR
@@ -112,14 +112,15 @@ def _utilisation(run: Run, peak: float, stated: float | None) -> Used | None:
         if not 0 < stated <= 1:
             raise DescriptionError(f"utilisation={stated} is no share. Give model FLOP over the peak's, 0 to 1.")
         return Estimate.exact(stated, Basis.ASSUMED), "stated", True, _occupancy_note(stated)
-    own = _of_account(run, run.account, peak)
+    foretold = run.kind == FORECAST
+    own = _of_account(run, run.account, peak, foretold=foretold)
     if own is not None:
-        circular = run.kind == "forecast" and run.work.training_flop is not None
+        circular = foretold and run.work.training_flop is not None
         return own, "forecast from the same count" if circular else "MFU times goodput", not circular, ()
     told = _of_tokens(run, peak)
     if told is not None:
         return told, "MFU from the tokens per second that were measured", False, ()
-    planned = _of_account(run, run.forecast, peak)
+    planned = _of_account(run, run.forecast, peak, foretold=True)
     return None if planned is None else (planned, "as forecast before it began", True, ())
 
 
@@ -133,13 +134,18 @@ def _of_tokens(run: Run, peak: float) -> Estimate | None:
     return propagate(lambda x: {"u": x["speed"] * per_token / (chips * peak)}, {"speed": speed}).outputs["u"]
 
 
-def _of_account(run: Run, account: Account | None, peak: float) -> Estimate | None:
-    """MFU while stepping times the share of time that steps took, put on the 16-bit peak."""
+def _of_account(run: Run, account: Account | None, peak: float, *, foretold: bool) -> Estimate | None:
+    """MFU while stepping times the share of time that steps took, put on the 16-bit peak.
+
+    Steps of a run that is forecast are slower than its MFU by its pace.
+    """
     if account is None or account.throughput.achieved_peak_fraction is None:
         return None
     throughput = account.throughput
     counted_on = run.forecast_inputs.get("peak_flop_per_s")
     ratio = 1.0 if counted_on is None else counted_on.value / peak
+    pace = run.forecast_inputs.get("pace") if foretold else None
+    ratio *= 1.0 if pace is None else pace.value
     inputs = {"fraction": account.throughput.achieved_peak_fraction}
     if throughput.goodput is not None:
         inputs["goodput"] = throughput.goodput

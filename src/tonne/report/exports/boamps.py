@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,31 +66,39 @@ def _header(subject: Subject) -> dict[str, Any]:
 
 
 def _task(run: Run, missing: list[str]) -> dict[str, Any]:
-    """What was done; tokens are the data, where they are known."""
-    work = run.work
-    if work.tokens is None:
-        missing.append("task.dataset.dataQuantity: the tokens are not in the ledger")
-    plan = run.plan or {}
+    """What was done, as far as the plan and the tokens say."""
+    plan, tokens = run.plan or {}, run.work.tokens
+    training, task = (plan.get(name) or {} for name in ("training", "task"))
+    family = task.get("name") or training.get("objective")
+    if tokens is None:
+        missing.append("task.dataset: the tokens are not in the ledger")
+    if family is None:
+        missing.append("task.taskFamily: no plan is in the ledger")
+    dataset = {"dataUsage": "input", "dataType": "token", "dataQuantity": tokens}
+    return _known(
+        {
+            "taskStage": "finetuning" if facts.training_type(run) == "fine-tuning" else "training",
+            "taskFamily": family,
+            "algorithms": [_algorithm(run, plan)],
+            "dataset": None if tokens is None else [dataset],
+        }
+    )
+
+
+def _algorithm(run: Run, plan: Mapping[str, Any]) -> dict[str, Any]:
     architecture, training, software = (plan.get(name) or {} for name in ("architecture", "training", "software"))
-    framework = software.get("framework")
-    algorithm = {
-        "algorithmType": "llm",
-        "algorithmName": "transformer" if architecture else None,
-        "foundationModelName": run.name,
-        "parametersNumber": None if work.parameters is None else work.parameters / BILLION,
-        "framework": None if framework == "unknown" else framework,
-        "layersNumber": architecture.get("layers"),
-        "optimizer": training.get("optimizer") if isinstance(training.get("optimizer"), str) else None,
-        "quantization": training.get("precision"),
-    }
-    dataset = {"dataUsage": "input", "dataType": "token", "dataQuantity": work.tokens}
-    task = plan.get("task") or {}
-    return {
-        "taskStage": "finetuning" if facts.training_type(run) == "fine-tuning" else "training",
-        "taskFamily": task.get("name") or training.get("objective") or "language modelling",
-        "algorithms": [_known(algorithm)],
-        "dataset": [_known(dataset)],
-    }
+    framework, parameters = software.get("framework"), run.work.parameters
+    return _known(
+        {
+            "algorithmName": "transformers" if architecture else None,
+            "foundationModelName": run.name,
+            "parametersNumber": None if parameters is None else parameters / BILLION,
+            "framework": None if framework == "unknown" else framework,
+            "layersNumber": architecture.get("layers"),
+            "optimizer": training.get("optimizer") if isinstance(training.get("optimizer"), str) else None,
+            "quantization": training.get("precision"),
+        }
+    )
 
 
 def _measure(subject: Subject, found: tuple[str, str, Any]) -> dict[str, Any]:

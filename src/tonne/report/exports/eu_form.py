@@ -7,7 +7,8 @@ import math
 from tonne.estimate import Basis, Estimate
 from tonne.ledger.lenses import View
 from tonne.ledger.lenses.check import Standing, check_eu
-from tonne.ledger.lenses.totals import Total
+from tonne.ledger.lenses.rules import OUTSIDE_HISTORY, Verdict
+from tonne.ledger.lenses.totals import Total, total_of
 from tonne.ledger.lenses.view import RUN
 from tonne.ledger.records import Run
 from tonne.report.exports import facts
@@ -53,7 +54,7 @@ def _general(subject: Subject) -> dict[str, Cell]:
         "authenticity": said(subject.main.evidence.weights_sha256, "no hash of the weights is in the ledger"),
         "released": said(declared.released, "give --released"),
         "union_market": Cell(missing="for the provider to fill in"),
-        "dependencies": Cell(text=facts.dependencies_text(subject.main)),
+        "dependencies": said(facts.dependencies_text(subject.main), "no plan and no link says what it starts from"),
     }
 
 
@@ -119,7 +120,7 @@ def _compute(subject: Subject, seen: View) -> dict[str, Cell]:
     return {
         "flop_order": said(order, missing),
         "training_flop": fixed(flop, 1.0, "FLOP", missing),
-        "compute_method": Cell(text=compute_method(subject)),
+        "compute_method": said(None if flop is None else compute_method(subject), missing),
     }
 
 
@@ -157,6 +158,18 @@ def _inference(run: Run) -> dict[str, Cell]:
     return {"inference_flop": flop, "inference_method": Cell(text=how)}
 
 
+def _of_others(seen: View) -> list[str]:
+    """How much of the compute is that of a model from elsewhere: who modified it documents the modification."""
+    included = seen.of(Verdict.INCLUDED)
+    own = total_of({line.run: line.amounts.get("training_flop") for line in included if line.what == RUN}).value
+    others = [line.name for line in included if line.what == OUTSIDE_HISTORY]
+    if not others or own is None:
+        return []
+    return [
+        f"- of the computation, the runs here took {plain_number(own.value, 3)} FLOP; the rest: {', '.join(others)}."
+    ]
+
+
 def _validation(subject: Subject, cells: dict[str, Cell]) -> list[str]:
     """What a reader checks first: figures, thresholds, what is counted without a purpose."""
     check = check_eu(subject.runs)
@@ -165,6 +178,7 @@ def _validation(subject: Subject, cells: dict[str, Cell]) -> list[str]:
         estimate = cells[key].estimate
         if estimate is not None:
             lines.append(f"- {key}: {max(digits_of(estimate), 2)} significant figures; the form asks for at least 2.")
+    lines += _of_others(check.view)
     for one in check.bands:
         mark = "" if one.standing == Standing.BELOW else " Record the reasoning."
         low, high = (plain_number(number, 3) for number in (one.low_flop, one.high_flop))

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tonne.describe.start import Start
 from tonne.errors import UnknownReferenceError
 from tonne.ledger.lenses.compute import accelerators_of
 from tonne.ledger.lenses.history import parents, start_of
 from tonne.ledger.lenses.scopes import site_of_run
-from tonne.ledger.records import FINE_TUNING, REINFORCEMENT, Run
+from tonne.ledger.records import FINAL, FINE_TUNING, INITIALISED_FROM, REINFORCEMENT, Run
 from tonne.reference.grids import grid
 from tonne.reference.regions import region
 from tonne.report.numbers import count_text
@@ -67,17 +68,25 @@ def cloud_of(run: Run) -> str | None:
     return name.partition(":")[0] if ":" in name else None
 
 
-def training_type(run: Run) -> str:
-    """Whether it is pre-training or fine-tuning: by its purpose, else by what it starts from."""
+def training_type(run: Run) -> str | None:
+    """Whether it is pre-training or fine-tuning: by its purpose and by what it starts from; None where nothing says."""
     is_tuning = run.purpose in (FINE_TUNING, REINFORCEMENT) or start_of(run) is not None
-    return "fine-tuning" if is_tuning or any(link.kind == "initialised-from" for link in run.links) else PRE_TRAINING
+    if is_tuning or any(link.kind == INITIALISED_FROM for link in run.links):
+        return "fine-tuning"
+    return PRE_TRAINING if run.purpose == FINAL or run.plan is not None else None
 
 
-def dependencies_text(run: Run) -> str:
-    """What its weights come from."""
+def dependencies_text(run: Run) -> str | None:
+    """What its weights come from; None where neither a plan nor a link says."""
     start = start_of(run)
-    named = [*parents(run), *([str(start.origin)] if start is not None else [])]
-    return ", ".join(dict.fromkeys(named)) or "none: trained from scratch, as far as its plan says"
+    named = [*parents(run), *([_origin(start)] if start is not None else [])]
+    if named:
+        return ", ".join(dict.fromkeys(named))
+    return None if run.plan is None else "none: trained from scratch, as its plan says"
+
+
+def _origin(start: Start) -> str:
+    return start.origin if isinstance(start.origin, str) else start.origin.train
 
 
 def parameter_band(parameters: float) -> str:

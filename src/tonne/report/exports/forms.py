@@ -70,6 +70,7 @@ class Export:
     missing: tuple[str, ...] = ()
     cells: Mapping[str, Cell] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    says_so: bool = False  # the text itself lists what is missing, and the notes
 
 
 @cache
@@ -104,7 +105,7 @@ def filled_in(name: str, cells: Mapping[str, Cell], more: Sequence[str] = (), no
     if notes:
         lines += [f"{below} Notes", "", *(f"- {note}" for note in notes), ""]
     lines.append(f"Template: {form.id}, {form.version} ({form.source}).")
-    return Export(text="\n".join(lines) + "\n", missing=missing, cells=cells, notes=tuple(notes))
+    return Export(text="\n".join(lines) + "\n", missing=missing, cells=cells, notes=tuple(notes), says_so=True)
 
 
 def missing_of(name: str, cells: Mapping[str, Cell]) -> tuple[str, ...]:

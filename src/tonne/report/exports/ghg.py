@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tonne.ledger.lenses.scopes import ScopeLine, scope_lines
@@ -33,7 +34,7 @@ def ghg(subject: Subject) -> Export:
         cells[f"line_{number}"] = _cell(line)
     found = filled_in("ghg", cells, [*_table(lines), *lens_lines(seen, "What is counted")], seen.notes)
     unknown = [f"{line.method}: {cell.missing}" for line in lines if (cell := _cell(line)).missing]
-    return Export(text=found.text, missing=(*found.missing, *unknown), cells=cells, notes=found.notes)
+    return replace(found, missing=(*found.missing, *unknown))
 
 
 def _cell(line: ScopeLine) -> Cell:

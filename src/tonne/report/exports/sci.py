@@ -93,7 +93,7 @@ def _report(subject: Subject, seen: View) -> dict[str, Cell]:
             text="10^15 FLOP, million training tokens and billion parameters: the units of a provider. R is effective: "
             "of the runs that made the model; emissions are of all runs in the boundary"
         ),
-        "boundary": Cell(text=f"{seen.lens.title}: {len(seen.counted)} runs"),
+        "boundary": Cell(text=f"{seen.lens.title}: {len(seen.counted)} run" + ("" if len(seen.counted) == 1 else "s")),
     }
 
 

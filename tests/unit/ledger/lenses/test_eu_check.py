@@ -144,6 +144,7 @@ def test_a_modification_stands_beside_a_third_of_the_original(run, own, standing
     assert band.limit_flop.value == pytest.approx(1e22 / 3)
     assert band.flop.value == own  # of the modification alone
     assert band.standing == standing
+    assert [one.key for one in exceeded(found)] == (["modification"] if standing != Standing.BELOW else [])
     assert found.flop.value == pytest.approx(own + 1e22)  # the model's own history is cumulative
 
 
@@ -156,3 +157,19 @@ def test_an_original_of_unknown_compute_is_taken_at_the_threshold(run, risk, lim
     band = next(band for band in found.bands if band.key == "modification")
     assert band.limit_flop.value == pytest.approx(limit)
     assert found.at_least
+
+
+def test_a_small_change_to_a_large_model_fails_no_gate_unless_the_whole_model_is_asked_about(run):
+    plan = {"start": {"from": "gpt-2-small", "training_flop": {"value": 8e23}}}
+    found = check_eu([run(purpose="fine-tuning", plan=plan, work=Work(training_flop=1e19))])
+    assert exceeded(found) == ()
+    assert [band.key for band in exceeded(found, ["general-purpose"])] == ["general-purpose"]
+
+
+def test_steps_of_a_forecast_are_slower_than_its_utilisation_by_its_pace(run, account, estimate):
+    # 48 h x 3600 x 989.4e12 x 0.4 x 0.8
+    speed = Throughput(achieved_peak_fraction=estimate(0.4))
+    fields = {"kind": "forecast", "status": "forecast", "forecast_inputs": {"pace": estimate(0.8)}}
+    found = by_hardware(run(account=account(throughput=speed), **fields))
+    assert found.flop.value == pytest.approx(48 * 3600 * 989.4e12 * 0.32, rel=1e-4)
+    assert not found.independent

@@ -256,7 +256,8 @@ def test_a_forecast_is_marked_as_an_estimate_in_every_form(run):
 
 
 def test_boamps_has_what_its_schema_requires(run):
-    subject = Subject(name="d", runs=(run(),), declared=Declared(control="cloud", cloud_provider="ovh"))
+    plan = {"architecture": {"layers": 12}, "training": {"objective": "causal-lm", "precision": "bf16"}}
+    subject = Subject(name="d", runs=(run(plan=plan),), declared=Declared(control="cloud", cloud_provider="ovh"))
     found = exported(subject, "boamps")
     report = json.loads(found.text)
     assert found.missing == ()
@@ -268,4 +269,14 @@ def test_boamps_has_what_its_schema_requires(run):
     assert report["infrastructure"]["components"][0]["nbComponent"] == 8
     assert report["environment"]["country"] == "France"
     assert not {"latitude", "longitude"} & set(report["environment"])
+    assert report["task"]["taskFamily"] == "causal-lm"
+    assert report["task"]["algorithms"][0]["layersNumber"] == 12
     assert report["quality"] == "high"  # 10 % to either side
+
+
+def test_boamps_says_no_more_than_is_known(run):
+    found = exported(Subject(name="d", runs=(run(work=Work(), purpose=None),)), "boamps")
+    report = json.loads(found.text)
+    assert "dataset" not in report["task"]
+    assert "infraType" not in report["infrastructure"]
+    assert len(found.missing) == 3
