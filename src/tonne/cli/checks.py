@@ -28,7 +28,7 @@ def eu(named: Named, utilisation: float | None, thresholds: Sequence[str], *, as
     for key in thresholds:
         if key not in THRESHOLDS:
             raise DescriptionError(f"--threshold {key!r} is none. Use {', '.join(THRESHOLDS)}.")
-    name, runs = runs_of(named)
+    name, runs = runs_of(named, with_presets=True)
     found = check_eu(runs, utilisation)
     over = exceeded(found, thresholds)
     if as_json:

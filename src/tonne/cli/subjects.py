@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tonne.cli.options import is_config, plan_from
+from tonne.count.parameters import active_parameters, parameters
+from tonne.describe.architecture import Architecture
+from tonne.describe.presets import preset_ids
+from tonne.describe.start import Start
 from tonne.errors import DescriptionError, LedgerError
+from tonne.forecasting.modification import original_training_flop
 from tonne.ledger.book import Ledger
-from tonne.ledger.records import FORECAST, Run
+from tonne.ledger.records import FORECAST, Run, Work
 from tonne.ledger.rows import Filter
 
 WHOLE_LEDGER = "the ledger"
@@ -22,8 +27,12 @@ class Named:
     project: str | None = None
 
 
-def runs_of(named: Named) -> tuple[str, tuple[Run, ...]]:
+def runs_of(named: Named, *, with_presets: bool = False) -> tuple[str, tuple[Run, ...]]:
     """The name of what is meant, and its runs; a plan is forecast.
+
+    Args:
+        named: What the user wrote.
+        with_presets: Whether a published model, of which the work is known and nothing else, will do.
 
     Raises:
         DescriptionError: Both are given.
@@ -38,7 +47,7 @@ def runs_of(named: Named) -> tuple[str, tuple[Run, ...]]:
         if named.word is None:
             runs = _of_project(ledger, named.project)
             return named.project or (runs[0].name if len(runs) == 1 else WHOLE_LEDGER), runs
-        return _of_word(ledger, named.word)
+        return _of_word(ledger, named.word, with_presets=with_presets)
 
 
 def _is_plan(word: str) -> bool:
@@ -64,15 +73,34 @@ def _of_project(ledger: Ledger, project: str | None) -> tuple[Run, ...]:
     return found
 
 
-def _of_word(ledger: Ledger, word: str) -> tuple[str, tuple[Run, ...]]:
-    """The run of that id or name; else the project."""
+def _of_word(ledger: Ledger, word: str, *, with_presets: bool) -> tuple[str, tuple[Run, ...]]:
+    """The run of that id or name; else the project; else the published model."""
     try:
         run = ledger.run(word)
     except LedgerError as error:
         in_project = tuple(ledger.whole(Filter(project=word))) or tuple(
             ledger.whole(Filter(project=word, kinds=(FORECAST,)))
         )
-        if not in_project:
+        if in_project:
+            return word, in_project
+        if word.strip().lower() not in preset_ids():
             raise LedgerError(f"{error} Nor is there such a project, or a plan file.") from None
-        return word, in_project
+        if not with_presets:
+            raise DescriptionError(
+                f"{word} is a published model, of which no run is known. Give a plan file that says how it is trained."
+            ) from None
+        return word, (_published(word),)
     return run.name, (run,)
+
+
+def _published(preset: str) -> Run:
+    """A published model with the work of its training, as far as its row tells."""
+    notes: list[str] = []
+    flop = original_training_flop(Start.model_validate({"from": preset}), notes)
+    architecture = Architecture.preset(preset.strip().lower())
+    work = Work(
+        parameters=parameters(architecture),
+        active_parameters=active_parameters(architecture),
+        training_flop=None if flop is None else flop.value,
+    )
+    return Run(id=preset, name=preset, kind=FORECAST, status=FORECAST, begun_unix_s=0.0, work=work, notes=tuple(notes))

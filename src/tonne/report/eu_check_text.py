@@ -35,11 +35,7 @@ def check_lines(check: EuCheck, name: str) -> list[str]:
 
 
 def _run_lines(one: Compute) -> list[str]:
-    lines = [
-        f"{one.name}",
-        f"  by architecture  {_flop(one.architecture)}",
-        f"  by hardware      {_flop(one.hardware)}",
-    ]
+    lines = [one.name, *_approach("by architecture", one.architecture), *_approach("by hardware", one.hardware)]
     if one.ratio is None:
         return [*lines, "  agreement        unknown: one approach is missing"]
     apart = f"hardware over architecture is {plain_number(one.ratio, 3)}"
@@ -49,14 +45,17 @@ def _run_lines(one: Compute) -> list[str]:
     return [*lines, f"  agreement        {apart}, {verdict}{tied}"]
 
 
-def _flop(approach: Approach) -> str:
+def _approach(name: str, approach: Approach) -> list[str]:
+    """The figure with its interval, and below it how it was found."""
     if approach.flop is None:
-        return f"unknown: {approach.how}"
-    digits = digits_of(approach.flop)
-    spread = ""
+        return [f"  {name:<15}  unknown: {approach.how}"]
+    digits, spread = digits_of(approach.flop), ""
     if not approach.flop.is_exact:
         spread = f" [{plain_number(approach.flop.low, digits)} - {plain_number(approach.flop.high, digits)}]"
-    return f"{plain_number(approach.flop.value, digits)} FLOP{spread}  {approach.how}"
+    return [
+        f"  {name:<15}  {plain_number(approach.flop.value, digits)} FLOP{spread}",
+        f"  {'':<15}  {approach.how}",
+    ]
 
 
 def _sum_lines(check: EuCheck) -> list[str]:
@@ -88,5 +87,6 @@ def _band_lines(band: Band) -> list[str]:
     value = plain_number(band.flop.value, 3)
     return [
         f"{band.key}, {limit} FLOP: {WORDS[band.standing]}",
-        f"  {value} FLOP, {low} to {high} with {100 * MARGIN:.0f} % and the interval; {band.meaning}",
+        f"  {value} FLOP; {low} to {high} with the margin of {100 * MARGIN:.0f} % and the interval",
+        f"  {band.meaning}",
     ]

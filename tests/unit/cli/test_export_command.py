@@ -15,6 +15,7 @@ from tonne.ledger.book import Ledger
 from tonne.ledger.records import Work
 
 MADE = Path(__file__).resolve().parents[1] / "made_runs.py"
+ALL_BUT_CARDS = ["eu-form", "latex", "neurips", "climate-card", "sci", "ghg", "codecarbon", "boamps", "csv", "json"]
 PLAN = """
 name = "small"
 [architecture]
@@ -76,7 +77,7 @@ def test_a_project_is_found_by_its_name_or_by_the_option(tmp_path):
 
 
 @pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("format_name", ["eu-form", "latex", "neurips", "climate-card", "sci", "ghg", "codecarbon", "boamps", "csv", "json"])
+@pytest.mark.parametrize("format_name", ALL_BUT_CARDS)
 def test_every_format_of_a_project_is_written(format_name):
     done = tonne("export", "seven", "--as", format_name, "--control", "owned")
     assert done.exit_code == 0
@@ -149,6 +150,16 @@ def test_a_stated_utilisation_is_compared_with_the_count():
 def test_a_plan_is_checked_before_it_is_run(plan, tokens, code):
     # 6 x 175e9 x 300e9 is 3.2e23; x 1e9 is 1.05e21
     assert tonne("check", "eu", plan(tokens), "--fail-over").exit_code == code
+
+
+def test_a_published_model_is_checked_by_its_name():
+    # 6 x 405e9 x 15.6e12 is 3.8e25; attention comes besides
+    done = tonne("check", "eu", "llama-3.1-405b", "--fail-over", "--json")
+    assert done.exit_code == 3
+    read = json.loads(done.stdout)
+    assert read["check"]["flop"]["value"] == pytest.approx(3.94e25, rel=0.02)
+    assert read["exceeded"] == ["general-purpose", "systemic-risk"]
+    assert "Give a plan file that says how it is trained" in tonne("export", "llama-3.1-405b", "--as", "csv").stderr
 
 
 def test_a_plan_is_exported_as_an_estimate(plan):

@@ -119,12 +119,9 @@ def _rule(lens: Lens, run: Run, *, alone: bool) -> Rule:
     """The rule for a run. One that is asked for by itself and is for nothing that was said is what is reported."""
     rule = lens.of_purpose(run.purpose)
     if run.purpose is None and alone and rule.verdict == Verdict.MEMO:
-        made = lens.purposes[FINAL]
-        return replace(made, reason=f"the one run asked for, taken as final; nobody said what it was for: {_HOW}")
+        why = f"the one run asked for, taken as final; nobody said what it was for: {rules.HOW_TO_TAG}"
+        return replace(lens.purposes[FINAL], reason="a plan, taken as the final run" if run.kind == FORECAST else why)
     return rule
-
-
-_HOW = rules.HOW_TO_TAG
 
 
 def _within(lens: Lens, run: Run) -> list[Line]:
@@ -171,7 +168,7 @@ def _notes(runs: Sequence[Run], lines: Sequence[Line]) -> list[str]:
         notes.append("Estimated: a forecast, not a measurement.")
         if len(runs) > 1:
             notes.append(f"{len(runs)} forecasts are added up: leave out those that are variants of one run.")
-    untagged = sum(line.what == RUN and line.purpose is None for line in lines if line.verdict != Verdict.EXCLUDED)
+    untagged = sum(_is_untagged(line) for line in lines)
     if untagged:
         what = "run has" if untagged == 1 else "runs have"
         notes.append(f"{untagged} {what} no purpose: {rules.HOW_TO_TAG}.")
@@ -179,3 +176,8 @@ def _notes(runs: Sequence[Run], lines: Sequence[Line]) -> list[str]:
     if running:
         notes.append(f"still running, so that more is to come: {', '.join(running)}.")
     return notes
+
+
+def _is_untagged(line: Line) -> bool:
+    """Whether it is a run that happened and is counted or a memo, and nobody said what it was for."""
+    return line.what == RUN and line.purpose is None and line.status != FORECAST and line.verdict != Verdict.EXCLUDED

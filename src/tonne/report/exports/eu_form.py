@@ -10,7 +10,7 @@ from tonne.ledger.lenses.check import Standing, check_eu
 from tonne.ledger.lenses.rules import OUTSIDE_HISTORY, Verdict
 from tonne.ledger.lenses.totals import Total, total_of
 from tonne.ledger.lenses.view import RUN
-from tonne.ledger.records import Run
+from tonne.ledger.records import FORECAST, Run
 from tonne.report.exports import facts
 from tonne.report.exports.cells import KWH_PER_MWH, Cell, fixed, plain_number, said, why_unknown
 from tonne.report.exports.forms import Export, filled_in, lens_lines
@@ -41,6 +41,7 @@ def eu_form(subject: Subject) -> Export:
         *lens_lines(compute, "What the computation counts"),
         *lens_lines(energy, "What the energy counts"),
         *_validation(own, cells),
+        *_evidence(own.counted(energy)),
     ]
     return filled_in("eu-form", cells, more, tuple(dict.fromkeys([*compute.notes, *energy.notes])))
 
@@ -186,7 +187,26 @@ def _validation(subject: Subject, cells: dict[str, Cell]) -> list[str]:
             f"- threshold {one.key}, {plain_number(one.limit_flop.value, 3)} FLOP: {one.standing.value} "
             f"({low} to {high} FLOP with the tolerance of 30 % and the interval).{mark}"
         )
-    untagged = [line.name for line in check.view.lines if line.what == RUN and line.purpose is None]
+    happened = [line for line in check.view.lines if line.what == RUN and line.status != FORECAST]
+    untagged = [line.name for line in happened if line.purpose is None]
     if untagged:
         lines.append(f"- nobody said what these were for: {', '.join(untagged)}. Tag them before this is sent.")
+    return [*lines, ""]
+
+
+def _evidence(runs: tuple[Run, ...]) -> list[str]:
+    """What proves each run that is counted: hashes and versions."""
+    lines = ["## Evidence", ""]
+    for run in runs:
+        e = run.evidence
+        hashes = {
+            "journal SHA-256": e.journal_sha256,
+            "plan SHA-256": e.plan_sha256,
+            "ledger entry SHA-256": e.entry_sha256,
+            "tonne": e.tonne_version,
+            "reference data": e.data_version or (run.account.data_version if run.account else None),
+            "source": e.source,
+        }
+        known = "; ".join(f"{name} {value}" for name, value in hashes.items() if value)
+        lines.append(f"- {run.name} ({run.id}): {known or 'none in the ledger'}")
     return [*lines, ""]
