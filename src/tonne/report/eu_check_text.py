@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tonne.ledger.lenses.check import MARGIN, MODIFICATION, Band, Compute, EuCheck, Standing
 from tonne.ledger.lenses.compute import Approach
+from tonne.ledger.lenses.grouping import grouped
 from tonne.report.exports.cells import plain_number
 from tonne.report.numbers import digits_of
 
@@ -72,7 +73,7 @@ def _sum_lines(check: EuCheck) -> list[str]:
 def _beside_lines(check: EuCheck) -> list[str]:
     """What is not counted, and what the rule leaves open."""
     lines = []
-    for line in check.view.lines:
+    for line in grouped(check.view.lines):
         if line.verdict.value == "included" and line.what == "run":
             continue
         flop = line.amounts.get("training_flop")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tonne.estimate import Estimate
 from tonne.ledger.lenses import Lens, Line, Total, View
+from tonne.ledger.lenses.grouping import grouped
 from tonne.ledger.lenses.rules import Verdict
 from tonne.report.exports.forms import GAS, NAMES, UNITS, amount_text
 from tonne.report.numbers import ENERGY_KWH, value_and_interval
@@ -31,7 +32,7 @@ def lens_lines(seen: View, name: str) -> list[str]:
     width = max(len(_name(key)) for key in lens.quantities)
     lines += [f"  {_name(key):<{width}}  {_total(key, seen.totals[key])}" for key in lens.quantities]
     for verdict in Verdict:
-        of_it = seen.of(verdict)
+        of_it = grouped(seen.of(verdict))
         if of_it:
             lines += ["", TITLES[verdict], *(_line(line) for line in of_it[:MOST_LINES])]
         if len(of_it) > MOST_LINES:

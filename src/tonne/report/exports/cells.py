@@ -12,6 +12,7 @@ from tonne.report.numbers import digits_of, value_and_interval
 
 KWH_PER_MWH, KG_PER_TONNE, GRAMS_PER_KG = 1000.0, 1000.0, 1000.0
 FEWEST_DIGITS = 2  # of the EU's form
+FEW = 3  # runs that are named
 PLAIN_FROM, PLAIN_TO = 1e-3, 1e6
 WORDS = {
     Basis.MEASURED: "measured",
@@ -78,14 +79,9 @@ def readable(estimate: Estimate | None, units: Sequence[tuple[float, str]], miss
     return Cell(text=f"{value} ({between}{WORDS[estimate.basis]})", estimate=estimate)
 
 
-def of_total(total: Total) -> Estimate | None:
-    """The whole sum, None where a part is unknown."""
-    return total.value
-
-
 def why_unknown(total: Total, what: str) -> str:
-    """Why a sum is unknown, and of how much it is known."""
+    """Why a sum is unknown: for want of which runs."""
     if not total.unknown:
         return f"{what} is unknown: no run is counted; tag what the runs were for"
-    known = "" if total.known is None else f"; the rest comes to at least {plain_number(total.known.value, 3)}"
-    return f"{what} is unknown of {', '.join(total.unknown)}{known}"
+    who = ", ".join(total.unknown[:FEW]) + (f" and {len(total.unknown) - FEW} more" if len(total.unknown) > FEW else "")
+    return f"{what} is unknown for {who}"

@@ -11,7 +11,7 @@ from tonne.errors import UnknownReferenceError
 from tonne.estimate import Estimate
 from tonne.ledger.lenses.compute import accelerators_of
 from tonne.ledger.lenses.scopes import site_of_run
-from tonne.ledger.records import Run
+from tonne.ledger.records import FORECAST, Run
 from tonne.reference.grids import country_iso3, grid
 from tonne.reference.regions import region
 from tonne.report.exports.codecarbon_columns import UNKNOWN, EmissionsData, with_rates
@@ -47,6 +47,7 @@ def row_of(run: Run) -> EmissionsData:
         duration=UNKNOWN if account is None or account.duration_s is None else float(account.duration_s.value),
         python_version=run.evidence.python or "",
         codecarbon_version=f"tonne {run.evidence.tonne_version or ''}".strip(),
+        tracking_mode="forecast" if run.kind == FORECAST else "machine",
         wue=UNKNOWN,
         **_energies(run),
         **_place(run),

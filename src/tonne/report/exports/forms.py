@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tonne.estimate import Estimate
 from tonne.ledger.lenses import Line, View
+from tonne.ledger.lenses.grouping import grouped
 from tonne.ledger.lenses.rules import Verdict
 from tonne.report.exports.cells import Cell
 from tonne.report.numbers import ENERGY_KWH, HOURS, MASS_KG, MONEY_USD, VOLUME_L, WORK_FLOP, value_and_interval
@@ -123,7 +124,7 @@ def lens_lines(seen: View, title: str) -> list[str]:
     """What a lens has counted, left out and put beside, with the reasons."""
     lens = seen.lens
     lines = [f"## {title}", "", f"By {lens.title}, version {lens.version} ({lens.source}).", ""]
-    lines += [_line(line) for verdict in Verdict for line in seen.of(verdict)]
+    lines += [_line(line) for verdict in Verdict for line in grouped(seen.of(verdict))]
     return [*lines, ""]
 
 

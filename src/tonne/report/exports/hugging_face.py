@@ -27,7 +27,8 @@ def hugging_face(subject: Subject) -> Export:
         lines.append(f"  emissions: {_yaml_number(rounded_value(total.value, GRAMS_PER_KG))}  # grams of CO2e")
         _, spread = value_and_interval(total.value, MASS_KG)
         between = "" if spread == "exact" else f", 90 % interval {spread.replace(' - ', ' to ')}"
-        source = f"tonne ({WORDS[total.value.basis]}{between}; operational, location-based, PUE included)"
+        tool = "tonne, forecast before the run" if subject.estimated else "tonne"
+        source = f"{tool} ({WORDS[total.value.basis]}{between}; operational, location-based, PUE included)"
         lines.append(f"  source: {json.dumps(source)}")
     words = {
         "training_type": facts.training_type(subject.main),

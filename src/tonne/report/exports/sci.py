@@ -86,6 +86,7 @@ def _report(subject: Subject, seen: View) -> dict[str, Cell]:
         "name": Cell(text=subject.name),
         "version": said(declared.version, "give --model-version"),
         "description": said(facts.architecture_text(subject.main), "no plan with an architecture is in the ledger"),
+        "url": Cell(missing="for the authors to fill in"),
         "organisation": said(declared.organisation, "give --organisation"),
         "contact": said(declared.contact, "give --contact"),
         "measured": said(span, "nothing was measured, or a run has no end"),
@@ -94,6 +95,9 @@ def _report(subject: Subject, seen: View) -> dict[str, Cell]:
             "of the runs that made the model; emissions are of all runs in the boundary"
         ),
         "boundary": Cell(text=f"{seen.lens.title}: {len(seen.counted)} run" + ("" if len(seen.counted) == 1 else "s")),
+        "manifest": Cell(text="the same runs as data: `tonne export ... --as json`"),
+        "visualiser": Cell(missing="for the authors to fill in; `tonne report` writes a page"),
+        "insights": Cell(missing="for the authors to fill in"),
     }
 
 

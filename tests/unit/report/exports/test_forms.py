@@ -51,7 +51,7 @@ def test_a_place_that_nobody_gave_is_missing_and_not_guessed(run, account):
     nowhere = run(site=None, account=account(location_kg=None))
     found = exported(Subject(name="d", runs=(nowhere,)), "model-card")
     assert "**Compute Region**: [missing: no place was given; it is not guessed]" in found.text
-    assert "**Carbon Emitted**: [missing: it is unknown of r1 (r1)" in found.text
+    assert "**Carbon Emitted**: [missing: it is unknown for r1 (r1)" in found.text
 
 
 def test_a_project_tells_final_run_and_whole_project_apart(run):
@@ -185,3 +185,39 @@ def test_offsets_and_market_based_figures_never_lower_the_location_based_one(run
     text = exported(Subject(name="d", runs=(green,)), "ghg").text
     assert "| location-based | 0.012 |" in text
     assert "| market-based | 0 |" in text
+
+
+def test_many_runs_of_one_kind_are_one_line(run):
+    sweeps = [run(f"s{number}", purpose="sweep") for number in range(212)]
+    text = exported(Subject(name="d", runs=(run("a"), *sweeps)), "eu-form").text
+    assert "- excluded: 212 runs (sweep) [training compute 2.54e16 FLOP]: it helped through what people learned" in text
+    assert text.count("- excluded:") == 1
+    assert "- memo: 212 runs (sweep) [accelerators 4.2 MWh; servers 5.9 MWh; IT 6.4 MWh; facility 7.6 MWh]" in text
+
+
+def test_a_group_says_of_how_many_runs_something_is_unknown(run, account):
+    bare = [run(f"s{number}", purpose="sweep", account=account(facility_kwh=None)) for number in range(4)]
+    runs = (run("a"), *bare, *(run(f"t{number}", purpose="sweep") for number in range(4)))
+    text = exported(Subject(name="d", runs=runs), "eu-form").text
+    assert "- memo: 8 runs (sweep, of 4 not all is known) [" in text
+    assert "facility 140 kWh]" in text  # 4 x 36
+
+
+def test_the_form_shows_what_proves_it(run):
+    from tonne.ledger.records import Evidence
+
+    proof = Evidence(journal_sha256="ab" * 32, entry_sha256="cd" * 32, tonne_version="0.1.0", data_version="2026.11")
+    text = exported(Subject(name="d", runs=(run(evidence=proof),)), "eu-form").text
+    assert f"- r1 (r1): journal SHA-256 {'ab' * 32}; ledger entry SHA-256 {'cd' * 32}; tonne 0.1.0" in text
+
+
+def test_a_forecast_is_told_from_a_measurement_in_data_too(run):
+    subject = Subject(name="d", runs=(run(kind="forecast", status="forecast"),))
+    assert 'source: "tonne, forecast before the run (modelled' in exported(subject, "hugging-face").text
+    assert ",forecast," in exported(subject, "codecarbon").text.splitlines()[1]
+
+
+def test_sci_for_software_is_the_same_score_by_the_standard_alone(run):
+    text = exported(Subject(name="d", runs=(run(),), lens="sci"), "sci").text
+    assert "Software Carbon Intensity: 1 run" in text
+    assert "**A trained model**: 15000 g CO2e (90 % interval 14000 to 16000; modelled)" in text  # 12 + 3 kg, 10 %
