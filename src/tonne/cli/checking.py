@@ -25,7 +25,9 @@ def _checks() -> None:
 def eu(
     subject: Annotated[
         str | None,
-        typer.Argument(metavar="RUN|PROJECT|PLAN", help="Of the ledger, or a plan file; left out, the whole ledger."),
+        typer.Argument(
+            metavar="RUN|PROJECT|PLAN", help="Of the ledger, or a plan file; left out, each project of the ledger."
+        ),
     ] = None,
     project: Annotated[str | None, typer.Option(help="Of the ledger: all of its runs.")] = None,
     utilisation: Annotated[
@@ -40,5 +42,6 @@ def eu(
     """Training compute beside the thresholds of the EU AI Act."""
     from tonne.cli import checks  # noqa: PLC0415 - see main.py
 
-    if checks.eu(checks.Named(subject, project), utilisation, threshold or (), as_json=json) and fail_over:
+    named = checks.Named(word=subject, project=project)
+    if checks.eu(named, utilisation, threshold or (), as_json=json) and fail_over:
         raise typer.Exit(checks.EXIT_EXCEEDED)

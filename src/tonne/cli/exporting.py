@@ -13,6 +13,8 @@ Subject = Annotated[
     str | None, typer.Argument(metavar="RUN|PROJECT|PLAN", help="A run of the ledger, a project, or a plan file.")
 ]
 Project = Annotated[str | None, typer.Option(help="Of the ledger: all of its runs.")]
+Since = Annotated[str | None, typer.Option(help="Only runs of a project that began since, e.g. 2026-01-01.")]
+Until = Annotated[str | None, typer.Option(help="Only runs of a project that began before.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,6 +33,8 @@ def export(
         ),
     ] = None,
     project: Project = None,
+    since: Since = None,
+    until: Until = None,
     lens: Annotated[str | None, typer.Option(help="What is counted, where the format leaves it open.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write to this file; left out, it is printed.")] = None,
     organisation: Annotated[str | None, typer.Option(help="Who reports.")] = None,
@@ -39,6 +43,7 @@ def export(
     cloud_provider: Annotated[str | None, typer.Option(help="Whose cloud.")] = None,
     model_version: Annotated[str | None, typer.Option(help="Of the model.")] = None,
     released: Annotated[str | None, typer.Option(help="When the model was released.")] = None,
+    json: Json = False,
 ) -> None:
     """A run, project or plan in a form that others ask for."""
     from tonne.cli import exports as command  # noqa: PLC0415 - see main.py
@@ -51,16 +56,19 @@ def export(
         version=model_version,
         released=released,
     )
-    command.export(command.Named(subject, project), format, lens=lens, declared=declared, output=output)
+    named = command.Named(word=subject, project=project, since=since, until=until)
+    command.export(named, command.Form(name=format, lens=lens, output=output, as_json=json), declared)
 
 
 def lens(
     name: Annotated[str | None, typer.Argument(metavar="LENS", help="Left out, all are listed.")] = None,
     subject: Subject = None,
     project: Project = None,
+    since: Since = None,
+    until: Until = None,
     json: Json = False,
 ) -> None:
     """What a rule counts of runs, what it does not, and why."""
     from tonne.cli import exports as command  # noqa: PLC0415 - see main.py
 
-    command.show_lens(name, command.Named(subject, project), as_json=json)
+    command.show_lens(name, command.Named(word=subject, project=project, since=since, until=until), as_json=json)

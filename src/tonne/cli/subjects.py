@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from tonne.cli.options import is_config, plan_from
@@ -16,15 +18,22 @@ from tonne.ledger.book import Ledger
 from tonne.ledger.records import FORECAST, Run, Work
 from tonne.ledger.rows import Filter
 
-WHOLE_LEDGER = "the ledger"
+WHOLE_LEDGER, NO_PROJECT = "the ledger", "runs of no project"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """A word that may name anything, or a project; neither: the whole ledger."""
+    """A word that may name anything, or a project, and a time; nothing: the whole ledger."""
 
     word: str | None = None
     project: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+    @property
+    def names_all(self) -> bool:
+        """Whether the whole ledger is meant."""
+        return self.word is None and self.project is None
 
 
 def runs_of(named: Named, *, with_presets: bool = False) -> tuple[str, tuple[Run, ...]]:
@@ -35,7 +44,7 @@ def runs_of(named: Named, *, with_presets: bool = False) -> tuple[str, tuple[Run
         with_presets: Whether a published model, of which the work is known and nothing else, will do.
 
     Raises:
-        DescriptionError: Both are given.
+        DescriptionError: Both a word and a project are given, or a time is none.
         LedgerError: Nothing is called so, or the ledger cannot be read.
     """
     if named.word is not None and named.project is not None:
@@ -45,9 +54,17 @@ def runs_of(named: Named, *, with_presets: bool = False) -> tuple[str, tuple[Run
         return run.name, (run,)
     with Ledger.open() as ledger:
         if named.word is None:
-            runs = _of_project(ledger, named.project)
+            runs = _of_project(ledger, named.project, named)
             return named.project or (runs[0].name if len(runs) == 1 else WHOLE_LEDGER), runs
-        return _of_word(ledger, named.word, with_presets=with_presets)
+        return _of_word(ledger, named.word, named, with_presets=with_presets)
+
+
+def by_project(runs: Iterable[Run]) -> Mapping[str, tuple[Run, ...]]:
+    """Runs by their project: those of several projects are not of one model."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.project or NO_PROJECT, []).append(run)
+    return {project: tuple(of_it) for project, of_it in found.items()}
 
 
 def _is_plan(word: str) -> bool:
@@ -62,10 +79,9 @@ def _forecast(word: str) -> Run:
     return run_of_forecast(forecast(plan_from(word, {})))
 
 
-def _of_project(ledger: Ledger, project: str | None) -> tuple[Run, ...]:
+def _of_project(ledger: Ledger, project: str | None, named: Named) -> tuple[Run, ...]:
     """Runs that happened; where there are none, forecasts."""
-    found = tuple(ledger.whole(Filter(project=project)))
-    found = found or tuple(ledger.whole(Filter(project=project, kinds=(FORECAST,))))
+    found = _kept(ledger, project, named)
     if not found and project is not None:
         raise LedgerError(f"no run belongs to the project {project!r}. `tonne runs` lists runs with their projects.")
     if not found:
@@ -73,14 +89,29 @@ def _of_project(ledger: Ledger, project: str | None) -> tuple[Run, ...]:
     return found
 
 
-def _of_word(ledger: Ledger, word: str, *, with_presets: bool) -> tuple[str, tuple[Run, ...]]:
+def _kept(ledger: Ledger, project: str | None, named: Named) -> tuple[Run, ...]:
+    since, until = _unix_s(named.since, "since"), _unix_s(named.until, "until")
+    found = tuple(ledger.whole(Filter(project=project, since_unix_s=since, until_unix_s=until)))
+    foretold = Filter(project=project, since_unix_s=since, until_unix_s=until, kinds=(FORECAST,))
+    return found or tuple(ledger.whole(foretold))
+
+
+def _unix_s(text: str | None, option: str) -> float | None:
+    """Seconds since 1970 of a date, or a date with a time, in local time unless it has a zone."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise DescriptionError(f"--{option} {text!r} is no date. Write it like 2026-01-01.") from None
+
+
+def _of_word(ledger: Ledger, word: str, named: Named, *, with_presets: bool) -> tuple[str, tuple[Run, ...]]:
     """The run of that id or name; else the project; else the published model."""
     try:
         run = ledger.run(word)
     except LedgerError as error:
-        in_project = tuple(ledger.whole(Filter(project=word))) or tuple(
-            ledger.whole(Filter(project=word, kinds=(FORECAST,)))
-        )
+        in_project = _kept(ledger, word, named)
         if in_project:
             return word, in_project
         if word.strip().lower() not in preset_ids():

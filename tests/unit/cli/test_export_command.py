@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,10 +140,11 @@ def test_a_straddled_threshold_exits_3_only_where_it_is_asked_for():
 @pytest.mark.usefixtures("kept")
 def test_a_stated_utilisation_is_compared_with_the_count():
     read = json.loads(tonne("check", "eu", "main-run", "--utilisation", "0.4", "--json").stdout)
-    (one,) = read["check"]["computes"]
+    (check,) = read["checks"]
+    (one,) = check["computes"]
     # 48 h x 3600 x 989.4e12 x 0.4 = 6.84e19 of the 8.1e22 that were counted
     assert one["ratio"] == pytest.approx(6.84e19 / 8.1e22, rel=1e-3)
-    assert read["agree"] == {"aaa1": False}
+    assert check["agree"] == {"aaa1": False}
     assert read["exceeded"] == ["general-purpose"]
 
 
@@ -157,7 +159,7 @@ def test_a_published_model_is_checked_by_its_name():
     done = tonne("check", "eu", "llama-3.1-405b", "--fail-over", "--json")
     assert done.exit_code == 3
     read = json.loads(done.stdout)
-    assert read["check"]["flop"]["value"] == pytest.approx(3.94e25, rel=0.02)
+    assert read["checks"][0]["flop"]["value"] == pytest.approx(3.94e25, rel=0.02)
     assert read["exceeded"] == ["general-purpose", "systemic-risk"]
     assert "Give a plan file that says how it is trained" in tonne("export", "llama-3.1-405b", "--as", "csv").stderr
 
@@ -168,3 +170,40 @@ def test_a_plan_is_exported_as_an_estimate(plan):
     assert "- **Total model size** (AIO): 1.75e11 parameters" in text
     assert "used for training** (AIO): 3.19e23 FLOP" in text  # 6 P D is 3.15e23; attention comes besides
     assert "Transformer, decoder-only, 96 layers of width 12288, 96 attention heads" in text
+
+
+@pytest.mark.usefixtures("kept")
+def test_projects_of_a_ledger_are_checked_apart():
+    with Ledger.open() as ledger:
+        other = ledger.run("aaa1")
+        ledger.put(replace(other, id="ddd1", name="other", project="eight"))
+    read = json.loads(tonne("check", "eu", "--json").stdout)
+    assert {check["name"]: check["flop"]["value"] for check in read["checks"]} == {"seven": 8.1e22, "eight": 8.1e22}
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_form_of_one_model_is_not_filled_from_several_projects():
+    with Ledger.open() as ledger:
+        ledger.put(replace(ledger.run("aaa1"), id="ddd1", name="other", project="eight"))
+    done = tonne("export", "--as", "eu-form")
+    assert done.exit_code == 2
+    assert "eu-form is of one model, and the ledger holds runs of 2 projects" in done.stderr
+    assert tonne("export", "--as", "ghg").exit_code == 0
+
+
+@pytest.mark.usefixtures("kept")
+def test_an_inventory_is_of_a_year():
+    # the runs began in February 2026
+    assert "Electricity**: 0.11 MWh" in tonne("export", "seven", "--as", "ghg", "--since", "2026-01-01").stdout
+    assert tonne("export", "seven", "--as", "ghg", "--until", "2026-01-01").exit_code == 2
+    assert "'soon' is no date" in tonne("export", "--as", "ghg", "--since", "soon").stderr
+
+
+@pytest.mark.usefixtures("kept")
+def test_an_export_as_a_document_has_its_fields_apart():
+    read = json.loads(tonne("export", "seven", "--as", "eu-form", "--json").stdout)
+    assert read["fields"]["energy"]["estimate"]["value"] == pytest.approx(0.036)
+    assert read["fields"]["energy"]["unit"] == "MWh"
+    assert read["fields"]["released"]["missing"] == "give --released"
+    assert "Release date: give --released" in read["missing"]
+    assert read["text"].startswith("# Model Documentation Form")

@@ -47,7 +47,8 @@ def _intensity(subject: Subject, seen: View) -> Cell:
     kg, kwh = (seen.totals[key].value for key in ("operational_location_kgco2e", "facility_kwh"))
     if kg is None or kwh is None or not kwh.value:
         return Cell(missing="no place was given, or its carbon intensity is unknown")
-    basis = site_of_run(subject.main).get("grid_basis") or "lifecycle"
+    site = site_of_run(subject.main)
+    basis = "as given" if "grid_gco2e_per_kwh" in site else site.get("grid_basis") or "lifecycle"
     sources = ", ".join(source for source in kg.sources if "gCO2" in source or "CO2" in source)
     grams = kg.value / kwh.value * 1000
     return Cell(text=f"{grams:.3g} g CO2e/kWh ({basis})" + (f", {sources}" if sources else ""))

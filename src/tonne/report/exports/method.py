@@ -105,7 +105,7 @@ def widest(seen: View) -> tuple[str, str, Estimate] | None:
 
 def _counted(seen: View) -> str:
     counted = [line for line in seen.of(Verdict.INCLUDED) if line.what == "run"]
-    purposes = sorted({line.purpose or "untagged" for line in counted})
+    purposes = sorted({line.purpose or ("a plan" if line.status == FORECAST else "untagged") for line in counted})
     runs = f"{len(counted)} run" + ("" if len(counted) == 1 else "s")
     beside = len(seen.of(Verdict.MEMO))
     memo = f"; {beside} more {'is' if beside == 1 else 'are'} listed beside it" if beside else ""

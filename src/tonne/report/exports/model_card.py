@@ -8,9 +8,10 @@ from tonne.report.exports.cells import Cell, readable, said, why_unknown
 from tonne.report.exports.forms import Export, filled_in
 from tonne.report.exports.method import energy_method, widest
 from tonne.report.exports.subject import Subject
-from tonne.report.numbers import ENERGY_KWH, HOURS, MASS_KG, TIME_S, VOLUME_L
+from tonne.report.numbers import ENERGY_KWH, MASS_KG, TIME_S, VOLUME_L
 
 LENS, WHOLE = "final-run", "project"
+HELD = ((1e6, "million accelerator-hours"), (1.0, "accelerator-hours"))
 
 
 def model_card(subject: Subject) -> Export:
@@ -38,7 +39,7 @@ def hours(seen: View) -> Cell:
     total = seen.totals["accelerator_hours"]
     if total.value is not None and total.value.value == 0:
         return Cell(text="0 accelerator-hours: it ran on processors")
-    cell = readable(total.value, ((1.0, "accelerator-hours"),), why_unknown(total, "accelerator-hours"))
+    cell = readable(total.value, HELD, why_unknown(total, "accelerator-hours"))
     return cell if cell.missing else Cell(text=cell.text, estimate=cell.estimate, unit="h")
 
 
@@ -73,7 +74,7 @@ def whole_project(subject: Subject) -> Cell:
     parts = [
         readable(seen.totals["facility_kwh"].value, ENERGY_KWH, "energy unknown").text,
         gas(seen, "operational_location_kgco2e", "location-based").text,
-        readable(seen.totals["accelerator_hours"].value, HOURS, "").text,
+        readable(seen.totals["accelerator_hours"].value, HELD, "").text,
     ]
     known = [part for part in parts if part]
     return said("; ".join([f"{len(seen.counted)} runs", *known]) if known else None, "nothing of it is known")

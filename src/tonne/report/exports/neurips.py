@@ -11,7 +11,7 @@ from tonne.ledger.records import Run
 from tonne.report.exports import facts
 from tonne.report.exports.cells import Cell, readable, said
 from tonne.report.exports.forms import Export, filled_in
-from tonne.report.exports.model_card import energy, gas, hours
+from tonne.report.exports.model_card import HELD, energy, gas, hours
 from tonne.report.exports.subject import Subject
 from tonne.report.numbers import ENERGY_KWH, TIME_S, value_and_interval
 
@@ -54,7 +54,7 @@ def _per_run(run: Run) -> str:
     time, held = amount(run, "duration_s"), amount(run, "accelerator_hours")
     parts = [
         None if time is None else value_and_interval(time, TIME_S)[0],
-        None if held is None else value_and_interval(held, ((1.0, "accelerator-hours"),))[0],
+        None if held is None else value_and_interval(held, HELD)[0],
     ]
     known = [part for part in parts if part]
     return f"{run.name}: {', '.join(known) if known else 'unknown'}"
@@ -68,7 +68,7 @@ def _more(seen: View) -> Cell:
     held = total_of({line.name: line.amounts.get("accelerator_hours") for line in beside})
     used = total_of({line.name: line.amounts.get("facility_kwh") for line in beside})
     parts = [
-        readable(held.known, ((1.0, "accelerator-hours"),), "").text,
+        readable(held.known, HELD, "").text,
         readable(used.known, ENERGY_KWH, "").text,
     ]
     purposes = sorted({line.purpose or "untagged" for line in beside})

@@ -221,3 +221,19 @@ def test_sci_for_software_is_the_same_score_by_the_standard_alone(run):
     text = exported(Subject(name="d", runs=(run(),), lens="sci"), "sci").text
     assert "Software Carbon Intensity: 1 run" in text
     assert "**A trained model**: 15000 g CO2e (90 % interval 14000 to 16000; modelled)" in text  # 12 + 3 kg, 10 %
+
+
+def test_a_million_accelerator_hours_are_said_as_such(run, account):
+    text = exported(Subject(name="d", runs=(run(account=account(accelerator_hours=1_082_990.0)),)), "model-card").text
+    assert "**Hours used**: 1.08 million accelerator-hours (measured)" in text
+
+
+def test_compute_by_hardware_alone_is_told_as_such(run, account, estimate):
+    from tonne.account import Throughput
+
+    speed = Throughput(achieved_peak_fraction=estimate(0.4, 0.36, 0.44), goodput=estimate(0.9))
+    one = run(account=account(throughput=speed), work=Work())
+    text = exported(Subject(name="d", runs=(one,)), "eu-form").text
+    # 48 h x 3600 x 989.4e12 x 0.36 = 6.155e19, 10 % to either side
+    assert "used for training** (AIO): 6.2e19 FLOP (90 % interval 5.5e19 to 6.8e19 FLOP; modelled)" in text
+    assert "Hardware-based: C = N L H U: 48 accelerator-hours" in text
