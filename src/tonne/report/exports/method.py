@@ -28,7 +28,9 @@ def energy_method(subject: Subject, seen: View) -> str:
     parts = [
         _how_measured(runs),
         _boundary(seen, runs),
-        "Intervals are 90 %; sums of runs add the ends of their intervals, as if all errors were shared.",
+        "Intervals are 90 %."
+        if len(runs) == 1
+        else "Intervals are 90 %; sums of runs add the ends of their intervals, as if all errors were shared.",
         _counted(seen),
         _data(runs),
     ]
@@ -69,10 +71,8 @@ def _agreement(computes: Sequence[Compute]) -> str:
 
 def _how_measured(runs: Sequence[Run]) -> str:
     if all(run.kind == FORECAST for run in runs):
-        return (
-            "Energy is estimated before the run: work counted from the architecture, time from a model of the hardware "
-            "that was fitted to published runs, power from published measurements."
-        )
+        hows = dict.fromkeys(_how_forecast(run) for run in runs)
+        return f"Energy is estimated before the run: {'; '.join(hows)}."
     covered = [run.account.energy.coverage for run in runs if run.account and run.account.energy.coverage is not None]
     if not covered:
         return "Energy is that which another tool has reported, or a model of the hardware; sensors are not told."
@@ -82,6 +82,25 @@ def _how_measured(runs: Sequence[Run]) -> str:
         f"Sensors (energy counters of accelerators and processors where there are any) read {share} of the IT energy; "
         f"the rest is modelled by part."
     )
+
+
+TIME_OF = {  # what the plan gives in place of the model of time
+    "accelerator_hours": "the accelerator-hours are given",
+    "step_utilisation": "work is counted from the architecture, time comes from the utilisation that the plan gives",
+    "measured_step_s": "work is counted from the architecture, time comes from a step that was measured",
+    "measured_step": "work is counted from the architecture, time comes from a step that was measured elsewhere",
+}
+MODELLED_TIME = (
+    "work is counted from the architecture, time comes from a model of the hardware that was fitted to published runs"
+)
+
+
+def _how_forecast(run: Run) -> str:
+    """What a forecast's time and power rest on: what the plan gives, else the models."""
+    schedule, cluster = ((run.plan or {}).get(name) or {} for name in ("schedule", "cluster"))
+    time = next((text for name, text in TIME_OF.items() if schedule.get(name) is not None), MODELLED_TIME)
+    given = cluster.get("accelerator_power_w") is not None
+    return f"{time}; power is {'as the plan gives it' if given else 'that of published measurements of such hardware'}"
 
 
 def _boundary(seen: View, runs: Sequence[Run]) -> str:
