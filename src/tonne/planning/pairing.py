@@ -59,7 +59,7 @@ def joined(a: Scenario, b: Scenario, letters: tuple[str, str]) -> Joined:
     for name in dict.fromkeys([*a.inputs, *b.inputs]):
         share = shared_part(name, a, b)
         owners = [(i, side.inputs[name]) for i, side in enumerate((a, b)) if name in side.inputs]
-        if any(not one.is_exact for _, one in owners):
+        if name in a.rests_on | b.rests_on and any(not one.is_exact for _, one in owners):
             kinds["shared" if share == 1 else "partly" if share > 0 else "apart"].append(name)
         if share == 1 and a.inputs[name] == b.inputs[name]:
             inputs[name] = a.inputs[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,11 +10,13 @@ from typing import Any
 
 from tonne.account import Account
 from tonne.describe.plan import TrainingPlan
+from tonne.documents import plain
 from tonne.energy.power import facility_kwh
 from tonne.errors import DescriptionError, UnknownReferenceError
 from tonne.estimate import Estimate
 from tonne.forecasting import Forecast, forecast
 from tonne.forecasting.outcome import outcome
+from tonne.forecasting.single import dependencies
 from tonne.impact.place import factors_of, making_of, nowhere, prices_of
 from tonne.impact.results import Values, impact_of, of_known
 from tonne.ledger.records import FORECAST, Run
@@ -35,6 +38,7 @@ QUANTITIES = (
     "water_l",
     "cost_usd",
 )
+PLACE = ("grid", "region", "grid_gco2e_per_kwh")
 KEPT = " as it was kept"
 SAME = 1e-6  # relative; beyond it, an account does not follow from its inputs
 
@@ -45,7 +49,7 @@ Equations = Callable[[Mapping[str, float]], Values]
 class Traits:
     """What says whether two sides share what is not known of them; None where it is unknown itself."""
 
-    place: Any = None  # grid and region
+    place: str | None = None  # grid or region; None: one that nobody named
     machine: Any = None  # accelerators, or the processors of a measured run
     job: Any = None  # model, precision, software
     mixture: bool = False  # of experts
@@ -62,6 +66,7 @@ class Scenario:
     equations: Equations
     facts: Mapping[str, float] = field(default_factory=dict)  # exact: parameters, tokens, FLOP, losses
     traits: Traits = Traits()
+    rests_on: frozenset[str] = frozenset()  # inputs that move a quantity
 
     def estimate(self, quantity: str) -> Estimate | None:
         """One of the quantities with its own interval; None where it is unknown."""
@@ -127,7 +132,17 @@ def _made(
         energy = of_account.get("energy.facility_kwh")
         return of_account | {PER_TOKEN: of_known(lambda kwh, n: kwh * JOULES_PER_KWH / n, energy, tokens)}
 
-    return Scenario(name=name, kind=kind, account=account, inputs=inputs, equations=values, facts=facts, traits=traits)
+    moving = frozenset(name for names in dependencies(values, inputs).values() for name in names)
+    return Scenario(
+        name=name,
+        kind=kind,
+        account=account,
+        inputs=inputs,
+        equations=values,
+        facts=facts,
+        traits=traits,
+        rests_on=moving,
+    )
 
 
 def _agree(computed: float | None, kept: float) -> bool:
@@ -158,7 +173,7 @@ def _planned(plan: TrainingPlan) -> Traits:
     software = plan.software.framework
     work = None if a is None else (a, plan.training.precision, software, plan.training.objective)
     return Traits(
-        place=(plan.site.grid, plan.site.region),
+        place=_place(plain(plan.site)),
         machine=plan.cluster.record.id,
         job=work,
         mixture=a is not None and a.experts is not None,
@@ -166,10 +181,15 @@ def _planned(plan: TrainingPlan) -> Traits:
 
 
 def _measured(run: Run, plan: TrainingPlan | None) -> Traits:
-    site = run.site or {}
     machine = (tuple(sorted(run.hardware.items())), run.nodes) if run.hardware else None
     job = None if plan is None else _planned(plan).job
-    return Traits(place=(site.get("grid"), site.get("region")), machine=machine, job=job)
+    place = _place(run.site or {}) or f"where {machine or run.id} is"  # runs of nowhere are at one place on one machine
+    return Traits(place=place, machine=machine, job=job)
+
+
+def _place(site: Mapping[str, Any]) -> str | None:
+    named = {name: site[name] for name in PLACE if site.get(name) is not None}
+    return json.dumps(named, sort_keys=True) if named else None
 
 
 def _facts_of_plan(plan: TrainingPlan, counts: Any) -> dict[str, float]:  # noqa: ANN401 - counts of several kinds

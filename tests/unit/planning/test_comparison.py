@@ -112,6 +112,20 @@ def test_an_assumed_pue_is_one_at_one_place_and_two_at_two():
     assert ratio.high == pytest.approx(math.exp(step))
 
 
+def test_runs_of_nowhere_are_at_one_place_on_one_machine():
+    def run(hardware):
+        made = measured(10.0, 0.0, site={}, hardware=hardware, pue=1.25)
+        energy = replace(
+            made.account.energy, facility_kwh=replace(made.account.energy.facility_kwh, low=10.8, high=16.0)
+        )
+        return replace(made, account=replace(made.account, energy=energy))
+
+    one, other = run({"H100": 8}), run({"H200": 8})
+    assert compare(one, one).pairs[0].shared == ("pue",)
+    assert compare(one, other).pairs[0].apart == ("pue",)
+    assert compare(one, run({})).pairs[0].apart == ("pue",)
+
+
 def test_sensors_of_two_runs_are_independent_and_their_pue_cancels():
     unsure = {"pue": {"value": 1.2, "low": 1.1, "high": 1.4, "source": "own meter"}}
     a, b = measured(10.0, 0.05, site=unsure), measured(12.0, 0.05, site=unsure, id="b2")
