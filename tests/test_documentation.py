@@ -70,7 +70,7 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "forecasting/offline.py",
     ],
     "inference-validation.md": ["validation/inference_peers.py"],
-    "validation.md": ["validation/peers.py", "validation/statistics.py"],
+    "validation.md": ["validation/peers.py"],
 }
 STAGES = ("calibrate", "count", "energy", "impact", "measure", "reference", "timing", "validation")
 UPDATE = os.environ.get("TONNE_UPDATE_PAGES") == "1"
