@@ -58,8 +58,8 @@ def reconciled(
     Args:
         forecast: What was forecast.
         measured: What was measured.
-        inputs: What the forecast was made of, names as in `Forecast.inputs`: tokens, training_flop, pace and the peak
-            are used; without them fewer factors can be told apart.
+        inputs: What the forecast was made of, names as in `Forecast.inputs`: tokens, steps, training_flop and pace are
+            used; without them fewer factors can be told apart.
         work: What the run says it did: tokens, steps, FLOP.
         stages: Parts of the run's time; the one named "stepping" says what its steps took.
         after_the_fact: Whether the forecast was made when the run had begun.
@@ -70,7 +70,7 @@ def reconciled(
     given = inputs or {}
     accelerators = have_accelerators(forecast, measured)
     expected = forecast_side(forecast, given, accelerators=accelerators)
-    seen, notes = measured_side(measured, work or Work(), tuple(stages), given, accelerators=accelerators)
+    seen, notes = measured_side(measured, work or Work(), tuple(stages), expected, accelerators=accelerators)
     compared = [_compared(path, expected, seen, accelerators=accelerators) for path in QUANTITIES]
     known = [one for one in compared if one.forecast is not None or one.measured is not None]
     more = (AFTER,) if after_the_fact else ()

@@ -28,7 +28,6 @@ from tonne.reconcile.spreads import Spread, product, ratio_spread, spread_of, tu
 
 TOLD, DERIVED = "told by the run", "steps that the run told"
 AS_PLANNED = "the run told its tokens, not its FLOP: those of a token are taken as planned"
-PEAK = "peak_flop_per_s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +61,7 @@ def forecast_side(account: Account, inputs: Mapping[str, Estimate], *, accelerat
 
 
 def measured_side(
-    account: Account,
-    work: Work,
-    stages: Iterable[Stage],
-    inputs: Mapping[str, Estimate],
-    *,
-    accelerators: bool,
+    account: Account, work: Work, stages: Iterable[Stage], expected: Side, *, accelerators: bool
 ) -> tuple[Side, tuple[str, ...]]:
     """What was measured, and notes.
 
@@ -75,10 +69,10 @@ def measured_side(
         account: The measurement.
         work: What the run says it did.
         stages: Of the run's time.
-        inputs: Of the forecast: for the peak, and for FLOP of a token where the run told its tokens alone.
+        expected: What was forecast: for the peak, and for FLOP of a token where the run told its tokens alone.
         accelerators: Whether both sides say accelerator-hours.
     """
-    figures, notes = _figures(account), []
+    figures = _figures(account)
     lasted = account.duration_s
     stepped_s = stepping_s(account, work, stages)
     if figures[GOODPUT] is None and stepped_s is not None and lasted is not None:
@@ -87,22 +81,28 @@ def measured_side(
         figures[STEP_TIME] = Estimate.exact(stepped_s / work.steps, Basis.MEASURED, DERIVED)
     told = {TOKENS: _exact(work.tokens), STEPS: _exact(work.steps), FLOP: _exact(work.training_flop)}
     side = _side(figures, told, accelerators=accelerators)
-    if figures[FRACTION] is None and PEAK in inputs and STEPPING in side.levels and accelerators:
-        flop = side.levels.get(FLOP)
-        if flop is None and TOKENS in side.levels and {"tokens", "training_flop"} <= inputs.keys():
-            per_token = float(inputs["training_flop"].value / inputs["tokens"].value)
-            flop = Estimate.exact(side.levels[TOKENS].value * per_token, Basis.MODELLED, AS_PLANNED)
-            notes.append(f"{AS_PLANNED}.")
-        if flop is not None:
-            figures[FRACTION] = _fraction(flop, side.levels[STEPPING], inputs[PEAK])
-            side = _side(figures, told, accelerators=accelerators)
-    return side, tuple(notes)
+    if figures[FRACTION] is not None:
+        return side, ()
+    figures[FRACTION], notes = _fraction(side, expected)
+    return _side(figures, told, accelerators=accelerators), notes
 
 
-def _fraction(flop: Estimate, stepping_h: Estimate, peak: Estimate) -> Estimate:
-    """Share of the peak: model FLOP over what the accelerators could have done while stepping."""
-    value = float(flop.value / (stepping_h.value * SECONDS_PER_HOUR * peak.value))
-    return Estimate.exact(value, flop.basis, flop.sources[0] if flop.sources else TOLD)
+def _fraction(seen: Side, expected: Side) -> tuple[Estimate | None, tuple[str, ...]]:
+    """Share of the peak, which is that of the forecast: as many times more as FLOP in an hour of stepping."""
+    of_forecast = [expected.levels.get(name) for name in (FRACTION, FLOP, STEPPING)]
+    flop, stepping = seen.levels.get(FLOP), seen.levels.get(STEPPING)
+    notes: tuple[str, ...] = ()
+    tokens, planned = seen.levels.get(TOKENS), expected.levels.get(TOKENS)
+    fraction, planned_flop, planned_h = of_forecast
+    if stepping is None or fraction is None or planned_flop is None or planned_h is None:
+        return None, ()
+    if flop is None and tokens is not None and planned is not None:
+        value = float(tokens.value * planned_flop.value / planned.value)
+        flop, notes = Estimate.exact(value, Basis.MODELLED, AS_PLANNED), (f"{AS_PLANNED}.",)
+    if flop is None:
+        return None, ()
+    faster = (flop.value / stepping.value) / (planned_flop.value / planned_h.value)
+    return Estimate.exact(float(fraction.value * faster), flop.basis, flop.sources[0]), notes
 
 
 def _side(figures: Mapping[str, Estimate | None], told: Mapping[str, Estimate | None], *, accelerators: bool) -> Side:
