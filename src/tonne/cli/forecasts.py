@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tonne.cli import own
 from tonne.describe.plan import TrainingPlan
 from tonne.documents import plain
 from tonne.forecasting import Forecast, InferenceForecast, explain, explain_inference, forecast, forecast_inference
@@ -13,10 +14,18 @@ from tonne.report.inference_text import inference_lines
 from tonne.report.text import explanation_lines, lines
 
 
-def run(plan: TrainingPlan, *, as_json: bool = False, explained: bool = False, with_inference: bool = False) -> None:
+def run(
+    plan: TrainingPlan,
+    *,
+    as_json: bool = False,
+    explained: bool = False,
+    with_inference: bool = False,
+    own_runs: bool = True,
+) -> None:
     """Print what the plan will take, and where asked for, what its use will take."""
-    use = forecast_inference(plan) if with_inference else None
-    training = forecast(plan) if use is None else use.training
+    calibration = own.calibration(own=own_runs)
+    use = forecast_inference(plan, calibration) if with_inference else None
+    training = forecast(plan, calibration) if use is None else use.training
     if as_json:
         print(json.dumps(_document(training, use, explained), indent=2, allow_nan=False, ensure_ascii=False))
         return
