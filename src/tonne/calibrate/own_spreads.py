@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 
 from tonne.calibrate.measured_steps import MeasuredStep
 from tonne.calibrate.scales import LEAST_PAIRS
+from tonne.forecasting.runs import Row, pace_evidence
+from tonne.reference.calibration import PACE, Calibration
 from tonne.reference.own_runs import ModelSpread
 from tonne.reference.step_residuals import StepResidual, conformal_half_width
 from tonne.reference.time_stacks import precision_group
@@ -38,6 +41,19 @@ def model_pairs(steps: Sequence[MeasuredStep]) -> Iterator[tuple[MeasuredStep, M
         groups[*stack, release].append(step)
     for members in groups.values():
         yield from (pair for pair in combinations(members, 2) if pair[0].model != pair[1].model)
+
+
+def pace_spread(rows: Iterable[Row], calibration: Calibration) -> ModelSpread:
+    """How far two runs of one organisation, chip and kind differ in what their forecasts without a layout are off.
+
+    Equation: d = |ln q_1 - ln q_2|, with q = calendar utilisation / (step utilisation forecast x goodput forecast).
+    """
+    groups: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for row in rows:
+        for evidence in pace_evidence([row], calibration):
+            groups[row["org"], row["chip"], row["kind"]].append(math.log(evidence.ratio))
+    pairs = (pair for members in groups.values() for pair in combinations(members, 2))
+    return _spread(PACE, "*", sorted(abs(a - b) for a, b in pairs))
 
 
 def _spread(kind: str, precision: str, sizes: Sequence[float]) -> ModelSpread:

@@ -79,7 +79,7 @@ def marks_of(plan: TrainingPlan) -> Marks:
         ),
         model=model,
         configuration=_mark([*what, plan.cluster.accelerators, plan.cluster.accelerators_per_node]),
-        accelerators=plan.cluster.accelerators or 1,
+        accelerators=1 if plan.cluster.accelerators is None else plan.cluster.accelerators,
     )
 
 
@@ -90,7 +90,7 @@ def _mark(value: Any) -> str:  # noqa: ANN401 - any description
 
 def _described(value: Any) -> Any:  # noqa: ANN401 - as above
     """A description as built-in types; an array as text, so that no single run has the same mark."""
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else repr(value)
+    return value.model_dump() if hasattr(value, "model_dump") else repr(value)
 
 
 def add_own_runs(plan: TrainingPlan, own: Sequence[OwnRun], found: Collected) -> None:
@@ -128,10 +128,11 @@ def _move(quantity: str, rows: Sequence[OwnRun], marks: Marks, found: Collected)
     """One quantity; of the speed, what was allowed for layouts that are not known goes into it."""
     factors = found.factors
     before = factors[quantity]
-    if quantity == SPEED and "pace" in factors:
+    laid_out = quantity != SPEED or "pace" not in factors
+    if not laid_out:
         before = _product(before, factors.pop("pace"))
         found.notes[:] = [note for note in found.notes if not note.startswith("pace:")]
-    after = combined(before, rows, marks)
+    after = combined(before, rows, marks, laid_out=laid_out)
     if quantity == SPEED:
         value = minimum(after.value, MOST_FRACTION)
         high = maximum(value, minimum(after.high, MOST_FRACTION))
@@ -140,7 +141,7 @@ def _move(quantity: str, rows: Sequence[OwnRun], marks: Marks, found: Collected)
     found.notes.append(_note(quantity, rows, before, after))
 
 
-def combined(before: Estimate, rows: Sequence[OwnRun], marks: Marks) -> Estimate:
+def combined(before: Estimate, rows: Sequence[OwnRun], marks: Marks, *, laid_out: bool = True) -> Estimate:
     """What the model says of a run, and own runs of its stack.
 
     Equation: ln(x / x_0) ~ normal(k' K^-1 y, (v - k' K^-1 k) max(1, (4 + y' K^-1 y) / (4 + n))), with y = ln(measured
@@ -153,6 +154,7 @@ def combined(before: Estimate, rows: Sequence[OwnRun], marks: Marks) -> Estimate
         before: The model's.
         rows: Of the stack and quantity; at least one.
         marks: Of the run that is forecast.
+        laid_out: Whether its layout is known.
 
     Returns:
         The number, moved and narrowed. The last factor widens it where own runs differ by more than is known of others.
@@ -161,7 +163,7 @@ def combined(before: Estimate, rows: Sequence[OwnRun], marks: Marks) -> Estimate
     variance = (down * down + up * up) / 2.0
     if isinstance(variance, float) and variance == 0.0:
         return before
-    parts = parts_of(variance, rows, marks)
+    parts = parts_of(variance, rows, marks, laid_out=laid_out)
     ours = [_common(parts, row.model == marks.model, row.configuration == marks.configuration) for row in rows]
     among = [
         [
@@ -189,7 +191,7 @@ def combined(before: Estimate, rows: Sequence[OwnRun], marks: Marks) -> Estimate
     )
 
 
-def parts_of(variance: Number, rows: Sequence[OwnRun], marks: Marks) -> Parts:
+def parts_of(variance: Number, rows: Sequence[OwnRun], marks: Marks, *, laid_out: bool = True) -> Parts:
     """What the model's variance is made of, by measured steps of published stacks.
 
     Equation: v_run = r^2, v_configuration = s^2 / 2 - r^2, v_model = (m^2 - s^2) / 2, v_stack = the rest, with r =
@@ -200,11 +202,12 @@ def parts_of(variance: Number, rows: Sequence[OwnRun], marks: Marks) -> Parts:
         variance: Of the model's forecast: the square of its half-width in logarithms.
         rows: Own runs.
         marks: Of the run that is forecast.
+        laid_out: Whether its layout is known; else m is that of runs without one.
     """
     kind = "moe" if marks.stack[3].startswith("moe") else "dense"
     precision, scale = marks.stack[2], max(_scale(marks.accelerators, row.accelerators) for row in rows)
     r, s = remeasured_log_half_width(), scaled_log_half_width(kind, precision, scale)
-    between_models = model_log_half_width(kind, precision)
+    between_models = model_log_half_width(kind, precision, laid_out=laid_out)
     run = minimum(r * r, variance)
     configuration = minimum(max(s * s / 2.0 - r * r, 0.0), variance - run)
     rest = variance - run - configuration
@@ -262,12 +265,16 @@ def _log(value: Number) -> Number:
     return np.log(value)
 
 
+def _named(framework: str) -> str:
+    return "framework unknown" if framework == "unknown" else framework
+
+
 def _note(quantity: str, rows: Sequence[OwnRun], before: Estimate, after: Estimate) -> str:
     names = ", ".join(dict.fromkeys(row.run for row in rows))
     accelerator, framework, precision, kind = rows[0].stack
     text = (
         f"own calibration: {WORDS[quantity]} by {len(rows)} measured run{'s' if len(rows) > 1 else ''} ({names}) of "
-        f"{kind} in {precision} with {framework} on {accelerator}"
+        f"{kind} in {precision} on {accelerator}, {_named(framework)}"
     )
     if not isinstance(after.value, int | float):
         return f"{text}."

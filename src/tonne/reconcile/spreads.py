@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tonne.estimate import Basis, Estimate, weakest
 
+ROUNDING = 1e-12  # in squares of logarithms: two half-widths that differ by less are one
 WIDEST = 30.0  # in logarithms, where an interval reaches down to nothing
 
 
@@ -33,7 +34,11 @@ def ratio_spread(upper: Spread, lower: Spread) -> Spread:
     Equation: s^2 = |s_b^2 - s_a^2|, with b = a r, s the half-width in logarithms of each: what r adds to a, or, where b
     is the surer number, what r adds to b.
     """
-    return Spread(down=math.sqrt(abs(upper.down**2 - lower.down**2)), up=math.sqrt(abs(upper.up**2 - lower.up**2)))
+    return Spread(down=_root(upper.down**2 - lower.down**2), up=_root(upper.up**2 - lower.up**2))
+
+
+def _root(difference: float) -> float:
+    return math.sqrt(abs(difference)) if abs(difference) > ROUNDING else 0.0
 
 
 def together(*spreads: Spread) -> Spread:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from tonne.errors import CalibrationError
+from tonne.reference.calibration import PACE, POOLED
 from tonne.reference.table import DATA_VERSION, table
 from tonne.reference.time_stacks import precision_group
 
@@ -74,7 +75,10 @@ class OwnRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpread:
-    """How far two models of one stack differ in what the time model is off for them: sizes of logarithms."""
+    """How far two models of one stack differ in what the model of their time is off for them: sizes of logarithms.
+
+    ``kind`` is ``pace`` where their layouts are not known, else that of the models.
+    """
 
     kind: str
     precision: str
@@ -125,15 +129,16 @@ def _row(cells: Mapping[str, str], where: str) -> OwnRun:
     return row
 
 
-def model_log_half_width(kind: str, precision: str) -> float | None:
+def model_log_half_width(kind: str, precision: str, *, laid_out: bool = True) -> float | None:
     """Half-width, in logarithms, of what a run says of another model on its stack; None where no pairs were measured.
 
     Args:
         kind: ``dense`` or ``moe``.
         precision: As in a plan.
+        laid_out: Whether the layouts are known; else runs differ by their pace too.
     """
-    group = precision_group(precision)
-    return next((s.log_half_width for s in model_spreads() if (s.kind, s.precision) == (kind, group)), None)
+    groups = {(kind, precision_group(precision))} | (set() if laid_out else {(PACE, POOLED)})
+    return max((s.log_half_width for s in model_spreads() if (s.kind, s.precision) in groups), default=None)
 
 
 @cache

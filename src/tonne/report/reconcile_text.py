@@ -181,7 +181,7 @@ def kept_lines(rows: Sequence[OwnRun], reasons: Sequence[str], file: str | None)
         text += listed(
             "Calibration",
             [
-                f"forecasts of {kind} in {precision} with {framework} on {accelerator} use this run from now on: "
+                f"forecasts of {kind} in {precision} on {accelerator}, {_named(framework)}, use this run from now on: "
                 f"{'; '.join(_learnt(row) for row in rows)}",
                 f"kept in {file}; `tonne calibration delete {rows[0].run}` takes it out",
             ],
@@ -189,6 +189,10 @@ def kept_lines(rows: Sequence[OwnRun], reasons: Sequence[str], file: str | None)
     if reasons:
         text += listed("Calibration" if not rows else "Not kept", list(reasons if rows else ["nothing kept", *reasons]))
     return text
+
+
+def _named(framework: str) -> str:
+    return "framework unknown" if framework == "unknown" else framework
 
 
 def _learnt(row: OwnRun) -> str:
