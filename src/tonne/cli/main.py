@@ -79,6 +79,9 @@ def forecast(
     own_calibration: Annotated[
         bool, typer.Option("--own-calibration/--no-own-calibration", help="Use own measured runs of this stack.")
     ] = True,
+    project: Annotated[str | None, typer.Option(help="What it belongs to, for the ledger.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A word by which to find it; may be repeated.")] = None,
+    no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Do not keep it.")] = False,
     json: Json = False,
 ) -> None:
     """What a planned training run will take: time, energy, CO2e, water and money."""
@@ -88,7 +91,10 @@ def forecast(
     place = options.Place(site=site, grid=grid, region=region, gco2e_per_kwh=grid_gco2e_per_kwh)
     inference = inference or any(options.FIELD_OF[name][0] == "inference" for name in given)
     planned = options.plan_from(plan, given, accelerators, place, with_inference=inference)
-    forecasts.run(planned, as_json=json, explained=explain, with_inference=inference, own_runs=own_calibration)
+    kept = forecasts.Kept(wanted=not no_ledger, project=project, tags=tuple(tag or ()))
+    forecasts.run(
+        planned, as_json=json, explained=explain, with_inference=inference, own_runs=own_calibration, kept=kept
+    )
 
 
 @app.command()
