@@ -18,6 +18,7 @@ from tonne.forecasting import forecast as forecast_of
 from tonne.ledger.book import Ledger
 from tonne.ledger.records import FORECAST, FORETOLD_BY, Run
 from tonne.ledger.rows import Filter
+from tonne.measure import inbox
 from tonne.reconcile import Coverage, Reconciliation, coverage_of, reconciled_run
 from tonne.reference.own_runs import OwnRun, own_runs
 from tonne.report.reconcile_text import calibration_lines, coverage_lines, kept_lines, lines
@@ -28,11 +29,15 @@ OFF = "own calibration is off (TONNE_CALIBRATION=off)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matched:
-    """A run with the forecast that it is compared with: its id or file, and whether the run had begun by then."""
+    """A run with the forecast that it is compared with: its id or file, and whether the run had begun by then.
+
+    ``is_news``: the run carried no forecast, and this one was made before it began: the ledger shall know of it.
+    """
 
     run: Run
     forecast: str | None
     after_the_fact: bool = False
+    is_news: bool = False
 
 
 def run(name: str, *, forecast: str | None, calibrate: bool, as_json: bool = False) -> None:
@@ -41,6 +46,9 @@ def run(name: str, *, forecast: str | None, calibrate: bool, as_json: bool = Fal
         measured = ledger.run(name)
         matched = _matched(measured, forecast, ledger)
         found = reconciled_run(matched.run, after_the_fact=matched.after_the_fact)
+        if matched.is_news:
+            inbox.put("work", {"run": measured.id, "forecast_id": matched.forecast})
+            ledger.take_in()
         coverage = coverage_of(_foretold(ledger))
     rows, file = Rows(rows=(), reasons=()), own.path() if calibrate else None
     if calibrate:
@@ -126,7 +134,8 @@ def _with_forecast(run: Run, made: Run) -> Matched:
             f"tonne reconcile {run.id} --forecast plan.toml"
         )
     known = replace(run, forecast=made.account, forecast_inputs=made.forecast_inputs, plan=made.plan or run.plan)
-    return Matched(run=known, forecast=made.id, after_the_fact=made.begun_unix_s > run.begun_unix_s)
+    late = made.begun_unix_s > run.begun_unix_s
+    return Matched(run=known, forecast=made.id, after_the_fact=late, is_news=run.forecast is None and not late)
 
 
 def _foretold(ledger: Ledger) -> Iterable[Run]:

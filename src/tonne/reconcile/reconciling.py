@@ -217,10 +217,7 @@ def _boundary_notes(forecast: Account, measured: Account) -> tuple[str, ...]:
     ]
     if not counted:
         return ()
-    return (
-        f"the forecast counts {' and '.join(counted)}, the measurement does not: the factor it_over_servers holds what "
-        "that makes.",
-    )
+    return (f"the forecast counts {' and '.join(counted)}, the measurement does not: that is a factor of its own.",)
 
 
 def _positive(estimate: Estimate | None) -> bool:
