@@ -16,8 +16,16 @@ from typing import TYPE_CHECKING, Any
 from tonne.count.masks import maximum, minimum
 from tonne.estimate import Z_90, Basis, Estimate, Number
 from tonne.forecasting.kinds import kind_of
-from tonne.reference.own_runs import ACCELERATOR_W, HOST_W, SERVER_W, SPEED, OwnRun, model_log_half_width
-from tonne.reference.time_stacks import remeasured_log_half_width, scaled_log_half_width
+from tonne.reference.own_runs import (
+    ACCELERATOR_W,
+    HOST_W,
+    SERVER_W,
+    SPEED,
+    OwnRun,
+    model_log_half_width,
+    scale_log_half_width,
+)
+from tonne.reference.time_stacks import KNOWN, remeasured_log_half_width, stack_of
 
 if TYPE_CHECKING:
     from tonne.describe.plan import TrainingPlan
@@ -126,13 +134,16 @@ def _free(plan: TrainingPlan, found: Collected) -> list[str]:
 
 def _move(quantity: str, rows: Sequence[OwnRun], marks: Marks, found: Collected) -> None:
     """One quantity; of the speed, what was allowed for layouts that are not known goes into it."""
-    factors = found.factors
-    before = factors[quantity]
+    factors, before = found.factors, found.factors[quantity]
     laid_out = quantity != SPEED or "pace" not in factors
     if not laid_out:
-        before = _product(before, factors.pop("pace"))
-        found.notes[:] = [note for note in found.notes if not note.startswith("pace:")]
+        before = _product(before, factors["pace"])
     after = combined(before, rows, marks, laid_out=laid_out)
+    if after is before:
+        return
+    if not laid_out:
+        del factors["pace"]
+        found.notes[:] = [note for note in found.notes if not note.startswith("pace:")]
     if quantity == SPEED:
         value = minimum(after.value, MOST_FRACTION)
         high = maximum(value, minimum(after.high, MOST_FRACTION))
@@ -157,7 +168,8 @@ def combined(before: Estimate, rows: Sequence[OwnRun], marks: Marks, *, laid_out
         laid_out: Whether its layout is known.
 
     Returns:
-        The number, moved and narrowed. The last factor widens it where own runs differ by more than is known of others.
+        The number, moved and narrowed; the very same where no row has anything in common with the run. The last factor
+        widens it where own runs differ by more than is known of others.
     """
     down, up = _log(before.value / before.low), _log(before.high / before.value)
     variance = (down * down + up * up) / 2.0
@@ -165,6 +177,8 @@ def combined(before: Estimate, rows: Sequence[OwnRun], marks: Marks, *, laid_out
         return before
     parts = parts_of(variance, rows, marks, laid_out=laid_out)
     ours = [_common(parts, row.model == marks.model, row.configuration == marks.configuration) for row in rows]
+    if all(isinstance(k, int | float) and k == 0 for k in ours):
+        return before
     among = [
         [
             _common(parts, a.model == b.model, a.configuration == b.configuration)
@@ -196,22 +210,25 @@ def parts_of(variance: Number, rows: Sequence[OwnRun], marks: Marks, *, laid_out
 
     Equation: v_run = r^2, v_configuration = s^2 / 2 - r^2, v_model = (m^2 - s^2) / 2, v_stack = the rest, with r =
     half-width of a configuration measured again, s = of two scales of a model, m = of two models of a stack, each
-    difference that of two runs; none below zero, and together no more than all.
+    difference that of two runs; none below zero, and together no more than all. A stack that the time model was fitted
+    on has nothing of its own left: there the rest is the model's.
 
     Args:
         variance: Of the model's forecast: the square of its half-width in logarithms.
         rows: Own runs.
         marks: Of the run that is forecast.
-        laid_out: Whether its layout is known; else m is that of runs without one.
+        laid_out: Whether its layout is known; else m is that of runs without one, and a fitted stack is as any.
     """
-    kind = "moe" if marks.stack[3].startswith("moe") else "dense"
-    precision, scale = marks.stack[2], max(_scale(marks.accelerators, row.accelerators) for row in rows)
-    r, s = remeasured_log_half_width(), scaled_log_half_width(kind, precision, scale)
+    accelerator, framework, precision, kind_of_model = marks.stack
+    kind = "moe" if kind_of_model.startswith("moe") else "dense"
+    scale = max(_scale(marks.accelerators, row.accelerators) for row in rows)
+    r, s = remeasured_log_half_width(), scale_log_half_width(kind, precision, scale)
     between_models = model_log_half_width(kind, precision, laid_out=laid_out)
     run = minimum(r * r, variance)
     configuration = minimum(max(s * s / 2.0 - r * r, 0.0), variance - run)
     rest = variance - run - configuration
-    model = rest if between_models is None else minimum(max((between_models**2 - s * s) / 2.0, 0.0), rest)
+    fitted = laid_out and stack_of(framework, accelerator) == KNOWN
+    model = rest if between_models is None or fitted else minimum(max((between_models**2 - s * s) / 2.0, 0.0), rest)
     return Parts(stack=maximum(rest - model, 0.0), model=model, configuration=configuration, run=run)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tonne.errors import CalibrationError
 from tonne.reference.calibration import PACE, POOLED
 from tonne.reference.table import DATA_VERSION, table
-from tonne.reference.time_stacks import precision_group
+from tonne.reference.time_stacks import KNOWN, log_half_width, precision_group, scale_spreads
 
 SPEED = "achieved_peak_fraction"
 ACCELERATOR_W, HOST_W, SERVER_W = "accelerator_power_w", "host_power_w", "server_power_w"
@@ -139,6 +139,22 @@ def model_log_half_width(kind: str, precision: str, *, laid_out: bool = True) ->
     """
     groups = {(kind, precision_group(precision))} | (set() if laid_out else {(PACE, POOLED)})
     return max((s.log_half_width for s in model_spreads() if (s.kind, s.precision) in groups), default=None)
+
+
+def scale_log_half_width(kind: str, precision: str, scale: float) -> float:
+    """Half-width, in logarithms, by which two scales of a model differ on its stack.
+
+    Args:
+        kind: ``dense`` or ``moe``.
+        precision: As in a plan.
+        scale: How many times the accelerators, at least 1; beyond those that were measured, no surer than any forecast.
+    """
+    group = (kind, precision_group(precision))
+    known = [s for s in scale_spreads() if (s.kind, s.precision) == group]
+    fitting = [s for s in known if s.most_scale >= scale]
+    if fitting:
+        return min(fitting, key=lambda s: s.most_scale).log_half_width
+    return max([log_half_width(kind, precision, KNOWN), *(s.log_half_width for s in known)])
 
 
 @cache

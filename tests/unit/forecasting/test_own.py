@@ -16,7 +16,7 @@ from tonne.reference import DATA_VERSION
 from tonne.reference.calibration import shipped
 from tonne.reference.own_runs import ACCELERATOR_W, SPEED, OwnRun
 
-STACK = ("nvidia-h100-sxm5-80gb", "torchtitan", "bf16", "dense-decoder")
+STACK = ("nvidia-h100-sxm5-80gb", "in-house", "bf16", "dense-decoder")
 MARKS = Marks(stack=STACK, model="m1", configuration="c1", accelerators=64)
 R, S, M, PACED = 0.028589, 0.073934, 0.13925, 0.39214  # time_model_scales.csv and model_spreads.csv
 HALF = math.log(1.5)
@@ -50,6 +50,13 @@ def test_another_model_of_the_stack_shares_less():
     shared = v - M**2 / 2  # a run's, the configuration's and the model's part: half of what two runs differ by
     assert found.value == pytest.approx(0.4 * math.exp(y * shared / v))
     assert math.log(found.value / found.low) == pytest.approx(math.sqrt(v - shared**2 / v))  # 0.14
+
+
+def test_a_stack_that_the_time_model_was_fitted_on_says_nothing_of_another_model():
+    fitted = replace(MARKS, stack=(STACK[0], "nemo", *STACK[2:]))
+    rows = [row(0.45, model="m2", configuration="c2", framework="nemo")]
+    assert combined(MODEL, rows, fitted) is MODEL
+    assert combined(MODEL, rows, fitted, laid_out=False).value < MODEL.value  # its pace is its own
 
 
 def test_another_scale_of_the_model_shares_all_but_the_configuration():
@@ -110,7 +117,7 @@ FIELDS = {
     "architecture": {"preset": "llama-2-7b"},
     "data": {"tokens": 2e9, "sequence_length": 4096},
     "training": {"global_batch_sequences": 256, "precision": "bf16"},
-    "software": {"framework": "torchtitan", "released": "2025-06"},
+    "software": {"framework": "in-house", "released": "2025-06"},
     "cluster": {"accelerator": "H100-SXM5-80GB", "accelerators": 64},
     "schedule": {"goodput": 0.95},
     "site": {"grid": "DE", "pue": 1.2},
@@ -174,7 +181,7 @@ def test_watts_are_moved_too():
 @pytest.mark.parametrize(
     "sections",
     [
-        {"software": {"framework": "nemo"}},
+        {"software": {"framework": "torchtitan"}},
         {"training": {"global_batch_sequences": 256, "precision": "fp8"}},
         {"cluster": {"accelerator": "H200", "accelerators": 64}},
         {"training": {"global_batch_sequences": 256, "precision": "bf16", "lora": {"rank": 8}}},
