@@ -62,6 +62,12 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "measure/progress.py",
     ],
     "uncertainty.md": ["estimate.py"],
+    "reconciling.md": [
+        "reconcile/factors.py",
+        "reconcile/spreads.py",
+        "calibrate/own_spreads.py",
+        "forecasting/own.py",
+    ],
     "inference.md": [
         "count/inference.py",
         "timing/inference.py",

@@ -12,10 +12,10 @@ from tonne.calibrate.scales import LEAST_PAIRS
 from tonne.forecasting.runs import Row, pace_evidence
 from tonne.reference.calibration import PACE, Calibration
 from tonne.reference.own_runs import ModelSpread
-from tonne.reference.step_residuals import StepResidual, conformal_half_width
+from tonne.reference.step_residuals import Stack, StepResidual, conformal_half_width
 from tonne.reference.time_stacks import precision_group
 
-STACK = "unseen"  # predicted by a fit that saw no row of the source: as a stack of one's own is
+STACK: Stack = "unseen"  # predicted by a fit that saw no row of the source: as a stack of one's own is
 
 
 def model_spreads(steps: Sequence[MeasuredStep], residuals: Iterable[StepResidual]) -> list[ModelSpread]:

@@ -155,11 +155,11 @@ def _move(quantity: str, rows: Sequence[OwnRun], marks: Marks, found: Collected)
 def combined(before: Estimate, rows: Sequence[OwnRun], marks: Marks, *, laid_out: bool = True) -> Estimate:
     """What the model says of a run, and own runs of its stack.
 
-    Equation: ln(x / x_0) ~ normal(k' K^-1 y, (v - k' K^-1 k) max(1, (4 + y' K^-1 y) / (4 + n))), with y = ln(measured
-    / modelled) of n own runs; K and k = what two runs, and a run and this one, have in common: the variance of the
-    stack, plus that of the model where it is the same, plus that of the configuration where it is; on the diagonal also
-    that of a run and of its measurement. v = all of it, the model's own variance, of which these are parts. Each side
-    of the interval is narrowed by the same factor.
+    Equation: ln(x / x_0) ~ normal(k' K^-1 y, (v - k' K^-1 k) max(1, (4 + z^2 y' K^-1 y) / (4 + n))), with y =
+    ln(measured / modelled) of n own runs; K and k = what two runs, and a run and this one, have in common: the part of
+    the stack, plus that of the model where it is the same, plus that of the configuration where it is; on the diagonal
+    also that of a run and of its measurement. v = all of it, the model's own, of which these are parts; all are squares
+    of half-widths, each z = 1.645 standard deviations. Each side of the interval is narrowed by one factor.
 
     Args:
         before: The model's.
