@@ -6,7 +6,7 @@ Intervals are 90 % (5th to 95th percentile). A factor is log-normal with a sprea
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -165,13 +165,14 @@ def binomial_interval(hits: int, trials: int, confidence: float = 0.95) -> tuple
         Lower and upper end.
     """
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if hits == 0 else _root(lambda p: 1.0 - _at_most(hits - 1, trials, p) - tail)
-    high = 1.0 if hits == trials else _root(lambda p: tail - _at_most(hits, trials, p))
+    ways = [math.comb(trials, k) for k in range(hits + 1)]
+    low = 0.0 if hits == 0 else _root(lambda p: 1.0 - _at_most(ways[:-1], trials, p) - tail)
+    high = 1.0 if hits == trials else _root(lambda p: tail - _at_most(ways, trials, p))
     return low, high
 
 
-def _at_most(hits: int, trials: int, share: float) -> float:
-    return math.fsum(math.comb(trials, k) * share**k * (1.0 - share) ** (trials - k) for k in range(hits + 1))
+def _at_most(ways: Sequence[int], trials: int, share: float) -> float:
+    return math.fsum(n * share**k * (1.0 - share) ** (trials - k) for k, n in enumerate(ways))
 
 
 def _root(rising: Callable[[float], float]) -> float:

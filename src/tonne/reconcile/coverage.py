@@ -17,7 +17,7 @@ from tonne.reconcile.quantities import (
     IT,
     LOCATION,
 )
-from tonne.reconcile.reconciling import reconciled_run
+from tonne.reconcile.reconciling import verdicts_of
 from tonne.reconcile.result import ABOVE, BELOW, INSIDE, UNKNOWN
 
 COVERED = (DURATION, FRACTION, IT, FACILITY, LOCATION, EMBODIED, "water_l", COST)
@@ -57,9 +57,9 @@ def coverage_of(runs: Iterable[Run]) -> tuple[Coverage, ...]:
     for run in runs:
         if not counts(run):
             continue
-        for one in reconciled_run(run).comparisons:
-            if one.quantity in COVERED and one.verdict != UNKNOWN:
-                verdicts[one.quantity].append(one.verdict)
+        for quantity, verdict in verdicts_of(run, COVERED).items():
+            if verdict != UNKNOWN:
+                verdicts[quantity].append(verdict)
     return tuple(_coverage(quantity, verdicts[quantity]) for quantity in COVERED if verdicts[quantity])
 
 

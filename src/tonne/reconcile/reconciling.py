@@ -26,6 +26,7 @@ from tonne.reconcile.spreads import NONE, Spread, less, spread_of, together, wit
 
 EDGE = 1e-9  # relative: a value on the edge of an interval is inside
 AFTER = "the forecast was made after the run had begun: it foretold nothing, and does not count in the coverage."
+OTHER_HARDWARE = "the forecast is of accelerators, and the run had none: it ran on other hardware than was forecast."
 OTHER_COST = "one cost is the rent of accelerators, the other the price of electricity: their ratio is no price's."
 WHY = {  # what a figure needs that may be missing
     "carbon.operational_location_kgco2e": "no place was given",
@@ -91,6 +92,30 @@ def reconciled_run(run: Run, *, after_the_fact: bool = False) -> Reconciliation:
     Raises:
         MeasurementError: The run goes on, was not measured, or nobody forecast it; the text says what to do.
     """
+    forecast, measured = _both(run)
+    return reconciled(forecast, measured, _inputs_of(run), run.work, run.stages, after_the_fact=after_the_fact)
+
+
+def verdicts_of(run: Run, quantities: Iterable[str]) -> dict[str, str]:
+    """On which side of its forecast's band each quantity of a run lies; factors are not looked for.
+
+    Raises:
+        MeasurementError: As of `reconciled_run`.
+    """
+    forecast, measured = _both(run)
+    accelerators = have_accelerators(forecast, measured)
+    expected = forecast_side(forecast, _inputs_of(run), accelerators=accelerators)
+    seen, _ = measured_side(measured, run.work, run.stages, expected, accelerators=accelerators)
+    pairs = {path: (expected.figures[path], seen.figures[path]) for path in quantities}
+    return {path: UNKNOWN if a is None or b is None else _verdict(a, b)[0] for path, (a, b) in pairs.items()}
+
+
+def _both(run: Run) -> tuple[Account, Account]:
+    """The account that was forecast for a run, and the measured one.
+
+    Raises:
+        MeasurementError: One of them is not there yet, or not at all.
+    """
     if run.ended_unix_s is None:
         raise MeasurementError(
             f"the run {run.id} is {run.status} and has no end: what it took is not known yet. Wait for it, or close it "
@@ -105,7 +130,7 @@ def reconciled_run(run: Run, *, after_the_fact: bool = False) -> Reconciliation:
             f"nobody forecast the run {run.id}. Give the forecast or its plan: "
             f"tonne reconcile {run.id} --forecast plan.toml"
         )
-    return reconciled(run.forecast, run.account, _inputs_of(run), run.work, run.stages, after_the_fact=after_the_fact)
+    return run.forecast, run.account
 
 
 def _something(account: Account) -> bool:
@@ -209,15 +234,18 @@ def _why(path: str, forecast: Estimate | None, measured: Estimate | None) -> str
 
 
 def _boundary_notes(forecast: Account, measured: Account) -> tuple[str, ...]:
-    """What one side counts and the other leaves out."""
+    """What one side counts and the other leaves out, or has none of."""
+    hours = forecast.accelerator_hours, measured.accelerator_hours
+    other = (OTHER_HARDWARE,) if _positive(hours[0]) and hours[1] is not None and hours[1].value == 0 else ()
     counted = [
         name
         for name in ("network", "storage")
         if _positive(getattr(forecast.energy, f"{name}_kwh")) and name in measured.energy.left_out
     ]
     if not counted:
-        return ()
-    return (f"the forecast counts {' and '.join(counted)}, the measurement does not: that is a factor of its own.",)
+        return other
+    text = f"the forecast counts {' and '.join(counted)}, the measurement does not: that is a factor of its own."
+    return (*other, text)
 
 
 def _positive(estimate: Estimate | None) -> bool:

@@ -80,7 +80,7 @@ def lines(run: Run, found: Reconciliation) -> list[str]:
     text = [f"Reconciliation  {run.name} · {run.status} · {run.id}", ""]
     text.append(_columns("", "forecast, 5 - 95 %", "measured", "ratio, 5 - 95 %", "of the 90 % band"))
     text += [_row(one) for one in said]
-    text += ["", *_explanations(shown), "", _verdict(said)]
+    text += ["", *_explanations(shown), "", *_verdict(said)]
     unsaid = [one for one in shown if one.verdict == UNKNOWN]
     for why, same in groupby(unsaid, key=lambda one: one.why):
         text += listed("Cannot be said", [f"{', '.join(_name(one) for one in same)}: {why}"])
@@ -95,6 +95,8 @@ def _columns(label: str, *cells: str) -> str:
 
 def _name(one: Comparison) -> str:
     label = ROWS[one.quantity][0].strip()
+    if one.quantity == "accelerator_hours":
+        return "accelerator-hours"
     return f"energy of {label}" if one.quantity in ENERGIES and label != "Energy" else label
 
 
@@ -134,7 +136,8 @@ def _explanations(shown: Sequence[Comparison]) -> Iterator[str]:
 
 
 def _factor(factor: Factor) -> str:
-    name = " and ".join(_word(part) for part in factor.names)
+    *others, last = [_word(part) for part in factor.names]
+    name = f"{', '.join(others)} and {last} together" if others else last
     if abs(factor.ratio.value - 1.0) < NO_CHANGE and factor.ratio.is_exact:
         return f"{name} x1"
     text = f"{name} {_times(factor.ratio)}"
@@ -153,10 +156,10 @@ def _wrapped(label: str, text: str) -> list[str]:
     return [f"  {line}" for line in wrap(f"{label} {text}", WIDTH - 4, subsequent_indent="    ")]
 
 
-def _verdict(said: Sequence[Comparison]) -> str:
+def _verdict(said: Sequence[Comparison]) -> list[str]:
     outside = [f"{_name(one)} {one.verdict}" for one in said if one.verdict != INSIDE]
     count = f"{len(said) - len(outside)} of {len(said)} figures are inside their 90 % band"
-    return f"Verdict: {count}{'; ' + ', '.join(outside) if outside else ''}."
+    return wrap(f"Verdict: {count}{'; ' + ', '.join(outside) if outside else ''}.", WIDTH, subsequent_indent="  ")
 
 
 def coverage_lines(coverage: Sequence[Coverage]) -> list[str]:

@@ -235,6 +235,12 @@ def test_what_the_measurement_leaves_out_is_said():
     assert "the forecast counts network, the measurement does not" in found.notes[0]
 
 
+def test_a_run_without_the_accelerators_of_its_forecast_is_said():
+    found = reconciled(foretold(), took(accelerator_hours=Estimate.exact(0.0)), INPUTS, WORK, STAGES)
+    assert any("it ran on other hardware than was forecast" in note for note in found.notes)
+    assert "goodput" in factors(found.of("duration_s"))
+
+
 def test_rent_against_electricity_is_said():
     forecast = account(duration_s=about(10.0), cost_usd=about(5.0), energy_cost_usd=about(5.0))
     measured = account(duration_s=about(10.0), cost_usd=about(9.0), energy_cost_usd=about(5.0))

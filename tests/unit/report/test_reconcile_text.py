@@ -48,7 +48,7 @@ def test_factors_are_told_with_their_numbers():
 
 def test_factors_that_cannot_be_told_apart_are_named_together():
     joined = Factor(names=("tokens", "flop_per_token"), ratio=about(1.1, 0.9, 1.3), joined_because="nobody said")
-    assert "= tokens and FLOP of a token x1.10" in text(compared("duration_s", factors=(joined,)))
+    assert "= tokens and FLOP of a token together x1.10" in text(compared("duration_s", factors=(joined,)))
 
 
 def test_emissions_repeat_no_factor_of_the_energy():
