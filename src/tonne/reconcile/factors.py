@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tonne.estimate import Estimate, weakest
+from tonne.estimate import Basis, Estimate, weakest
 from tonne.reconcile.quantities import Link
 from tonne.reconcile.result import Factor
 from tonne.reconcile.sides import Side
-from tonne.reconcile.spreads import NONE, Spread, ratio_spread, spread_of, together, turned, with_spread
+from tonne.reconcile.spreads import NONE, Spread, ratio_spread, smaller, spread_of, together, turned, with_spread
 
 SAME = 1e-9  # relative: a number of the place that differs by less is one number on both sides
 NOTHING = 1e-12  # of the logarithm of a ratio: no difference to share out
@@ -38,7 +38,8 @@ def taken_apart(forecast: Side, measured: Side, chain: Sequence[str], links: Map
 
     Returns:
         Factors in the order of the chain. The interval of one is that of both sides' ratios in squares; a number of the
-        place that is the same on both sides is one number, and spreads nothing.
+        place that is the same on both sides is one number, and spreads nothing; watts that both sides have from one
+        model are off together.
     """
     found: list[Factor] = []
     shared: list[Spread] = [NONE]
@@ -70,17 +71,31 @@ def _step(side: Side, last: str | None, level: str) -> Estimate:
 def _factor(forecast: Estimate, measured: Estimate, links: Sequence[Link]) -> tuple[Factor, Spread]:
     """One factor, and the spread that both sides share."""
     ratio = float(measured.value / forecast.value)
-    one_number = all(link.place for link in links) and abs(ratio - 1.0) < SAME
-    spread = NONE if one_number else together(spread_of(measured), turned(spread_of(forecast)))
-    basis = weakest([forecast.basis, measured.basis])
+    spread, common = _spreads(forecast, measured, links)
     alone = links[0] if len(links) == 1 else None
     factor = Factor(
         names=tuple(link.name for link in links),
-        ratio=with_spread(ratio, spread, basis),
+        ratio=with_spread(ratio, spread, weakest([forecast.basis, measured.basis])),
         forecast=None if alone is None else _shown(forecast, alone),
         measured=None if alone is None else _shown(measured, alone),
     )
-    return factor, spread_of(forecast) if one_number else NONE
+    return factor, common
+
+
+def _spreads(forecast: Estimate, measured: Estimate, links: Sequence[Link]) -> tuple[Spread, Spread]:
+    """The spread of a factor, and the one that both sides have in common."""
+    before, after = spread_of(forecast), spread_of(measured)
+    if all(link.place for link in links) and abs(measured.value / forecast.value - 1.0) < SAME:
+        return NONE, before
+    if all(link.watts for link in links) and of_one_model(forecast, measured):
+        return ratio_spread(after, before), smaller(after, before)
+    return together(after, turned(before)), NONE
+
+
+def of_one_model(forecast: Estimate, measured: Estimate) -> bool:
+    """Whether a measurement is that of a model which the forecast rests on too: what it is off, both are."""
+    modelled = measured.basis in {Basis.MODELLED, Basis.ASSUMED}
+    return modelled and bool(measured.sources) and set(measured.sources) <= set(forecast.sources)
 
 
 def _shown(step: Estimate, link: Link) -> Estimate:

@@ -29,7 +29,8 @@ BEFORE = {  # the number that each is a multiple of, where that is not the hours
     "water_off_site_l": FACILITY,
     ENERGY_COST: FACILITY,
 }
-KILO, MEGA, SECONDS_PER_HOUR = 1e3, 1e6, 3600.0
+OF_ENERGY = (SERVERS, *BEFORE)
+KILO, SECONDS_PER_HOUR = 1e3, 3600.0
 WATTS = {f"energy.{part}_kwh": f"{part}_w" for part in (*PARTS, "servers")}
 
 
@@ -38,12 +39,14 @@ class Link:
     """What leads from one number of a chain to the next.
 
     ``name``: the unit in the name. ``scale``: from the ratio of the two numbers to that unit. ``turned``: the name is
-    of the reciprocal. ``place``: a number of the place or of the hardware, which both sides may have from one source.
+    of the reciprocal. ``watts``: it is a power. ``place``: a number of the place or of the hardware, which both sides
+    may have from one source.
     """
 
     name: str
     scale: float = 1.0
     turned: bool = False
+    watts: bool = False
     place: bool = False
 
 
@@ -53,7 +56,7 @@ LINKS = {
     STEPPING: Link(name="flop_per_s", scale=SECONDS_PER_HOUR, turned=True),
     HELD: Link(name="goodput", turned=True),
     DURATION: Link(name="accelerators", scale=1 / SECONDS_PER_HOUR, turned=True),
-    **{path: Link(name=name, scale=KILO) for path, name in WATTS.items()},
+    **{path: Link(name=name, scale=KILO, watts=True) for path, name in WATTS.items()},
     IT: Link(name="it_over_servers"),
     FACILITY: Link(name="pue", place=True),
     LOCATION: Link(name="grid_gco2e_per_kwh", scale=KILO, place=True),

@@ -10,11 +10,13 @@ from tonne.account import Account
 from tonne.errors import MeasurementError
 from tonne.estimate import Estimate, weakest
 from tonne.ledger.records import Run, Stage, Work
-from tonne.reconcile.factors import Taken, taken_apart
+from tonne.reconcile.factors import Taken, of_one_model, taken_apart
 from tonne.reconcile.quantities import (
     COST,
     ENERGY_COST,
+    OF_ENERGY,
     QUANTITIES,
+    SERVERS,
     STEPS,
     TOKENS,
     chain_of,
@@ -27,6 +29,10 @@ from tonne.reconcile.spreads import NONE, Spread, less, spread_of, together, wit
 EDGE = 1e-9  # relative: a value on the edge of an interval is inside
 AFTER = "the forecast was made after the run had begun: it foretold nothing, and does not count in the coverage."
 OTHER_HARDWARE = "the forecast is of accelerators, and the run had none: it ran on other hardware than was forecast."
+ONE_MODEL = (
+    "no sensor read the power: the watts on both sides are those of one model, whose errors they share. Their ratio "
+    "says how the load differed, not how good the model is."
+)
 OTHER_COST = "one cost is the rent of accelerators, the other the price of electricity: their ratio is no price's."
 WHY = {  # what a figure needs that may be missing
     "carbon.operational_location_kgco2e": "no place was given",
@@ -77,7 +83,13 @@ def reconciled(
     more = (AFTER,) if after_the_fact else ()
     return Reconciliation(
         comparisons=tuple(known),
-        notes=(*more, *notes, *_boundary_notes(forecast, measured), *_cost_notes(expected, seen)),
+        notes=(
+            *more,
+            *notes,
+            *_boundary_notes(forecast, measured),
+            *_model_notes(expected, seen),
+            *_cost_notes(expected, seen),
+        ),
         after_the_fact=after_the_fact,
     )
 
@@ -99,6 +111,9 @@ def reconciled_run(run: Run, *, after_the_fact: bool = False) -> Reconciliation:
 def verdicts_of(run: Run, quantities: Iterable[str]) -> dict[str, str]:
     """On which side of its forecast's band each quantity of a run lies; factors are not looked for.
 
+    Left out is what rests on energy that no sensor read, where the forecast rests on the same model: that it agrees
+    with itself says nothing of it.
+
     Raises:
         MeasurementError: As of `reconciled_run`.
     """
@@ -106,7 +121,9 @@ def verdicts_of(run: Run, quantities: Iterable[str]) -> dict[str, str]:
     accelerators = have_accelerators(forecast, measured)
     expected = forecast_side(forecast, _inputs_of(run), accelerators=accelerators)
     seen, _ = measured_side(measured, run.work, run.stages, expected, accelerators=accelerators)
-    pairs = {path: (expected.figures[path], seen.figures[path]) for path in quantities}
+    untested = OF_ENERGY if _is_one_model(expected, seen) else ()
+    asked = [path for path in quantities if path not in untested]
+    pairs = {path: (expected.figures[path], seen.figures[path]) for path in asked}
     return {path: UNKNOWN if a is None or b is None else _verdict(a, b)[0] for path, (a, b) in pairs.items()}
 
 
@@ -246,6 +263,16 @@ def _boundary_notes(forecast: Account, measured: Account) -> tuple[str, ...]:
         return other
     text = f"the forecast counts {' and '.join(counted)}, the measurement does not: that is a factor of its own."
     return (*other, text)
+
+
+def _model_notes(expected: Side, seen: Side) -> tuple[str, ...]:
+    return (ONE_MODEL,) if _is_one_model(expected, seen) else ()
+
+
+def _is_one_model(expected: Side, seen: Side) -> bool:
+    """Whether the energy of both sides is that of one model."""
+    forecast, measured = expected.levels.get(SERVERS), seen.levels.get(SERVERS)
+    return forecast is not None and measured is not None and of_one_model(forecast, measured)
 
 
 def _positive(estimate: Estimate | None) -> bool:

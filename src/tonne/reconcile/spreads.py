@@ -51,6 +51,11 @@ def turned(spread: Spread) -> Spread:
     return Spread(down=spread.up, up=spread.down)
 
 
+def smaller(a: Spread, b: Spread) -> Spread:
+    """The smaller half-width on each side."""
+    return Spread(down=min(a.down, b.down), up=min(a.up, b.up))
+
+
 def less(spread: Spread, shared: Spread) -> Spread:
     """Half-widths without a shared factor."""
     return Spread(

@@ -49,3 +49,14 @@ def test_a_quantity_counts_where_both_sides_know_it():
     foretold = account(duration_s=about(100.0, 0.1), energy={"it_kwh": about(1.0, 0.1)})
     found = coverage_of([run(100.0), run(0, account=with_energy, forecast=foretold)])
     assert [(one.quantity, one.runs, one.inside) for one in found] == [("duration_s", 2, 2), ("energy.it_kwh", 1, 0)]
+
+
+def test_energy_of_the_model_that_was_forecast_with_is_no_test_of_it():
+    def modelled(*sources):
+        kwh = Estimate(value=1.0, low=0.5, high=2.0, basis="assumed", sources=sources)
+        return account(duration_s=about(100.0), energy={"servers_kwh": kwh, "it_kwh": kwh, "facility_kwh": kwh})
+
+    itself = run(0, account=modelled("a curve"), forecast=modelled("trial", "a curve"))
+    assert [one.quantity for one in coverage_of([itself])] == ["duration_s"]
+    another = run(0, account=modelled("another curve"), forecast=modelled("trial", "a curve"))
+    assert "energy.it_kwh" in [one.quantity for one in coverage_of([another])]

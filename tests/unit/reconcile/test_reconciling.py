@@ -9,7 +9,7 @@ from reconcile_accounts import about, account
 
 from tonne.documents import plain, rebuilt
 from tonne.errors import MeasurementError, UnknownReferenceError
-from tonne.estimate import Estimate
+from tonne.estimate import Basis, Estimate
 from tonne.ledger.records import Run, Stage, Work
 from tonne.reconcile import Reconciliation, reconciled, reconciled_run
 
@@ -216,6 +216,24 @@ def test_a_run_without_accelerators_is_told_by_its_own_hours():
     hours = found.of("accelerator_hours")
     assert (hours.verdict, hours.ratio) == ("inside", None)
     assert hours.why == "the forecast and the measurement is zero: there is no ratio"
+
+
+def test_watts_that_both_sides_have_from_one_model_are_off_together():
+    def modelled(watts, *sources):
+        kwh = watts / 1e3 * 100 / 3600
+        servers = Estimate(value=kwh, low=kwh / 3, high=kwh * 3, basis=Basis.ASSUMED, sources=sources)
+        return account(duration_s=Estimate.exact(100.0), energy={"servers_kwh": servers})
+
+    found = reconciled(modelled(50.0, "trial", "a curve"), modelled(55.0, "a curve"))
+    power = found.of("energy.servers_kwh")
+    assert power.ratio.low == power.ratio.high == pytest.approx(1.1)
+    assert power.difference.high == pytest.approx(
+        3 * power.difference.value
+    )  # three times the watts, three times the rest
+    assert any("no sensor read the power" in note for note in found.notes)
+    apart = reconciled(modelled(50.0, "trial", "a curve"), modelled(55.0, "another curve"))
+    assert apart.of("energy.servers_kwh").ratio.high == pytest.approx(1.1 * math.exp(math.hypot(*2 * [math.log(3)])))
+    assert not apart.notes
 
 
 def test_pace_is_part_of_the_forecast_step():
