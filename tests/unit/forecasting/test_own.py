@@ -18,7 +18,7 @@ from tonne.reference.own_runs import ACCELERATOR_W, SPEED, OwnRun
 
 STACK = ("nvidia-h100-sxm5-80gb", "in-house", "bf16", "dense-decoder")
 MARKS = Marks(stack=STACK, model="m1", configuration="c1", accelerators=64)
-R, S, M, PACED = 0.028589, 0.073934, 0.13925, 0.39214  # time_model_scales.csv and model_spreads.csv
+R, S, M, PACED = 0.028589, 0.073934, 0.13924, 0.39214  # time_model_scales.csv and model_spreads.csv
 HALF = math.log(1.5)
 MODEL = Estimate(value=0.4, low=0.4 / 1.5, high=0.4 * 1.5, basis=Basis.MODELLED)
 Z2 = 1.6448536269514722**2
