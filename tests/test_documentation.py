@@ -61,13 +61,13 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "measure/attribution.py",
         "measure/progress.py",
     ],
-    "uncertainty.md": ["estimate.py"],
     "reconciling.md": [
         "reconcile/factors.py",
         "reconcile/spreads.py",
         "calibrate/own_spreads.py",
         "forecasting/own.py",
     ],
+    "uncertainty.md": ["estimate.py", "planning/pairing.py", "planning/comparison.py"],
     "inference.md": [
         "count/inference.py",
         "timing/inference.py",
