@@ -14,7 +14,7 @@ from tonne.report.page.palette import INK, LINES, MUTED
 WIDTH = 360  # a chart is read at its own size on a telephone, and a third larger on a page
 LABELS, RIGHT = 112, 64  # beside the plot: names of rows, and numbers written at their ends
 ROW = 24
-FONT = "sans-serif"  # the page puts its own in its place
+FONT = "Arial, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"  # the page puts its own in its place
 
 
 def data(records: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - Altair's
@@ -30,15 +30,16 @@ def row_axis(order: list[str], width: int = LABELS) -> Any:  # noqa: ANN401 - Al
         sort=order,
         title=None,
         axis=alt.Axis(
-            labelLimit=width - 6, grid=False, ticks=False, domain=False, minExtent=width, maxExtent=width
+            labelLimit=width - 6, grid=False, ticks=False, domain=False, minExtent=width, maxExtent=width,
+            labelPadding=5,
         ),
     )
 
 
-def finished(chart: Any) -> Any:  # noqa: ANN401 - Altair's
+def finished(chart: Any, *, background: str = "transparent", padding: int = 2) -> Any:  # noqa: ANN401 - Altair's
     """The chart with the configuration of all; its inner parts say nothing to screen readers, the whole does."""
     return (
-        chart.configure(aria=False, font=FONT, background="transparent", padding=2)
+        chart.configure(aria=False, font=FONT, background=background, padding=padding)
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=INK, titleColor=MUTED, gridColor=LINES, tickColor=LINES, domainColor=MUTED,
@@ -53,7 +54,7 @@ def finished(chart: Any) -> Any:  # noqa: ANN401 - Altair's
 def svg(picture: Picture) -> str:
     """The chart as SVG, of a width that its frame decides; its title and description are said once, for the whole."""
     text = io.StringIO()
-    picture.chart.save(text, format="svg")
+    finished(picture.chart).save(text, format="svg")
     found = text.getvalue()
     found = re.sub(r"\s(?:role|aria-[a-z]+)=\"[^\"]*\"", "", found)
     found = _own_ids(found, picture.key)
@@ -75,9 +76,7 @@ def svg(picture: Picture) -> str:
 def save(picture: Picture, folder: Path) -> tuple[Path, Path]:
     """Write the chart as SVG and PNG, with its title and on white, and return the two paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    titled = picture.chart.copy(deep=True).properties(title=picture.title).configure(
-        aria=True, font=FONT, background="white", padding=12
-    )  # fmt: skip
+    titled = finished(altair().vconcat(picture.chart).properties(title=picture.title), background="white", padding=12)
     paths = folder / f"{picture.key}.svg", folder / f"{picture.key}.png"
     titled.save(str(paths[0]))
     titled.save(str(paths[1]), scale_factor=PNG_SCALE)

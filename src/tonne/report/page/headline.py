@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from tonne.ledger.records import FORECAST, Run
+from tonne.reference.grids import GridFactor
 from tonne.report.numbers import COUNT, TIME_S, rounded
 from tonne.report.page.blocks import Block, Cards, Cell, Figure, Section, Table, Text
+from tonne.report.page.grid_hours import zone_of
 from tonne.report.page.language import Words, number_text, percent, pretty, shown
 from tonne.report.page.quantities import CARBON, ENERGY, HEADLINE, SPEED, Quantity, estimate_at
 from tonne.report.page.subject import Subject
@@ -154,10 +156,19 @@ def place_text(run: Run, words: Words) -> str:
     site = run.site or {}
     for name in ("region", "grid"):
         if site.get(name):
-            return str(site[name])
+            factor = zone_of(run)
+            if factor is None:
+                return str(site[name])
+            zone = "" if factor.zone == site[name] else words.of("facts.zone", zone=factor.zone)
+            return words.of("facts.place_named", place=site[name], zone=zone, name=zone_name(factor, words))
     if site.get("grid_gco2e_per_kwh") is not None:
         return words.of("facts.intensity_given")
     return words.of("unknown", why=words.of("why.place"))
+
+
+def zone_name(factor: GridFactor, words: Words) -> str:
+    """The name of a grid's zone."""
+    return factor.name_zh if words.language == "zh" and factor.name_zh else factor.name_en
 
 
 def lasted(run: Run, words: Words) -> str:

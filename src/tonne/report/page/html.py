@@ -14,7 +14,7 @@ from tonne.report.page.blocks import Block, Formula, Page, Picture
 from tonne.report.page.drawing import svg
 from tonne.report.page.palette import dark_rules
 
-LETTER = re.compile(r"([A-Za-z]+)_([A-Za-z0-9]+)|([A-Za-z])")
+LETTER = re.compile(r"([A-Za-z]+)_([A-Za-z0-9]+)|([A-Za-z]{2,})|([A-Za-z])")
 DARK_RULES = "/* dark rules of the charts */"
 
 
@@ -33,7 +33,6 @@ def html(page: Page) -> str:
         comma=", " if english else "，",
         source_before=page.labels["method.source"],
         style=_markup(_style()),
-        inside_details=True,
     )
     return text
 
@@ -89,8 +88,9 @@ def equation_markup(text: str) -> Any:  # noqa: ANN401 - as above
     from markupsafe import escape  # noqa: PLC0415 - comes with Jinja
 
     def lettered(found: re.Match[str]) -> str:
-        letter, lowered, alone = found.groups()
+        letter, lowered, name, alone = found.groups()
+        if name:  # such as PUE: stays upright
+            return str(name)
         return f"<var>{alone}</var>" if alone else f"<var>{letter}</var><sub>{lowered}</sub>"
 
-    words = re.split(r"([A-Za-z]{2,}(?!_)(?:\b))", text)  # names such as PUE stay upright
-    return _markup("".join(str(escape(w)) if i % 2 else LETTER.sub(lettered, str(escape(w))) for i, w in enumerate(words)))
+    return _markup(LETTER.sub(lettered, str(escape(text))))

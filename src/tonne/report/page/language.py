@@ -9,14 +9,14 @@ from importlib.resources import files
 
 from tonne.errors import DescriptionError
 from tonne.estimate import Estimate
-from tonne.report.numbers import COUNT, HOURS, MONEY_USD, digits_of, rounded, scale_of
-from tonne.report.page.quantities import RATE, Units
+from tonne.report.numbers import COUNT, digits_of, rounded, scale_of
+from tonne.report.page.quantities import HOURS, MONEY_USD, RATE, Units
 
 LANGUAGES = ("en", "zh")
 CATALOGUE_VERSION = "1"
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 PRETTY = {"m3": "m³"}
-MYRIADS: dict[Units, Units] = {  # Chinese counts by ten thousands: 410 万, not 4.1 million
+MYRIADS: dict[tuple[tuple[float, str], ...], Units] = {  # Chinese counts by ten thousands: 410 万, not 4.1 million
     HOURS: ((1e8, "亿小时"), (1e4, "万小时"), (1.0, "h")),
     MONEY_USD: ((1e8, "亿美元"), (1e4, "万美元"), (1.0, "USD")),
     COUNT: ((1e12, "万亿"), (1e8, "亿"), (1e4, "万"), (1.0, "")),
@@ -117,8 +117,9 @@ def percent(share: float, digits: int = 2) -> str:
 
 
 def change(ratio: float) -> str:
-    """A relative difference with its sign; one below a tenth of a percent is none."""
+    """A relative difference with its sign, to a tenth of a percent at the finest."""
     if abs(ratio) < 0.0005:
         return "±0 %"
     sign = "+" if ratio > 0 else "−"
-    return f"{sign}{rounded(100 * abs(ratio), 2)} %"
+    size = 100 * abs(ratio)
+    return f"{sign}{f'{size:.1f}' if size < 1 else rounded(size, 2)} %"

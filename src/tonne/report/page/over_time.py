@@ -8,6 +8,7 @@ from tonne.ledger.records import Series
 from tonne.report.measured_line import SMALL_ENERGY_KWH
 from tonne.report.numbers import COUNT, TIME_S, rounded
 from tonne.report.page.blocks import Block, Cell, Picture, Section, Table, Text
+from tonne.report.page.grid_hours import GridHours, grid_hours
 from tonne.report.page.language import Words
 from tonne.report.page.pictures_time import Line, lines_chart, loss_chart
 from tonne.report.page.quantities import POWER_W
@@ -20,16 +21,24 @@ Column = Sequence[float | None]
 
 def over_time(subject: Subject, words: Words) -> Section:
     """Power by part, and the grid's intensity below it."""
-    series = subject.run.series
+    series, hours = subject.run.series, None if subject.is_forecast else grid_hours(subject.run)
     blocks: list[Block] = []
     if series.time_s and series.power_w:
-        blocks.append(_power_picture(series, words))
+        blocks.append(_power_picture(series, hours, words))
     else:
         key = "not_run" if subject.is_forecast else "unread"
         blocks.append(Text(text=words.of(f"over_time.{key}")))
-    if not series.grid_time_s and not subject.is_forecast:
-        blocks.append(Text(text=words.of("over_time.no_grid")))
+    if not subject.is_forecast:
+        blocks += _about_the_grid(hours, words)
     return Section(key="over-time", title=words.of("section.over_time"), blocks=tuple(blocks), narrow=True)
+
+
+def _about_the_grid(hours: GridHours | None, words: Words) -> Iterator[Text]:
+    """Whether the grid's hours are those of the run, typical ones, or unknown."""
+    if hours is None:
+        yield Text(text=words.of("over_time.no_grid"))
+    elif hours.typical_of is not None:
+        yield Text(text=words.of("over_time.typical_grid", zone=hours.zone, year=hours.typical_of))
 
 
 def part_name(part: str, words: Words) -> str:
@@ -37,10 +46,10 @@ def part_name(part: str, words: Words) -> str:
     return words.either(f"part.{part}", part)
 
 
-def _power_picture(series: Series, words: Words) -> Picture:
+def _power_picture(series: Series, hours: GridHours | None, words: Words) -> Picture:
     largest = max((w for watts in series.power_w.values() for w in watts if w is not None), default=1.0)
     size, unit = words.scaled(largest, POWER_W)
-    last_s = max([*series.time_s, *series.grid_time_s])
+    last_s = max([*series.time_s, *(() if hours is None else hours.time_s)])
     per, time_unit = words.scaled(last_s or 1.0, TIME_S)
     names = sorted(series.power_w, key=lambda part: -_mean(series.power_w[part]))
     time = [t / per for t in series.time_s]
@@ -49,13 +58,13 @@ def _power_picture(series: Series, words: Words) -> Picture:
         for part in names
     ]
     panels = [(words.of("chart.power", unit=unit), lines[:PARTS_SHOWN])]
-    if series.grid_time_s:
-        at, grid = _steps(series, last_s)
+    if hours is not None:
+        at, grid = _steps(hours, last_s)
         panels.append((words.of("chart.grid"), [Line(name=words.of("over_time.grid"), x=[t / per for t in at], y=grid)]))
     means = [f"{line.name} {rounded(_mean(line.y), 3)} {unit}" for line in lines]
     return Picture(
         key="power-over-time",
-        title=words.of("over_time.title_grid" if series.grid_time_s else "over_time.title"),
+        title=words.of("over_time.title" if hours is None else "over_time.title_grid"),
         description=words.of("over_time.description", items=words.listed(means)),
         chart=lines_chart(panels, words.of("chart.since_begin", unit=time_unit)),
         table=_power_table(series, names, words),
@@ -67,12 +76,12 @@ def _mean(values: Column) -> float:
     return sum(known) / len(known) if known else 0.0
 
 
-def _steps(series: Series, last_s: float) -> tuple[list[float], list[float]]:
+def _steps(hours: GridHours, last_s: float) -> tuple[list[float], list[float]]:
     """The grid's intensity as a staircase: each value holds until the next."""
     at: list[float] = []
     values: list[float] = []
-    ends = [*series.grid_time_s[1:], last_s]
-    for begin, end, value in zip(series.grid_time_s, ends, series.grid_gco2e_per_kwh, strict=True):
+    ends = [*hours.time_s[1:], last_s]
+    for begin, end, value in zip(hours.time_s, ends, hours.gco2e_per_kwh, strict=True):
         at += [begin, end]
         values += [value, value]
     return at, values

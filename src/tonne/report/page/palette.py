@@ -7,6 +7,7 @@ from tonne.report.charts import PUBLISHED as MEASURED
 
 MUTED, LINES = "#52606d", "#e4e7eb"
 SERIES = (FORECAST, MEASURED, "#6b8f2f", "#8a5ea8", "#a8770f", "#4c4c4c", "#1f877a", "#a1506a")
+CHANGE = SERIES[6]
 DASHES = ([1, 0], [5, 2], [2, 2], [7, 2, 2, 2], [1, 2], [9, 3], [4, 1, 1, 1], [3, 3])
 DARK = {
     INK: "#e6edf3",

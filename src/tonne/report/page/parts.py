@@ -19,6 +19,7 @@ from tonne.report.page.unknown import unknown
 OVERHEAD = "overhead"  # of the building: what PUE adds
 HOST_PARTS = ("cpu_kwh", "memory_kwh", "host_rest_kwh")
 ORDER = ("accelerators_kwh", "servers_kwh", *HOST_PARTS, "hosts_kwh", "network_kwh", "storage_kwh", OVERHEAD)
+WORTH_A_BAR = 0.001
 LOST = ("lost work", "lost", "waiting", "idle", "restarts")
 
 
@@ -102,7 +103,7 @@ def _energy_row(subject: Subject, name: str, words: Words) -> tuple[Cell, ...]:
 def _stages(subject: Subject, words: Words) -> Iterator[Block]:
     stages = _added(subject)
     if stages:
-        yield from _stages_picture(stages, words)
+        yield from _stages_picture(stages, _lasted_s(subject), words)
         lost_s = sum(stage.duration_s for stage in stages if stage.name.lower() in LOST)
         if lost_s:
             yield Text(text=words.of("parts.lost", time=number_text(lost_s, TIME_S, words)))
@@ -135,9 +136,19 @@ def stage_text(name: str, words: Words) -> str:
     return words.either(f"stage.{name.lower()}", name)
 
 
-def _stages_picture(stages: list[Stage], words: Words) -> Iterator[Block]:
-    whole = sum(stage.duration_s for stage in stages)
-    size, unit = words.scaled(stages[0].duration_s, TIME_S)
+def _lasted_s(subject: Subject) -> float:
+    """How long all of it lasted [s]; 0 where that is unknown."""
+    duration = estimate_at(subject.account, "duration_s")
+    return 0.0 if duration is None else float(duration.value)
+
+
+def _stages_picture(stages: list[Stage], lasted_s: float, words: Words) -> Iterator[Block]:
+    """Stages as shares of the whole time, with what no stage was told of; ones that overlap add up to more."""
+    named_s = sum(stage.duration_s for stage in stages)
+    whole = lasted_s or named_s
+    if lasted_s - named_s > WORTH_A_BAR * lasted_s:
+        stages = [*stages, Stage(name="rest", duration_s=lasted_s - named_s)]
+    size, unit = words.scaled(max(stage.duration_s for stage in stages), TIME_S)
     bars = [
         Bar(name=stage_text(s.name, words), value=s.duration_s / size, text=percent(s.duration_s / (whole or 1.0)))
         for s in stages

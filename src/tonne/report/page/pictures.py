@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tonne.report.charts import altair
-from tonne.report.page.drawing import LABELS, RIGHT, ROW, WIDTH, data, finished, row_axis
+from tonne.report.page.drawing import LABELS, RIGHT, ROW, WIDTH, data, row_axis
 from tonne.report.page.language import Words
 from tonne.report.page.palette import FORECAST, INK, MEASURED, MUTED
 
@@ -39,32 +39,32 @@ class Bar:
 def against_chart(bands: Sequence[Band], words: Words) -> Any:  # noqa: ANN401 - Altair's
     """The forecast's interval as a band with its value as a tick, the measurement as a dot with its own interval."""
     alt = altair()
-    kinds = [words.of("chart.forecast"), words.of("chart.measured")]
     order = [band.name for band in bands]
     records = [{"row": b.name, "low": b.low, "high": b.high, "one": 1.0, "dot": b.measured, "from": b.measured_low,
-                "to": b.measured_high, "text": b.text, "f": kinds[0], "m": kinds[1]} for b in bands]  # fmt: skip
+                "to": b.measured_high, "text": b.text} for b in bands]  # fmt: skip
     ends = [n for b in bands for n in (b.low, b.high, b.measured_low, b.measured_high, b.measured, 1.0) if n > 0]
     scale = alt.Scale(type="log", domain=[min(ends) / 1.08, max(ends) * 1.08], nice=False)
-    axis = alt.Axis(format=",~r", tickCount=4, labelOverlap=True, grid=True)
+    axis = alt.Axis(format=",~r", values=_ticks(min(ends), max(ends)), labelOverlap=True, grid=True)
     base, y = alt.Chart(data(records)), row_axis(order)
-    colour = alt.Scale(domain=kinds, range=[FORECAST, MEASURED])
-    legend = alt.Legend(orient="top", title=None, symbolType="circle", symbolOpacity=1)
 
     def x(field: str) -> Any:  # noqa: ANN401 - Altair's
         return alt.X(f"{field}:Q", scale=scale, axis=axis, title=words.of("chart.relative"))
 
     layers = (
-        base.mark_rule(strokeWidth=10, opacity=0.4).encode(
-            x=x("low"), x2="high:Q", y=y, color=alt.Color("f:N", scale=colour, legend=legend)
-        ),
+        base.mark_rule(strokeWidth=10, opacity=0.4, color=FORECAST).encode(x=x("low"), x2="high:Q", y=y),
         base.mark_tick(thickness=2, size=14, color=INK).encode(x=x("one"), y=y),
         base.mark_rule(strokeWidth=2, color=MEASURED).encode(x=x("from"), x2="to:Q", y=y),
-        base.mark_point(filled=True, size=70, opacity=1).encode(
-            x=x("dot"), y=y, color=alt.Color("m:N", scale=colour, legend=legend)
-        ),
+        base.mark_point(filled=True, size=70, opacity=1, color=MEASURED).encode(x=x("dot"), y=y),
         _ends(base, y, PLOT),
     )
-    return finished(alt.layer(*layers).properties(width=PLOT, height=ROW * len(order)))
+    return alt.layer(*layers).properties(width=PLOT, height=ROW * len(order))
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Ratios that are read without effort, as many as there is room for."""
+    close = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5, 1.7, 2.0)
+    wide = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+    return [tick for tick in (close if high / low < 4 else wide) if low <= tick <= high]
 
 
 def bars_chart(bars: Sequence[Bar], title: str, *, colour: str = FORECAST, labels: int = LABELS) -> Any:  # noqa: ANN401
@@ -85,7 +85,7 @@ def bars_chart(bars: Sequence[Bar], title: str, *, colour: str = FORECAST, label
     axis = alt.Axis(format=",~r", tickCount=4, labelOverlap=True)
     drawn = base.mark_bar(color=colour, height=13).encode(x=alt.X("value:Q", title=title, scale=scale, axis=axis), y=y)
     zero = base.mark_rule(color=MUTED, strokeWidth=1).encode(x=alt.X("zero:Q", scale=scale))
-    return finished(alt.layer(drawn, zero, _ends(base, y, plot)).properties(width=plot, height=ROW * len(order)))
+    return alt.layer(drawn, zero, _ends(base, y, plot)).properties(width=plot, height=ROW * len(order))
 
 
 def _ends(base: Any, y: Any, plot: int) -> Any:  # noqa: ANN401 - Altair's

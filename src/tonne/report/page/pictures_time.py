@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tonne.report.charts import altair
-from tonne.report.page.drawing import WIDTH, data, finished
-from tonne.report.page.palette import DASHES, MEASURED, SERIES
+from tonne.report.page.drawing import WIDTH, data
+from tonne.report.page.palette import DASHES, MEASURED, MUTED, SERIES
 
 SIDE = 46  # of the numbers beside a vertical axis, so that panels line up
 HEIGHT, LOW = 150, 80
@@ -36,7 +36,7 @@ def lines_chart(panels: Sequence[tuple[str, Sequence[Line]]], x_title: str) -> A
         _panel(title, lines, x_title if number == len(panels) - 1 else None, last, HEIGHT if number == 0 else LOW)
         for number, (title, lines) in enumerate(panels)
     ]
-    return finished(drawn[0] if len(drawn) == 1 else alt.vconcat(*drawn, spacing=10).resolve_scale(color="independent"))
+    return drawn[0] if len(drawn) == 1 else alt.vconcat(*drawn, spacing=10).resolve_scale(color="independent", strokeDash="independent")
 
 
 def _panel(title: str, lines: Sequence[Line], x_title: str | None, last: float, height: int) -> Any:  # noqa: ANN401
@@ -58,8 +58,8 @@ def _panel(title: str, lines: Sequence[Line], x_title: str | None, last: float, 
     return (
         alt.Chart(data(records))
         .mark_line(strokeWidth=1.6, interpolate="linear", invalid="break-paths-show-path-domains")
-        .encode(x=_x(x_title, last), y=_y(title), color=colour, strokeDash=dash)
-        .properties(width=WIDTH - SIDE - 16, height=height)
+        .encode(x=_x(x_title, last), y=_y(), color=colour, strokeDash=dash)
+        .properties(width=WIDTH - SIDE - 16, height=height, title=_above(title))
     )
 
 
@@ -69,13 +69,17 @@ def _x(title: str | None, last: float, first: float = 0.0) -> Any:  # noqa: ANN4
     return alt.X("x:Q", title=title, scale=alt.Scale(domain=[first, last], nice=False), axis=axis)
 
 
-def _y(title: str, *, zero: bool = True) -> Any:  # noqa: ANN401 - Altair's
+def _y(*, zero: bool = True) -> Any:  # noqa: ANN401 - Altair's
     alt = altair()
-    axis = alt.Axis(
-        format=",~r", tickCount=4, minExtent=SIDE - 16, maxExtent=SIDE - 16, titleAngle=0, titleAlign="left",
-        titleAnchor="end", titleX=-SIDE + 16, titleY=-8, titleBaseline="bottom", labelOverlap=True,
+    axis = alt.Axis(format=",~r", tickCount=4, minExtent=SIDE - 16, maxExtent=SIDE - 16, labelOverlap=True)
+    return alt.Y("y:Q", title=None, scale=alt.Scale(zero=zero, nice=True), axis=axis)
+
+
+def _above(title: str) -> Any:  # noqa: ANN401 - Altair's
+    """The title of a vertical axis, above it, where it is read without turning one's head."""
+    return altair().TitleParams(
+        title, anchor="start", frame="bounds", fontSize=11, fontWeight="normal", color=MUTED, offset=4
     )  # fmt: skip
-    return alt.Y("y:Q", title=title, scale=alt.Scale(zero=zero, nice=True), axis=axis)
 
 
 def loss_chart(lines: Sequence[Line], x_title: str, y_title: str) -> Any:  # noqa: ANN401 - Altair's
@@ -85,7 +89,7 @@ def loss_chart(lines: Sequence[Line], x_title: str, y_title: str) -> Any:  # noq
     chart = (
         alt.Chart(data(records))
         .mark_line(strokeWidth=1.6, color=MEASURED, invalid="break-paths-show-path-domains")
-        .encode(x=_x(x_title, max(x for line in lines for x in line.x)), y=_y(y_title, zero=False))
-        .properties(width=WIDTH - SIDE - 16, height=HEIGHT)
+        .encode(x=_x(x_title, max(x for line in lines for x in line.x)), y=_y(zero=False))
+        .properties(width=WIDTH - SIDE - 16, height=HEIGHT, title=_above(y_title))
     )
-    return finished(chart)
+    return chart

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tonne.report.measured_line import SMALL_ENERGY_KWH
-from tonne.report.numbers import HOURS, MASS_KG, MONEY_USD, TIME_S, VOLUME_L
+from tonne.report.numbers import MASS_KG, TIME_S, VOLUME_L
 
 if TYPE_CHECKING:
     from tonne.account import Account
     from tonne.estimate import Estimate
 
 Units = Sequence[tuple[float, str]]
+HOURS = ((1e6, "M h"), (1.0, "h"))
+MONEY_USD = ((1e6, "M USD"), (1.0, "USD"))
 SMALL_VOLUME_L = (*VOLUME_L, (1e-3, "mL"))
 SMALL_MASS_KG = (*MASS_KG, (1e-6, "mg"))
 POWER_W = ((1e6, "MW"), (1e3, "kW"), (1.0, "W"))

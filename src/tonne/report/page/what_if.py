@@ -11,7 +11,7 @@ from tonne.reference.grids import grid
 from tonne.report.levers import CLEANER_GRIDS, WORTH_SAYING, Lever, levers
 from tonne.report.page.blocks import Block, Cell, Picture, Section, Table, Text
 from tonne.report.page.language import Words, change, number_text
-from tonne.report.page.palette import MEASURED
+from tonne.report.page.palette import CHANGE
 from tonne.report.page.pictures import Bar, bars_chart
 from tonne.report.page.quantities import CARBON, ENERGY, SMALL_MASS_KG, estimate_at
 from tonne.report.page.subject import Subject
@@ -80,7 +80,7 @@ def _blocks(subject: Subject, words: Words) -> Iterator[Block]:
         key="what-if",
         title=words.of("what_if.title" if of_carbon else "what_if.title_energy"),
         description=words.of("what_if.description", items=words.listed([f"{bar.name} {bar.text}" for bar in bars])),
-        chart=bars_chart(bars, words.of("chart.change" if of_carbon else "chart.change_energy"), colour=MEASURED),
+        chart=bars_chart(bars, words.of("chart.change" if of_carbon else "chart.change_energy"), colour=CHANGE),
         table=_table(subject, found, words),
     )
 
