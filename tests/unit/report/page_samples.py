@@ -1,4 +1,4 @@
-"""Runs as the ledger keeps them, made by hand: a measured run on accelerators, a small one on a processor, a project."""
+"""Runs as the ledger keeps them, made by hand: one on accelerators, a small one on a processor, a project."""
 
 from __future__ import annotations
 

@@ -96,7 +96,9 @@ def _row(name: str, estimate: Estimate, words: Words) -> tuple[Cell, ...]:
     low, high = (pretty(rounded(bound, digits)) for bound in (estimate.low, estimate.high))
     between = words.of("interval.exact") if estimate.is_exact else words.of("interval.plain", low=low, high=high)
     basis, sources = estimate.basis.value, [source_cell(text, words) for text in estimate.sources]
-    year = max((found for text in (*estimate.sources, *(c.text for c in sources)) for found in YEAR.findall(text)), default="")
+    year = max(
+        (found for text in (*estimate.sources, *(c.text for c in sources)) for found in YEAR.findall(text)), default=""
+    )
     joined = Cell(
         text="; ".join(cell.text for cell in sources),
         own_language=any(cell.own_language for cell in sources),
@@ -129,4 +131,6 @@ def source_cell(text: str, words: Words) -> Cell:
         found = source(key)
     except UnknownReferenceError:
         return Cell(text=text, own_language=True)
-    return Cell(text=f"{found.title} ({found.year}){',' + locator if locator else ''}", own_language=True, href=found.url)
+    return Cell(
+        text=f"{found.title} ({found.year}){',' + locator if locator else ''}", own_language=True, href=found.url
+    )

@@ -30,7 +30,12 @@ def row_axis(order: list[str], width: int = LABELS) -> Any:  # noqa: ANN401 - Al
         sort=order,
         title=None,
         axis=alt.Axis(
-            labelLimit=width - 6, grid=False, ticks=False, domain=False, minExtent=width, maxExtent=width,
+            labelLimit=width - 6,
+            grid=False,
+            ticks=False,
+            domain=False,
+            minExtent=width,
+            maxExtent=width,
             labelPadding=5,
         ),
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tonne.ledger.records import Run
+from tonne.report.measured_line import SMALL_ENERGY_KWH
 from tonne.report.page.blocks import Block, Cell, Items, Section, Table, Text
 from tonne.report.page.language import Words, shown
 from tonne.report.page.quantities import SMALL_MASS_KG, estimate_at
-from tonne.report.measured_line import SMALL_ENERGY_KWH
 from tonne.report.page.subject import Subject
 
 FIELDS = (

@@ -114,8 +114,9 @@ def _speed(subject: Subject, words: Words) -> Iterator[tuple[str, Cell]]:
         estimate = estimate_at(subject.account, quantity.path)
         if estimate is not None:
             text = shown(estimate, quantity.units, words)
-            yield words.of(f"quantity.{quantity.path}"), Cell(
-                text=words.of("value.with_interval", value=text.value, interval=text.interval)
+            yield (
+                words.of(f"quantity.{quantity.path}"),
+                Cell(text=words.of("value.with_interval", value=text.value, interval=text.interval)),
             )
     if estimate_at(subject.account, "throughput.step_time_s") is None:
         path = "throughput.step_time_s"

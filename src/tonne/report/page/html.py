@@ -65,7 +65,7 @@ def _style() -> str:
 def _markup(text: str) -> Any:  # noqa: ANN401 - text that is HTML already
     from markupsafe import Markup  # noqa: PLC0415 - comes with Jinja
 
-    return Markup(text)  # noqa: S704 - made here, of escaped parts
+    return Markup(text)
 
 
 def _drawn(picture: Picture) -> Any:  # noqa: ANN401 - as above

@@ -10,7 +10,7 @@ from typing import Any
 from tonne.energy import power
 from tonne.forecasting.explain import EQUATIONS, equation_of
 from tonne.impact import equations as impact
-from tonne.report.page.blocks import Block, Cell, Formula, Section, Text
+from tonne.report.page.blocks import Block, Formula, Section, Text
 from tonne.report.page.coefficients import source_cell
 from tonne.report.page.language import Words
 from tonne.report.page.quantities import estimate_at

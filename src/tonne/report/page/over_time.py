@@ -60,7 +60,9 @@ def _power_picture(series: Series, hours: GridHours | None, words: Words) -> Pic
     panels = [(words.of("chart.power", unit=unit), lines[:PARTS_SHOWN])]
     if hours is not None:
         at, grid = _steps(hours, last_s)
-        panels.append((words.of("chart.grid"), [Line(name=words.of("over_time.grid"), x=[t / per for t in at], y=grid)]))
+        panels.append(
+            (words.of("chart.grid"), [Line(name=words.of("over_time.grid"), x=[t / per for t in at], y=grid)])
+        )
     means = [f"{line.name} {rounded(_mean(line.y), 3)} {unit}" for line in lines]
     return Picture(
         key="power-over-time",

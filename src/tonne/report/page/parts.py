@@ -116,7 +116,11 @@ def _stages(subject: Subject, words: Words) -> Iterator[Block]:
         yield Text(text=words.of(key))
         return
     lost = Estimate(
-        value=1 - goodput.value, low=1 - goodput.high, high=1 - goodput.low, basis=goodput.basis, sources=goodput.sources
+        value=1 - goodput.value,
+        low=1 - goodput.high,
+        high=1 - goodput.low,
+        basis=goodput.basis,
+        sources=goodput.sources,
     )
     text = shown(lost, ((1e-2, "%"),), words)
     yield Text(text=words.of("parts.forecast_lost", value=text.value, interval=text.interval))

@@ -36,7 +36,11 @@ def lines_chart(panels: Sequence[tuple[str, Sequence[Line]]], x_title: str) -> A
         _panel(title, lines, x_title if number == len(panels) - 1 else None, last, HEIGHT if number == 0 else LOW)
         for number, (title, lines) in enumerate(panels)
     ]
-    return drawn[0] if len(drawn) == 1 else alt.vconcat(*drawn, spacing=10).resolve_scale(color="independent", strokeDash="independent")
+    return (
+        drawn[0]
+        if len(drawn) == 1
+        else alt.vconcat(*drawn, spacing=10).resolve_scale(color="independent", strokeDash="independent")
+    )
 
 
 def _panel(title: str, lines: Sequence[Line], x_title: str | None, last: float, height: int) -> Any:  # noqa: ANN401
@@ -86,10 +90,9 @@ def loss_chart(lines: Sequence[Line], x_title: str, y_title: str) -> Any:  # noq
     """The loss over what it took."""
     alt = altair()
     records = [{"x": x, "y": y, "name": line.name} for line in lines for x, y in zip(line.x, line.y, strict=True)]
-    chart = (
+    return (
         alt.Chart(data(records))
         .mark_line(strokeWidth=1.6, color=MEASURED, invalid="break-paths-show-path-domains")
         .encode(x=_x(x_title, max(x for line in lines for x in line.x)), y=_y(zero=False))
         .properties(width=WIDTH - SIDE - 16, height=HEIGHT, title=_above(y_title))
     )
-    return chart

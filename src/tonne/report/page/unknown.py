@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tonne.ledger.records import IMPORTED
 from tonne.report.page.language import Words
-from tonne.report.page.quantities import ENERGY, EVERY, estimate_at
+from tonne.report.page.quantities import CARBON, ENERGY, EVERY, estimate_at
 from tonne.report.page.subject import Subject
 
 OF_ENERGY = {quantity.path for quantity in EVERY if quantity.of_energy}
@@ -16,17 +16,22 @@ def why(subject: Subject, path: str, words: Words) -> str:
         return words.of("why.account")
     if path in OF_ENERGY and estimate_at(subject.account, ENERGY.path) is None:
         return words.of("why.energy")
-    part = path.removeprefix("energy.").removesuffix("_kwh")
-    if part in subject.account.energy.left_out:
+    if path.removeprefix("energy.").removesuffix("_kwh") in subject.account.energy.left_out:
         return words.of("why.left_out")
-    run = subject.run
-    if run.kind == IMPORTED and path not in {"carbon.operational_location_kgco2e"}:
-        return words.of("why.imported")
-    if path == "carbon.operational_location_kgco2e" and any(one.site for one in subject.counted):
-        return words.of("why.no_intensity")
-    if path.startswith("carbon.embodied") and not any(one.hardware for one in subject.counted):
-        return words.of("why.no_hardware")
-    return words.either(f"why.{path}", words.of("why.other"))
+    special = _special(subject, path)
+    return words.of(special) if special else words.either(f"why.{path}", words.of("why.other"))
+
+
+def _special(subject: Subject, path: str) -> str:
+    """The key of a reason that lies in what kind of run it is; empty where there is none."""
+    by_place = path == CARBON.path
+    if subject.run.kind == IMPORTED and not by_place:
+        return "why.imported"
+    if by_place and any(run.site for run in subject.counted):
+        return "why.no_intensity"
+    if path == "carbon.embodied_kgco2e" and not any(run.hardware for run in subject.counted):
+        return "why.no_hardware"
+    return ""
 
 
 def unknown(subject: Subject, path: str, words: Words) -> str:
