@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ from tonne.estimate import Basis, Estimate
 from tonne.ledger.records import IMPORTED, Series
 from tonne.reference.grid_hours import hour_profile
 from tonne.reference.grids import grid
-from tonne.report.page import of_forecast, of_project, of_run, page_of
 from tonne.report.page import html as html_room
+from tonne.report.page import of_forecast, of_project, of_run, page_of
 from tonne.report.page.against import pairs
 from tonne.report.page.blocks import Cards, Formula, Picture, Table
 from tonne.report.page.coefficients import coefficients, factors_behind
@@ -49,8 +50,10 @@ SUBJECTS = {
     "project": lambda: of_project("base-models", samples.project_runs()),
 }
 SIZES = {  # of the units that the samples are shown in, as the field's unit
-    "d": 86_400, "min": 60, "h": 1, "s": 1, "MWh": 1000, "kWh": 1, "Wh": 1e-3, "t": 1000, "kg": 1, "g": 1e-3, "m³": 1000, "L": 1,
-    "USD": 1, "million USD": 1e6, "天": 86_400, "分钟": 60, "小时": 1, "秒": 1, "吨": 1000, "千克": 1, "克": 1e-3, "立方米": 1000,
+    "d": 86_400, "min": 60, "h": 1, "s": 1, "MWh": 1000, "kWh": 1, "Wh": 1e-3, "t": 1000, "kg": 1, "g": 1e-3,
+    "m³": 1000, "L": 1,
+    "USD": 1, "million USD": 1e6, "天": 86_400, "分钟": 60, "小时": 1, "秒": 1, "吨": 1000, "千克": 1, "克": 1e-3,
+    "立方米": 1000,
     "升": 1, "美元": 1, "万美元": 1e4, "万小时": 1e4,
 }  # fmt: skip
 
@@ -82,11 +85,14 @@ def test_both_catalogues_have_the_same_keys_and_the_same_blanks():
 
 def test_every_key_that_the_code_names_is_in_the_catalogues():
     room = Path(html_room.__file__).parent
-    named = {key for path in room.glob("*.py") for key in re.findall(r"words\.of\(\s*\"([^\"]+)\"", path.read_text("utf-8"))}
+    named = {
+        key for path in room.glob("*.py") for key in re.findall(r"words\.of\(\s*\"([^\"]+)\"", path.read_text("utf-8"))
+    }
     assert len(named) > 80
     assert named <= set(words_of("en").texts)
 
 
+@pytest.mark.slow
 def test_a_chinese_page_holds_no_english_sentence_of_the_catalogue(files):
     english, chinese = words_of("en").texts, words_of("zh").texts
     sentences = [t for k, t in english.items() if len(t) > 14 and "{" not in t and t != chinese[k]]
@@ -97,7 +103,7 @@ def test_a_chinese_page_holds_no_english_sentence_of_the_catalogue(files):
 
 
 def test_a_language_without_a_catalogue_is_an_error_that_names_those_that_have_one():
-    with pytest.raises(DescriptionError, match="'fr' is no language of reports. Use en or zh"):
+    with pytest.raises(DescriptionError, match=r"'fr' is no language of reports. Use en or zh"):
         page_of(of_run(samples.cpu_run()), "fr")
 
 
@@ -105,7 +111,9 @@ def test_every_letter_of_every_formula_has_words(pages):
     for page in pages.values():
         for formula in blocks(page, Formula):
             assert formula.letters, formula.title
-            assert not [m for _, m in formula.letters if "_" in m or (page.language == "zh-CN" and m.isascii() and m != "PUE")]
+            assert not [
+                m for _, m in formula.letters if "_" in m or (page.language == "zh-CN" and m.isascii() and m != "PUE")
+            ]
 
 
 # numbers
@@ -128,7 +136,9 @@ def test_a_headline_figure_parses_back_to_the_accounts(pages, name, language):
         estimate = estimate_at(account, quantity.path)
         assert figure.unknown == (estimate is None)
         if estimate is not None and estimate.value:
-            assert parsed(figure.value, quantity.path) == pytest.approx(estimate.value, rel=0.05)  # two digits: half of 1 in 10
+            assert parsed(figure.value, quantity.path) == pytest.approx(
+                estimate.value, rel=0.05
+            )  # two digits: half of 1 in 10
             if figure.interval not in {"exact", "精确值"}:
                 low, high = re.split(r" to | 至 ", figure.interval)
                 unit = high.partition(" ")[2]
@@ -172,6 +182,7 @@ def test_equations_show_letters_slanted_and_names_upright():
 # what is unknown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [(n, lang) for n in SUBJECTS for lang in LANGUAGES], ids=str)
 def test_no_page_says_nan_none_or_infinity(pages, files, key):
     for text in (re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", files[key], flags=re.DOTALL), markdown(pages[key])):
@@ -179,6 +190,7 @@ def test_no_page_says_nan_none_or_infinity(pages, files, key):
     assert not re.search(r">(?:NaN|null|undefined|None)<", files[key])
 
 
+@pytest.mark.slow
 def test_what_is_unknown_says_why(files):
     text = files["cpu", "en"]
     assert "because no place was given: neither a grid zone, such as FR, nor a cloud region" in text
@@ -206,7 +218,13 @@ def test_what_was_left_out_and_what_rests_on_unknown_energy_have_their_own_reaso
 
 def test_parts_add_up_to_the_building():
     parts = dict(disjoint_kwh(samples.gpu_account()))
-    assert parts == {"accelerators_kwh": 1000.0, "cpu_kwh": 120.0, "memory_kwh": 40.0, "host_rest_kwh": 140.0, "overhead": 260.0}
+    assert parts == {
+        "accelerators_kwh": 1000.0,
+        "cpu_kwh": 120.0,
+        "memory_kwh": 40.0,
+        "host_rest_kwh": 140.0,
+        "overhead": 260.0,
+    }
     assert sum(parts.values()) == 1560.0
 
 
@@ -242,6 +260,7 @@ def test_failed_runs_are_lost_whatever_they_were_for():
     assert found == {"final run": 1560.0, "sweep": pytest.approx(312.0), "failed": pytest.approx(312.0)}
 
 
+@pytest.mark.slow
 def test_the_page_of_a_project_says_of_how_many_runs_a_sum_is(files):
     assert "Of 6 of 7 runs; the others&#39; is unknown." in files["project", "en"]
     assert "The figures above are the sum of 7 runs" in files["project", "en"]
@@ -295,6 +314,7 @@ def test_each_coefficient_has_value_interval_unit_basis_and_source():
 # as HTML
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [(n, lang) for n in SUBJECTS for lang in LANGUAGES], ids=str)
 def test_the_file_loads_nothing_and_runs_nothing(files, key):
     text = files[key]
@@ -304,6 +324,7 @@ def test_the_file_loads_nothing_and_runs_nothing(files, key):
     assert set(re.findall(r"url\((.)", text)) <= {"#"}
 
 
+@pytest.mark.slow
 def test_names_are_escaped_everywhere(files, pages):
     for language in LANGUAGES:
         assert "<b>&amp;" not in files["cpu", language]
@@ -311,6 +332,7 @@ def test_names_are_escaped_everywhere(files, pages):
         assert "<b>" not in markdown(pages["cpu", language]).replace("\\<", "")
 
 
+@pytest.mark.slow
 def test_a_hostile_part_name_stays_text_in_a_drawing():
     run = samples.cpu_run()
     series = replace(run.series, power_w={'"><script>alert(1)</script>': (1.0,) * 75, "cpu": (2.0,) * 75})
@@ -318,6 +340,7 @@ def test_a_hostile_part_name_stays_text_in_a_drawing():
     assert "<script" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_every_chart_has_a_title_a_description_and_its_numbers(pages, files, name):
     pictures = pages[name, "en"].pictures()
@@ -325,7 +348,7 @@ def test_every_chart_has_a_title_a_description_and_its_numbers(pages, files, nam
     for picture in pictures:
         drawn = svg(picture)
         assert 'role="img"' in drawn
-        assert f"<title id=\"{picture.key}-title\">" in drawn
+        assert f'<title id="{picture.key}-title">' in drawn
         assert len(picture.description) > 20
         assert picture.table.rows
     ids = re.findall(r'\sid="([^"]+)"', files[name, "en"])
@@ -358,6 +381,7 @@ def test_colours_of_charts_stand_out_on_white_and_on_dark():
             assert contrast(dark, "#14181d") >= needed, dark
 
 
+@pytest.mark.slow
 def test_every_colour_of_a_chart_has_its_dark_twin(pages):
     for name in SUBJECTS:
         for picture in pages[name, "en"].pictures():
@@ -388,7 +412,7 @@ def test_markdown_tables_have_as_many_cells_as_heads(pages):
     for page in pages.values():
         lines = [line for line in markdown(page).splitlines() if line.startswith("|")]
         assert lines
-        for before, line in zip(lines, lines[1:], strict=False):
+        for before, line in pairwise(lines):
             if re.fullmatch(r"[|:-]+", line):
                 width = len(re.findall(r"(?<!\\)\|", line))
                 assert len(re.findall(r"(?<!\\)\|", before)) == width
@@ -446,6 +470,7 @@ def test_a_format_that_is_none_says_which_there_are():
         format_named("docx", None)
 
 
+@pytest.mark.slow
 def test_each_format_has_a_text():
     subject = SUBJECTS["cpu"]()
     assert text_of(subject, "html", "zh").startswith("<!DOCTYPE html>")

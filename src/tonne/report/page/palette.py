@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tonne.report.charts import FORECAST, INK
-from tonne.report.charts import PUBLISHED as MEASURED
+from tonne.report import charts
 
+INK, FORECAST, MEASURED = charts.INK, charts.FORECAST, charts.PUBLISHED
 MUTED, LINES = "#52606d", "#e4e7eb"
 SERIES = (FORECAST, MEASURED, "#6b8f2f", "#8a5ea8", "#a8770f", "#4c4c4c", "#1f877a", "#a1506a")
 CHANGE = SERIES[6]

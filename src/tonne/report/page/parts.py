@@ -76,11 +76,11 @@ def _said(bars: list[Bar], words: Words) -> str:
 
 
 def _energy_table(subject: Subject, account: Account, words: Words) -> Table:
-    heads = ("facts.what", "facts.value", "table.interval", "table.basis", "table.sources")
+    heads = ["facts.what", "facts.value", "table.interval", "table.basis", "table.sources"]
     names = [*PARTS, *WHOLES, "facility_kwh"]
     if subject.is_forecast:  # its sources are those of its coefficients
         names.remove("measured_kwh")
-        heads = heads[:-1]
+        heads.remove("table.sources")
     return Table(
         caption=words.of("parts.energy_title"),
         heads=tuple(words.of(head) for head in heads),
