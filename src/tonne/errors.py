@@ -14,6 +14,7 @@ TonneError
 ├── WeightsError (ValueError)              weights that cannot be read, or that no format can hold
 ├── BrowserError (RuntimeError)            no browser to print a page with, or one that did not
 ├── MeasurementError (RuntimeError)        a run that was not measured, or a journal that cannot be read
+├── LedgerError (RuntimeError)             a ledger that cannot be opened, or what it does not hold
 └── ElementError (ValueError)              a bad element of an array; carries its index
 """
 
@@ -78,6 +79,10 @@ class BrowserError(TonneError, RuntimeError):
 
 class MeasurementError(TonneError, RuntimeError):
     """Something asked of a measurement that it cannot say."""
+
+
+class LedgerError(TonneError, RuntimeError):
+    """A ledger that cannot be opened or written, or something that it does not hold."""
 
 
 class ElementError(TonneError, ValueError):
