@@ -15,6 +15,7 @@ class Cell:
     text: str = ""
     basis: str | None = None  # measured, published, modelled or assumed
     own_language: bool = False  # English, whatever the page's language
+    is_code: bool = False
     href: str | None = None
 
 

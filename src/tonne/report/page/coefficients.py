@@ -12,13 +12,13 @@ from tonne.impact.place import factors_of, making_of, nowhere, prices_of
 from tonne.ledger.records import FORECAST, Run
 from tonne.reference.accelerators import accelerator
 from tonne.reference.sources import source
-from tonne.report.numbers import digits_of, rounded
 from tonne.report.page.blocks import Block, Cell, Section, Table, Text
 from tonne.report.page.language import Words, pretty
 from tonne.report.page.spread import input_name
 from tonne.report.page.subject import Subject
 
 WORK = {"tokens", "examples", "steps", "accelerators", "training_flop", "run_h", "accelerator_hours"}
+THOUSAND, MILLION = 1e3, 1e6
 YEAR = re.compile(r"\b(?:19|20)\d\d(?!\d)")
 KEY = re.compile(r"^[a-z][a-z0-9_.-]*\d{4}[a-z0-9]*$|^ember2026$|^isoiec30134$|^codecarbon$")
 UNITS = (
@@ -92,8 +92,7 @@ def _accelerator(hardware: Mapping[str, int]) -> str | None:
 
 
 def _row(name: str, estimate: Estimate, words: Words) -> tuple[Cell, ...]:
-    digits = max(digits_of(estimate), 3)
-    low, high = (pretty(rounded(bound, digits)) for bound in (estimate.low, estimate.high))
+    low, high = (_number(bound) for bound in (estimate.low, estimate.high))
     between = words.of("interval.exact") if estimate.is_exact else words.of("interval.plain", low=low, high=high)
     basis, sources = estimate.basis.value, [source_cell(text, words) for text in estimate.sources]
     year = max(
@@ -106,13 +105,19 @@ def _row(name: str, estimate: Estimate, words: Words) -> tuple[Cell, ...]:
     )
     return (
         Cell(text=input_name(name, words)),
-        Cell(text=pretty(rounded(estimate.value, digits + 1))),
+        Cell(text=_number(estimate.value)),
         Cell(text=between),
         Cell(text=words.unit(unit_of_input(name)) if unit_of_input(name) else words.of("unit.ratio")),
         Cell(text=words.basis(basis), basis=basis),
         joined,
         Cell(text=year or words.of("coefficients.no_year")),
     )
+
+
+def _number(value: float) -> str:
+    """A coefficient as its table has it, to four digits."""
+    text = f"{value:,.0f}" if THOUSAND <= abs(value) < MILLION else f"{value:.4g}"
+    return pretty(text.replace("e+", "e"))
 
 
 def unit_of_input(name: str) -> str:

@@ -55,7 +55,7 @@ def expected_of(run: Run) -> set[str]:
 def _commands(run: Run, words: Words) -> Iterator[Block]:
     if run.evidence.commands:
         yield Text(text=words.of("evidence.commands"))
-        yield Items(items=tuple(Cell(text=command, own_language=True) for command in run.evidence.commands))
+        yield Items(items=tuple(Cell(text=command, is_code=True) for command in run.evidence.commands))
 
 
 def left_out(subject: Subject, words: Words) -> Section:

@@ -83,7 +83,7 @@ def words_of(language: str) -> Words:
 def pretty(number: str) -> str:
     """A number of `rounded` as people write powers of ten."""
     mantissa, has_power, power = number.partition("e")
-    return f"{mantissa} × 10{power.translate(SUPERSCRIPTS)}" if has_power else number
+    return f"{mantissa} × 10{str(int(power)).translate(SUPERSCRIPTS)}" if has_power else number
 
 
 def number_text(value: float, units: Units, words: Words, digits: int = 3) -> str:

@@ -26,13 +26,20 @@ def escaped(text: str) -> str:
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
+def code(text: str) -> str:
+    """Text as code, whatever ticks it holds."""
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    gap = " " if "`" in text else ""
+    return f"{ticks}{gap}{text}{gap}{ticks}"
+
+
 def _lines(block: Block, page: Page) -> Iterator[str]:
     if isinstance(block, Text):
         yield escaped(block.text)
     elif isinstance(block, Cards):
         yield from _cards(block.figures)
     elif isinstance(block, Items):
-        yield from (f"- {escaped(item.text)}" for item in block.items)
+        yield from (f"- {code(item.text) if item.is_code else escaped(item.text)}" for item in block.items)
     elif isinstance(block, Picture):
         yield f"**{escaped(block.title)}.** {escaped(block.description)}"
         yield ""

@@ -25,11 +25,10 @@ def over_time(subject: Subject, words: Words) -> Section:
     blocks: list[Block] = []
     if series.time_s and series.power_w:
         blocks.append(_power_picture(series, hours, words))
+        blocks += _about_the_grid(hours, words)
     else:
         key = "not_run" if subject.is_forecast else "unread"
         blocks.append(Text(text=words.of(f"over_time.{key}")))
-    if not subject.is_forecast:
-        blocks += _about_the_grid(hours, words)
     return Section(key="over-time", title=words.of("section.over_time"), blocks=tuple(blocks), narrow=True)
 
 

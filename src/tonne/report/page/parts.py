@@ -10,6 +10,7 @@ from tonne.ledger.records import Stage
 from tonne.report.measured_line import SMALL_ENERGY_KWH
 from tonne.report.numbers import TIME_S, rounded
 from tonne.report.page.blocks import Block, Cell, Picture, Section, Table, Text
+from tonne.report.page.coefficients import source_cell
 from tonne.report.page.language import Words, number_text, percent, shown
 from tonne.report.page.pictures import Bar, bars_chart
 from tonne.report.page.quantities import PARTS, WHOLES, estimate_at
@@ -96,7 +97,7 @@ def _energy_row(subject: Subject, name: str, words: Words) -> tuple[Cell, ...]:
         return label, Cell(text=unknown(subject, path, words)), Cell(), Cell(), Cell()
     text = shown(estimate, SMALL_ENERGY_KWH, words)
     basis = estimate.basis.value
-    sources = Cell(text="; ".join(estimate.sources), own_language=True)
+    sources = Cell(text="; ".join(source_cell(one, words).text for one in estimate.sources), own_language=True)
     return label, Cell(text=text.value), Cell(text=text.interval), Cell(text=words.basis(basis), basis=basis), sources
 
 

@@ -7,6 +7,7 @@ from tonne.report.page.language import Words
 from tonne.report.page.quantities import CARBON, ENERGY, EVERY, estimate_at
 from tonne.report.page.subject import Subject
 
+PLACES = ("grid", "region", "grid_gco2e_per_kwh")
 OF_ENERGY = {quantity.path for quantity in EVERY if quantity.of_energy}
 
 
@@ -27,7 +28,7 @@ def _special(subject: Subject, path: str) -> str:
     by_place = path == CARBON.path
     if subject.run.kind == IMPORTED and not by_place:
         return "why.imported"
-    if by_place and any(run.site for run in subject.counted):
+    if by_place and any((run.site or {}).get(name) for run in subject.counted for name in PLACES):
         return "why.no_intensity"
     if path == "carbon.embodied_kgco2e" and not any(run.hardware for run in subject.counted):
         return "why.no_hardware"
