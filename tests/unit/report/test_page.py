@@ -38,8 +38,9 @@ from tonne.report.page.markdown import markdown
 from tonne.report.page.over_time import thinned
 from tonne.report.page.palette import DARK, INK, MUTED
 from tonne.report.page.parts import disjoint_kwh
+from tonne.report.page.pictures import Band, against_chart
 from tonne.report.page.project import energy_by_purpose
-from tonne.report.page.quantities import HEADLINE, SHARE, estimate_at
+from tonne.report.page.quantities import EVERY, HEADLINE, SHARE, estimate_at
 from tonne.report.page.unknown import unknown
 from tonne.report.page.what_if import changes
 
@@ -488,3 +489,54 @@ def test_tables_have_no_empty_heads_and_rows_of_one_width(pages):
 def test_shares_are_percentages():
     half = Estimate(value=0.5, low=0.4, high=0.6, basis=Basis.MODELLED)
     assert shown(half, SHARE, words_of("en")).value == "50 %"
+
+
+def without(account, path: str):
+    """The account with one of its figures unknown."""
+    name, _, inner = path.partition(".")
+    return replace(account, **{name: without(getattr(account, name), inner) if inner else None})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_any_figure_may_be_unknown(language):
+    """Each figure in turn, and all of them together."""
+    run = replace(samples.gpu_run(), plan=None)
+    account = run.account
+    for quantity in EVERY:
+        account = without(account, quantity.path)
+        alone = [without(run.account, quantity.path)] if language == "en" else []
+        for kept in (*alone, account):
+            text = markdown(page_of(of_run(replace(run, account=kept)), language))
+            assert not re.search(r"\b(?:nan|NaN|None|inf)\b", text), quantity.path
+
+
+def test_a_measurement_whose_interval_reaches_zero_is_drawn_to_the_edge():
+    band = Band(name="Water", low=0.0, high=2.0, measured=0.5, measured_low=-0.1, measured_high=1.0, text="−50 %")
+    record = against_chart([band], words_of("en")).to_dict()["layer"][0]
+    found = record.get("data") or against_chart([band], words_of("en")).to_dict()["data"]
+    assert found["values"][0]["low"] == 0.5
+    assert found["values"][0]["from"] == 0.5
+
+
+def test_a_project_of_many_runs_shows_the_newest_and_counts_them_all():
+    many = [replace(samples.cpu_run(), id=f"run-{i}", account=samples.cpu_account(i + 1.0)) for i in range(300)]
+    subject = of_project("many", many)
+    page = page_of(subject)
+    assert subject.account.energy.facility_kwh.value == pytest.approx(0.00088 * 300 * 301 / 2)
+    tables = [one for one in blocks(page, Table) if len(one.rows) == 200]
+    assert len(tables) == 2  # runs, evidence
+    assert tables[0].caption == "The runs: the newest 200 of 300; the figures and the JSON document hold all"
+    assert tables[1].rows[-1][1].text == "run-299"
+
+
+def test_a_forecast_says_its_layout_and_whether_it_fits(pages):
+    facts = {row[0].text: row[1].text for row in blocks(pages["plan", "en"], Table)[0].rows}
+    needed = samples.planned().memory
+    assert parsed_bytes(facts["Memory of the fullest accelerator"]) == pytest.approx(needed.needed.value, rel=0.05)
+    assert "Probability that it fits" in facts
+
+
+def parsed_bytes(text: str) -> float:
+    number, unit = text.split(" (")[0].split(" ")
+    return float(number) * {"GiB": 2.0**30, "MiB": 2.0**20}[unit]

@@ -8,6 +8,7 @@ from tonne.ledger.records import Run
 from tonne.report.measured_line import SMALL_ENERGY_KWH
 from tonne.report.page.blocks import Block, Cell, Items, Section, Table, Text
 from tonne.report.page.language import Words, shown
+from tonne.report.page.project import SHOWN, cut
 from tonne.report.page.quantities import SMALL_MASS_KG, estimate_at
 from tonne.report.page.subject import Subject
 
@@ -15,22 +16,35 @@ FIELDS = (
     "tonne_version", "data_version", "python", "platform", "journal_sha256", "journal_lines", "plan_sha256",
     "weights_sha256", "entry_sha256", "source",
 )  # fmt: skip
-ALWAYS = {"not_owned"}
 
 
 def evidence(subject: Subject, words: Words) -> Section:
     """Hashes, versions, commands and links to other runs."""
     blocks: list[Block] = [Text(text=words.of("evidence.lead"))]
-    for run in subject.runs:
-        blocks.append(_table(run, subject, words))
-        blocks += _commands(run, words)
+    if subject.is_project:
+        blocks.append(_of_all(subject, words))
+    else:
+        heads = (words.of("facts.what"), words.of("facts.value"))
+        rows = tuple((Cell(text=label), cell) for label, cell in _rows(subject.run, words))
+        blocks.append(Table(caption=words.of("section.evidence"), heads=heads, rows=rows))
+    blocks += _commands(subject, words)
     return Section(key="evidence", title=words.of("section.evidence"), blocks=tuple(blocks))
 
 
-def _table(run: Run, subject: Subject, words: Words) -> Table:
-    caption = words.of("evidence.caption", run=run.name) if subject.is_project else words.of("section.evidence")
-    rows = ((Cell(text=label), cell) for label, cell in _rows(run, words))
-    return Table(caption=caption, heads=(words.of("facts.what"), words.of("facts.value")), rows=tuple(rows))
+def _of_all(subject: Subject, words: Words) -> Table:
+    """The hashes of a project's runs, a row each."""
+    heads = ("facts.run", "evidence.id", "evidence.tonne_version", "evidence.sha256", "evidence.entry_sha256")
+    return Table(
+        caption=words.of("section.evidence") + cut(len(subject.runs), words),
+        heads=tuple(words.of(head) for head in heads),
+        rows=tuple(_hashes(run, words) for run in subject.runs[-SHOWN:]),
+    )
+
+
+def _hashes(run: Run, words: Words) -> tuple[Cell, ...]:
+    kept, unknown = run.evidence, words.of("unknown.short")
+    texts = (run.name, run.id, kept.tonne_version, kept.journal_sha256 or kept.plan_sha256, kept.entry_sha256)
+    return tuple(Cell(text=text or unknown) for text in texts)
 
 
 def _rows(run: Run, words: Words) -> Iterator[tuple[str, Cell]]:
@@ -52,10 +66,11 @@ def expected_of(run: Run) -> set[str]:
     return common | kinds.get(run.kind, {"source"})
 
 
-def _commands(run: Run, words: Words) -> Iterator[Block]:
-    if run.evidence.commands:
+def _commands(subject: Subject, words: Words) -> Iterator[Block]:
+    found = list(dict.fromkeys(command for run in subject.runs for command in run.evidence.commands))
+    if found:
         yield Text(text=words.of("evidence.commands"))
-        yield Items(items=tuple(Cell(text=command, is_code=True) for command in run.evidence.commands))
+        yield Items(items=tuple(Cell(text=command, is_code=True) for command in found[:SHOWN]))
 
 
 def left_out(subject: Subject, words: Words) -> Section:
@@ -64,8 +79,9 @@ def left_out(subject: Subject, words: Words) -> Section:
     blocks += _development(subject, words)
     notes = tuple(dict.fromkeys(note for run in subject.counted for note in (*run.notes, *_account_notes(run))))
     if notes:
-        blocks.append(Text(text=words.of("left_out.notes")))
-        blocks.append(Items(items=tuple(Cell(text=note, own_language=True) for note in notes)))
+        more = words.of("table.cut", rows=SHOWN, all=len(notes)) if len(notes) > SHOWN else ""
+        blocks.append(Text(text=words.of("left_out.notes") + more))
+        blocks.append(Items(items=tuple(Cell(text=note, own_language=True) for note in notes[-SHOWN:])))
     return Section(key="left-out", title=words.of("section.left_out"), blocks=tuple(blocks))
 
 

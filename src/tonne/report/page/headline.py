@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
+from tonne.forecasting.searches import layout_text
 from tonne.ledger.records import FORECAST, Run
 from tonne.reference.grids import GridFactor
-from tonne.report.numbers import COUNT, TIME_S, rounded
+from tonne.report.numbers import COUNT, SIZE_BYTES, TIME_S, rounded
 from tonne.report.page.blocks import Block, Cards, Cell, Figure, Section, Table, Text
 from tonne.report.page.grid_hours import zone_of
 from tonne.report.page.language import Words, number_text, percent, pretty, shown
@@ -15,7 +17,11 @@ from tonne.report.page.quantities import CARBON, ENERGY, HEADLINE, SPEED, Quanti
 from tonne.report.page.subject import Subject
 from tonne.report.page.unknown import unknown, why
 
+if TYPE_CHECKING:
+    from tonne.forecasting import Forecast
+
 FLOP = ((1.0, "FLOP"),)
+MOST_CERTAIN = 0.99
 
 
 def headline(subject: Subject, words: Words) -> Section:
@@ -88,6 +94,8 @@ def _rows(subject: Subject, words: Words) -> Iterator[tuple[str, Cell]]:
     yield words.of("facts.place"), Cell(text=place_text(run, words))
     yield from _worked(subject, words)
     yield from _speed(subject, words)
+    if subject.is_forecast and subject.forecast is not None:
+        yield from _laid_out(subject.forecast, words)
 
 
 def _worked(subject: Subject, words: Words) -> Iterator[tuple[str, Cell]]:
@@ -121,6 +129,26 @@ def _speed(subject: Subject, words: Words) -> Iterator[tuple[str, Cell]]:
     if estimate_at(subject.account, "throughput.step_time_s") is None:
         path = "throughput.step_time_s"
         yield words.of(f"quantity.{path}"), Cell(text=unknown(subject, path, words))
+
+
+def _laid_out(forecast: Forecast, words: Words) -> Iterator[tuple[str, Cell]]:
+    """How a planned run is laid out, and whether it fits."""
+    if forecast.layout is not None:
+        yield words.of("facts.layout"), Cell(text=layout_text(forecast.layout.chosen), own_language=True)
+    memory = forecast.memory
+    if memory is not None and memory.needed is not None:
+        text = shown(memory.needed, SIZE_BYTES, words)
+        needed = words.of("value.with_interval", value=text.value, interval=text.interval)
+        yield words.of("facts.memory"), Cell(text=needed)
+    if memory is not None and memory.fit_probability is not None:
+        yield words.of("facts.fits"), Cell(text=_probability(float(memory.fit_probability)))
+
+
+def _probability(share: float) -> str:
+    """A probability in percent, none of them certain."""
+    if share > MOST_CERTAIN:
+        return f"> {percent(MOST_CERTAIN)}"
+    return f"< {percent(1 - MOST_CERTAIN)}" if share < 1 - MOST_CERTAIN else percent(share)
 
 
 def count_text(count: int, words: Words) -> str:

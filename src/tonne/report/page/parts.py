@@ -30,7 +30,12 @@ def parts(subject: Subject, words: Words) -> Section:
     if subject.account is not None:
         blocks += _energy(subject, subject.account, words)
     blocks += _stages(subject, words)
-    return Section(key="parts", title=words.of("section.parts"), blocks=tuple(blocks), narrow=True)
+    return Section(
+        key="parts",
+        title=words.of("section.parts_to_come" if subject.is_forecast else "section.parts"),
+        blocks=tuple(blocks),
+        narrow=True,
+    )
 
 
 def _energy(subject: Subject, account: Account, words: Words) -> Iterator[Block]:

@@ -40,11 +40,12 @@ def against_chart(bands: Sequence[Band], words: Words) -> Any:  # noqa: ANN401 -
     """The forecast's interval as a band with its value as a tick, the measurement as a dot with its own interval."""
     alt = altair()
     order = [band.name for band in bands]
-    records = [{"row": b.name, "low": b.low, "high": b.high, "one": 1.0, "dot": b.measured, "from": b.measured_low,
-                "to": b.measured_high, "text": b.text} for b in bands]  # fmt: skip
     ends = [n for b in bands for n in (b.low, b.high, b.measured_low, b.measured_high, b.measured, 1.0) if n > 0]
-    scale = alt.Scale(type="log", domain=[min(ends) / 1.08, max(ends) * 1.08], nice=False)
-    axis = alt.Axis(format=",~r", values=_ticks(min(ends), max(ends)), labelOverlap=True, grid=True)
+    least = min(ends)  # what reaches down to zero is drawn to the edge
+    records = [{"row": b.name, "low": max(b.low, least), "high": b.high, "one": 1.0, "dot": b.measured,
+                "from": max(b.measured_low, least), "to": b.measured_high, "text": b.text} for b in bands]  # fmt: skip
+    scale = alt.Scale(type="log", domain=[least / 1.08, max(ends) * 1.08], nice=False)
+    axis = alt.Axis(format=",~r", values=_ticks(least, max(ends)), labelOverlap=True, grid=True)
     base, y = alt.Chart(data(records)), row_axis(order)
 
     def x(field: str) -> Any:  # noqa: ANN401 - Altair's

@@ -13,6 +13,7 @@ from tonne.report.page.pictures import Bar, bars_chart
 from tonne.report.page.quantities import CARBON, ENERGY, Quantity, estimate_at
 from tonne.report.page.subject import Subject
 
+SHOWN = 200  # rows of a table; the figures hold all runs, and so do the JSON and CSV documents
 UNSUCCESSFUL = ("failed", "interrupted")
 
 
@@ -80,11 +81,16 @@ def _table(subject: Subject, words: Words) -> Table:
     heads = ("facts.run", "facts.begun", "facts.purpose", "facts.status", "short.duration_s",
              "short.energy.facility_kwh", "short.carbon.operational_location_kgco2e")  # fmt: skip
     return Table(
-        caption=words.of("section.runs"),
+        caption=words.of("section.runs") + cut(len(subject.runs), words),
         heads=tuple(words.of(head) for head in heads),
-        rows=tuple(_row(run, words) for run in subject.runs),
+        rows=tuple(_row(run, words) for run in subject.runs[-SHOWN:]),
         numeric=frozenset({4, 5, 6}),
     )
+
+
+def cut(runs: int, words: Words) -> str:
+    """What a caption says where not all runs are in the table."""
+    return words.of("table.cut", rows=SHOWN, all=runs) if runs > SHOWN else ""
 
 
 def _row(run: Run, words: Words) -> tuple[Cell, ...]:
