@@ -12,7 +12,7 @@ os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the ti
 import typer
 
 from tonne import __version__
-from tonne.cli import measuring, reporting
+from tonne.cli import checking, exporting, measuring, reporting
 from tonne.cli.groups import EXIT_INTERNAL, Commands, Json
 
 app = typer.Typer(
@@ -297,6 +297,8 @@ def tokenizer_train(
 
 
 measuring.add_to(app)
+exporting.add_to(app)
+checking.add_to(app)
 reporting.add_to(app)
 
 

@@ -7,16 +7,12 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tonne.cli.options import plan_from
-from tonne.errors import DescriptionError, RunFolderError, TonneError
+from tonne.errors import DescriptionError, LedgerError, RunFolderError
 from tonne.report.page.formats import format_named, save_charts, text_of
 from tonne.report.page.language import words_of
 from tonne.report.page.subject import Subject, of_forecast, of_project, of_run
-
-if TYPE_CHECKING:
-    from tonne.ledger.records import Run
 
 BROWSER = "TONNE_BROWSER"
 
@@ -116,18 +112,16 @@ def _of_document(path: Path) -> Subject:
 
 
 def _of_ledger(name: str) -> Subject:
-    """A run of the ledger by its id, the beginning of one, or its name; else the project of that name."""
+    """The run of that id, beginning of an id, or name; else the project of that name."""
     from tonne.ledger.book import Ledger  # noqa: PLC0415 - plans and documents go without
     from tonne.ledger.records import KINDS  # noqa: PLC0415 - as above
     from tonne.ledger.rows import Filter  # noqa: PLC0415 - as above
 
     with Ledger.open() as ledger:
-        runs: list[Run] = list(ledger.whole(Filter(project=name, kinds=KINDS)))
-        if runs:
-            return of_project(name, runs[::-1])
         try:
             return of_run(ledger.run(name))
-        except TonneError as error:
-            raise DescriptionError(
-                f"{name!r} is neither a run nor a project of the ledger, nor a plan file (.toml). {error}"
-            ) from None
+        except LedgerError as error:
+            runs = list(ledger.whole(Filter(project=name, kinds=KINDS)))
+            if runs:
+                return of_project(name, runs[::-1])
+            raise LedgerError(f"{error} Nor is there such a project, or a plan file.") from None

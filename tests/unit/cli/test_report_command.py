@@ -19,7 +19,7 @@ from tonne.cli.main import app
 from tonne.cli.reports import Asked, subject_named
 from tonne.cli.reports import run as report
 from tonne.documents import plain
-from tonne.errors import BrowserError, DescriptionError, RunFolderError
+from tonne.errors import BrowserError, DescriptionError, LedgerError, RunFolderError
 from tonne.ledger.book import Ledger
 from tonne.report.page.figures import document, figures_of
 from tonne.report.page.subject import of_run
@@ -78,11 +78,20 @@ def test_a_run_of_the_ledger_is_found_by_id_beginning_and_name(ledger):
         assert subject_named(name).run.account.energy == wanted.account.energy
 
 
-def test_a_project_is_all_of_its_runs_and_goes_before_a_run_of_its_name(ledger):
+def test_a_project_is_all_of_its_runs(ledger):
     subject = subject_named("base-models")
     assert subject.is_project
     assert len(subject.runs) == 8
     assert subject.account.energy.facility_kwh.value == pytest.approx(1560 * 1.4)
+
+
+def test_a_run_goes_before_a_project_of_its_name():
+    with Ledger.open() as opened:
+        opened.put(replace(samples.cpu_run(), name="same", project="same"))
+    assert not subject_named("same").is_project
+    with Ledger.open() as opened:
+        opened.put(replace(samples.cpu_run(), id="second", name="same", project="same"))
+    assert subject_named("same").is_project
 
 
 def test_a_document_of_a_run_or_a_project_is_read_back(tmp_path):
@@ -115,9 +124,7 @@ def test_charts_are_written_beside_the_page(tmp_path, capsys):
 
 
 def test_what_is_nothing_says_what_it_could_be(ledger):
-    with pytest.raises(
-        DescriptionError, match="'nosuch' is neither a run nor a project of the ledger"
-    ):
+    with pytest.raises(LedgerError, match=r"no run 'nosuch' is known.*Nor is there such a project, or a plan file"):
         subject_named("nosuch")
 
 

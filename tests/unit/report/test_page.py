@@ -390,6 +390,7 @@ def test_every_colour_of_a_chart_has_its_dark_twin(pages):
             assert used <= set(DARK), picture.key
 
 
+@pytest.mark.slow
 def test_charts_are_written_as_svg_and_png(pages, tmp_path):
     picture = next(p for p in pages["gpu", "zh"].pictures() if p.key == "what-if")
     paths = save(picture, tmp_path / "charts")

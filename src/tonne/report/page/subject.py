@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tonne.account import Account, Carbon, Throughput
-from tonne.documents import plain
 from tonne.energy.use import EnergyUse
 from tonne.errors import TonneError
-from tonne.estimate import Estimate, weakest
-from tonne.ledger.records import FORECAST, Evidence, Run, Work
+from tonne.estimate import Estimate
+from tonne.ledger.lenses.forecasts import run_of_forecast
+from tonne.ledger.lenses.totals import sum_of
+from tonne.ledger.records import FORECAST, Run
 from tonne.report.page.quantities import estimate_at
 
 if TYPE_CHECKING:
@@ -61,7 +59,10 @@ def of_run(run: Run) -> Subject:
 
 def of_forecast(forecast: Forecast, commands: Sequence[str] = ()) -> Subject:
     """A plan's forecast as a run that has not happened."""
-    run = run_of_forecast(forecast, commands)
+    from tonne import __version__  # noqa: PLC0415 - the package's names are resolved late
+
+    run = run_of_forecast(forecast)
+    run = replace(run, evidence=replace(run.evidence, tonne_version=__version__, commands=tuple(commands)))
     return Subject(name=run.name, runs=(run,), account=run.account, forecast=forecast)
 
 
@@ -69,43 +70,7 @@ def of_project(name: str, runs: Sequence[Run]) -> Subject:
     """The runs of a project; forecasts among them are listed, and added only where nothing else is there."""
     found = Subject(name=name, runs=tuple(runs), account=None, is_project=True)
     account, known = _sum(found.counted)
-    return dataclasses.replace(found, account=account, known=known)
-
-
-def run_of_forecast(forecast: Forecast, commands: Sequence[str] = ()) -> Run:
-    """The record of a forecast."""
-    from tonne import __version__  # noqa: PLC0415 - the package's names are resolved late
-
-    plan, counts = plain(forecast.plan), forecast.counts
-    sha256 = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-    active = getattr(counts, "active_parameters", None)
-    work = Work() if counts is None else Work(
-        parameters=counts.parameters,
-        active_parameters=active,
-        tokens=None if forecast.plan.data is None else round(forecast.plan.data.tokens),
-        training_flop=float(counts.training_flop),
-    )  # fmt: skip
-    cluster = forecast.plan.cluster
-    return Run(
-        id=f"forecast-{sha256[:12]}",
-        name=forecast.plan.name,
-        kind=FORECAST,
-        status="forecast",
-        begun_unix_s=time.time(),
-        account=forecast.account,
-        plan=plan,
-        work=work,
-        forecast_inputs=forecast.inputs,
-        site=plain(forecast.plan.site),
-        hardware={cluster.record.id: cluster.accelerators} if cluster.accelerators else {},
-        evidence=Evidence(
-            tonne_version=__version__,
-            data_version=forecast.account.data_version,
-            plan_sha256=sha256,
-            commands=tuple(commands),
-        ),
-        notes=forecast.notes,
-    )
+    return replace(found, account=account, known=known)
 
 
 def _forecast_of(run: Run) -> Forecast | None:
@@ -122,7 +87,11 @@ def _forecast_of(run: Run) -> Forecast | None:
 
 
 def _sum(runs: Sequence[Run]) -> tuple[Account | None, dict[str, int]]:
-    """The sum of what is known of each figure, and of how many runs it is known."""
+    """The sum of what is known of each figure, and of how many runs it is known.
+
+    Ends of intervals are added: runs of a project share grid, PUE and boards, whose errors do not cancel, and how much
+    of each interval these are is not kept.
+    """
     accounts = [run.account for run in runs if run.account is not None]
     if not accounts:
         return None, {}
@@ -131,7 +100,7 @@ def _sum(runs: Sequence[Run]) -> tuple[Account | None, dict[str, int]]:
     def added(path: str) -> Estimate | None:
         found = [one for one in (estimate_at(account, path) for account in accounts) if one is not None]
         known[path] = len(found)
-        return added_up(found)
+        return sum_of(found) if found else None
 
     use = {name: added(f"energy.{name}") for name in ADDED_ENERGY}
     left_out = tuple(dict.fromkeys(part for account in accounts for part in account.energy.left_out))
@@ -149,20 +118,3 @@ def _sum(runs: Sequence[Run]) -> tuple[Account | None, dict[str, int]]:
         notes=tuple(dict.fromkeys(note for account in accounts for note in account.notes)),
         energy_cost_usd=added("energy_cost_usd"),
     ), known
-
-
-def added_up(estimates: Sequence[Estimate]) -> Estimate | None:
-    """The sum of several runs' figures, its interval as wide as when all of them err together.
-
-    Runs of a project share their grid, their PUE and their boards: errors of these do not cancel, and how much of each
-    interval they are is not kept. The widest interval is the one that promises nothing too much.
-    """
-    if not estimates:
-        return None
-    return Estimate(
-        value=sum(one.value for one in estimates),
-        low=sum(one.low for one in estimates),
-        high=sum(one.high for one in estimates),
-        basis=weakest(one.basis for one in estimates),
-        sources=tuple(dict.fromkeys(source for one in estimates for source in one.sources)),
-    )
