@@ -13,6 +13,7 @@ TonneError
 ├── MissingPackageError (ImportError)      a package that an extra brings is not installed
 ├── WeightsError (ValueError)              weights that cannot be read, or that no format can hold
 ├── BrowserError (RuntimeError)            no browser to print a page with, or one that did not
+├── CalibrationError (ValueError)          a file of own measured runs that cannot be read or written
 ├── MeasurementError (RuntimeError)        a run that was not measured, or a journal that cannot be read
 ├── LedgerError (RuntimeError)             a ledger that cannot be opened, or what it does not hold
 └── ElementError (ValueError)              a bad element of an array; carries its index
@@ -75,6 +76,10 @@ class WeightsError(TonneError, ValueError):
 
 class BrowserError(TonneError, RuntimeError):
     """No browser is installed that prints a page, or it did not print it."""
+
+
+class CalibrationError(TonneError, ValueError):
+    """A file of own measured runs that cannot be read or written."""
 
 
 class MeasurementError(TonneError, RuntimeError):

@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import replace
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -245,6 +246,25 @@ def test_a_measured_figure_is_inside_or_outside_of_its_forecast():
     assert pair.place == "above"
 
 
+def test_factors_multiply_to_the_difference(pages):
+    for language in LANGUAGES:
+        picture = next(p for p in pages["gpu", language].pictures() if p.key == "why-it-differs")
+        foretold = samples.planned().account.carbon.operational_location_kgco2e.value
+        product = prod(float(row[3].text.removeprefix("× ")) for row in picture.table.rows)
+        assert product == pytest.approx(546.0 / foretold, rel=0.01)  # of eight factors of three digits
+        names = [row[0].text for row in picture.table.rows]
+        assert names == [words_of(language).of(f"factor.{name}") for name in (
+            "tokens", "flop_per_token", "flop_per_s", "goodput", "servers_w", "it_over_servers", "pue",
+            "grid_gco2e_per_kwh")]  # fmt: skip
+
+
+def test_a_run_that_goes_on_is_not_taken_apart():
+    run = replace(samples.gpu_run(), status="running", ended_unix_s=None, plan=None)
+    keys = [picture.key for picture in page_of(of_run(run)).pictures()]
+    assert "why-it-differs" not in keys
+    assert "forecast-against-measured" in keys
+
+
 def test_a_projects_figures_are_the_sums_of_its_runs_without_its_forecasts():
     subject = SUBJECTS["project"]()
     energy = subject.account.energy.facility_kwh
@@ -358,7 +378,7 @@ def test_every_chart_has_a_title_a_description_and_its_numbers(pages, files, nam
 
 def test_the_measured_run_has_all_its_charts(pages):
     keys = [picture.key for picture in pages["gpu", "en"].pictures()]
-    assert keys == ["forecast-against-measured", "energy-by-part", "time-by-stage", "power-over-time",
+    assert keys == ["forecast-against-measured", "why-it-differs", "energy-by-part", "time-by-stage", "power-over-time",
                     "loss-over-energy", "what-if", "uncertainty-budget"]  # fmt: skip
 
 

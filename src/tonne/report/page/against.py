@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tonne.estimate import Estimate
 from tonne.report.page.blocks import Block, Cell, Picture, Section, Table, Text
+from tonne.report.page.differences import differences
 from tonne.report.page.language import Words, change, shown
 from tonne.report.page.pictures import Band, against_chart
 from tonne.report.page.quantities import HEADLINE, Quantity, estimate_at
@@ -70,6 +71,7 @@ def _blocks(subject: Subject, words: Words) -> Iterator[Block]:
         chart=against_chart([_band(pair, words) for pair in found], words),
         table=_table(found, words),
     )
+    yield from differences(subject.run, words)
 
 
 def _band(pair: Pair, words: Words) -> Band:
