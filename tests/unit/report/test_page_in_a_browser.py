@@ -149,7 +149,7 @@ def test_dark_is_dark_down_to_the_charts(opened):
 def test_it_is_read_without_scripts(opened):
     page = opened("gpu-zh", scripts=False)
     assert page.locator("h1").inner_text() == "llama-7b"
-    assert page.locator("svg.chart").count() == 7
+    assert page.locator("svg.chart").count() == 8
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

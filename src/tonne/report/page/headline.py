@@ -56,6 +56,8 @@ def _remarks(subject: Subject, quantity: Quantity, words: Words) -> Iterator[str
     remark = words.either(f"remark.{quantity.path}", "")
     if remark:
         yield remark
+    if subject.is_project and quantity.path == "duration_s":
+        yield words.of("remark.added_durations")
     if quantity is ENERGY and account.energy.coverage is not None:
         yield words.of("remark.coverage", share=percent(account.energy.coverage))
     if quantity is CARBON:
