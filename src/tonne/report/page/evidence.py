@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tonne.ledger.records import Run
-from tonne.report.measured_line import SMALL_ENERGY_KWH
+from tonne.report.numbers import ENERGY_KWH
 from tonne.report.page.blocks import Block, Cell, Items, Section, Table, Text
 from tonne.report.page.language import Words, shown
 from tonne.report.page.project import SHOWN, cut
@@ -111,6 +111,6 @@ def _development(subject: Subject, words: Words) -> Iterator[Block]:
     energy = estimate_at(subject.account, "development.facility_kwh")
     carbon = estimate_at(subject.account, "development.operational_location_kgco2e")
     if energy is not None:
-        text = shown(energy, SMALL_ENERGY_KWH, words)
+        text = shown(energy, ENERGY_KWH, words)
         mass = words.of("unknown.short") if carbon is None else shown(carbon, SMALL_MASS_KG, words).value
         yield Text(text=words.of("left_out.development", value=text.value, interval=text.interval, mass=mass))

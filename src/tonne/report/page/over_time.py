@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tonne.ledger.records import Series
-from tonne.report.measured_line import SMALL_ENERGY_KWH
-from tonne.report.numbers import COUNT, TIME_S, rounded
+from tonne.report.numbers import COUNT, ENERGY_KWH, TIME_S, rounded
 from tonne.report.page.blocks import Block, Cell, Picture, Section, Table, Text
 from tonne.report.page.grid_hours import GridHours, grid_hours
 from tonne.report.page.language import Words
@@ -132,7 +131,7 @@ def _learning(subject: Subject, words: Words) -> Iterator[Block]:
     which = 0 if by_energy else 1 if series.step_tokens else 2
     kept = [i for i, x in enumerate(columns[which]) if x is not None and i < len(series.step_loss)]
     x = [float(columns[which][i] or 0.0) for i in kept]
-    size, unit = words.scaled(max(x) or 1.0, SMALL_ENERGY_KWH if which == 0 else COUNT)
+    size, unit = words.scaled(max(x) or 1.0, ENERGY_KWH if which == 0 else COUNT)
     axis = words.of(("chart.energy_used", "chart.tokens", "chart.steps")[which], unit=_bracketed(unit))
     loss = [series.step_loss[i] for i in kept]
     yield Picture(

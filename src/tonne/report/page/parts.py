@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from tonne.account import Account
 from tonne.estimate import Estimate
 from tonne.ledger.records import Stage
-from tonne.report.measured_line import SMALL_ENERGY_KWH
-from tonne.report.numbers import TIME_S, rounded
+from tonne.report.numbers import ENERGY_KWH, TIME_S, rounded
 from tonne.report.page.blocks import Block, Cell, Picture, Section, Table, Text
 from tonne.report.page.coefficients import source_cell
 from tonne.report.page.language import Words, number_text, percent, shown
@@ -46,7 +45,7 @@ def _energy(subject: Subject, account: Account, words: Words) -> Iterator[Block]
         yield table
         return
     whole = sum(value for _, value in rows)
-    size, unit = words.scaled(max(value for _, value in rows), SMALL_ENERGY_KWH)
+    size, unit = words.scaled(max(value for _, value in rows), ENERGY_KWH)
     bars = [Bar(name=part_name(name, words), value=value / size, text=percent(value / whole)) for name, value in rows]
     yield Picture(
         key="energy-by-part",
@@ -100,7 +99,7 @@ def _energy_row(subject: Subject, name: str, words: Words) -> tuple[Cell, ...]:
     estimate = estimate_at(subject.account, path)
     if estimate is None:
         return label, Cell(text=unknown(subject, path, words)), Cell(), Cell(), Cell()
-    text = shown(estimate, SMALL_ENERGY_KWH, words)
+    text = shown(estimate, ENERGY_KWH, words)
     basis = estimate.basis.value
     sources = Cell(text="; ".join(source_cell(one, words).text for one in estimate.sources), own_language=True)
     return label, Cell(text=text.value), Cell(text=text.interval), Cell(text=words.basis(basis), basis=basis), sources

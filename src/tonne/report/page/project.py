@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tonne.ledger.records import FORECAST, Run
-from tonne.report.measured_line import SMALL_ENERGY_KWH
+from tonne.report.numbers import ENERGY_KWH
 from tonne.report.page.blocks import Block, Cell, Picture, Section, Table, Text
 from tonne.report.page.headline import lasted, moment, purpose_text
 from tonne.report.page.language import Words, percent, shown
@@ -54,7 +54,7 @@ def _blocks(subject: Subject, words: Words) -> Iterator[Block]:
         yield Text(text=words.of("runs.no_energy"))
         yield table
         return
-    size, unit = words.scaled(max(found.values()), SMALL_ENERGY_KWH)
+    size, unit = words.scaled(max(found.values()), ENERGY_KWH)
     bars = [Bar(name=name, value=kwh / size, text=percent(kwh / whole)) for name, kwh in found.items()]
     yield Picture(
         key="energy-by-purpose",
@@ -68,7 +68,7 @@ def _blocks(subject: Subject, words: Words) -> Iterator[Block]:
 
 def _purposes(found: dict[str, float], whole: float, words: Words) -> Table:
     heads = ("facts.purpose", "short.energy.facility_kwh", "table.share")
-    size, unit = words.scaled(max(found.values()), SMALL_ENERGY_KWH)
+    size, unit = words.scaled(max(found.values()), ENERGY_KWH)
     rows = tuple(
         (Cell(text=name), Cell(text=f"{kwh / size:.3g} {unit}"), Cell(text=percent(kwh / whole)))
         for name, kwh in found.items()

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tonne.report.measured_line import SMALL_ENERGY_KWH
-from tonne.report.numbers import MASS_KG, TIME_S, VOLUME_L
+from tonne.report.numbers import ENERGY_KWH, MASS_KG, TIME_S, VOLUME_L
 
 if TYPE_CHECKING:
     from tonne.account import Account
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 Units = Sequence[tuple[float, str]]
 HOURS = ((1e6, "M h"), (1.0, "h"))
 MONEY_USD = ((1e6, "M USD"), (1.0, "USD"))
-SMALL_VOLUME_L = (*VOLUME_L, (1e-3, "mL"))
-SMALL_MASS_KG = (*MASS_KG, (1e-6, "mg"))
 POWER_W = ((1e6, "MW"), (1e3, "kW"), (1.0, "W"))
 RATE = ((1e6, "M/s"), (1e3, "k/s"), (1.0, "/s"))
 SHARE = ((1e-2, "%"),)
@@ -32,16 +29,16 @@ class Quantity:
     of_energy: bool = False  # unknown where the energy is
 
 
-ENERGY = Quantity(path="energy.facility_kwh", units=SMALL_ENERGY_KWH)
-CARBON = Quantity(path="carbon.operational_location_kgco2e", units=SMALL_MASS_KG, of_energy=True)
+ENERGY = Quantity(path="energy.facility_kwh", units=ENERGY_KWH)
+CARBON = Quantity(path="carbon.operational_location_kgco2e", units=MASS_KG, of_energy=True)
 HEADLINE = (
     Quantity(path="duration_s", units=TIME_S),
     Quantity(path="accelerator_hours", units=HOURS),
     ENERGY,
     CARBON,
-    Quantity(path="carbon.operational_market_kgco2e", units=SMALL_MASS_KG, of_energy=True),
-    Quantity(path="carbon.embodied_kgco2e", units=SMALL_MASS_KG),
-    Quantity(path="water_l", units=SMALL_VOLUME_L, of_energy=True),
+    Quantity(path="carbon.operational_market_kgco2e", units=MASS_KG, of_energy=True),
+    Quantity(path="carbon.embodied_kgco2e", units=MASS_KG),
+    Quantity(path="water_l", units=VOLUME_L, of_energy=True),
     Quantity(path="cost_usd", units=MONEY_USD),
 )
 PARTS = ("accelerators_kwh", "cpu_kwh", "memory_kwh", "host_rest_kwh", "network_kwh", "storage_kwh")
@@ -54,9 +51,9 @@ SPEED = (
     Quantity(path="throughput.goodput", units=SHARE),
 )
 DETAIL = (
-    *(Quantity(path=f"energy.{name}", units=SMALL_ENERGY_KWH) for name in (*PARTS, *WHOLES)),
-    Quantity(path="water_on_site_l", units=SMALL_VOLUME_L, of_energy=True),
-    Quantity(path="water_off_site_l", units=SMALL_VOLUME_L, of_energy=True),
+    *(Quantity(path=f"energy.{name}", units=ENERGY_KWH) for name in (*PARTS, *WHOLES)),
+    Quantity(path="water_on_site_l", units=VOLUME_L, of_energy=True),
+    Quantity(path="water_off_site_l", units=VOLUME_L, of_energy=True),
     Quantity(path="energy_cost_usd", units=MONEY_USD),
     *SPEED,
 )
