@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tonne.measure.integration import Integral
+    from tonne.measure.models.load import Load
     from tonne.measure.sensors.protocol import Missing, Reading, Sensor
 
     Opener = Callable[[], "tuple[Sequence[Sensor], Sequence[Missing]]"]
@@ -31,7 +32,11 @@ START_PATIENCE_S = 0.02  # of start(), for the first reading
 EARLY_S = 0.1  # from the first reading to the second: the power that fills the time before a slow driver's first one
 PATIENCE_S = 0.05  # a driver that hangs must not hold up the user's program for longer
 GAP_INTERVALS = 3.0  # power may be bridged over so many intervals
+EVERY_TICKS = 600  # a line says what they add up to, see milestones.py
 SHARE_OF_TIME = 0.05  # windows may be as short as they like: sensors are read between ticks for that share of it
+USE_EVERY_S, USE_SHARE = 5.0, 0.1  # CPU time and memory of processes are asked for that often, or a tenth of the time
+PROGRESS_EVERY_S, PROGRESS_SHARE = 30.0, 0.01  # steps, and windows that another process adds up
+DIGITS = 4  # of a reading: a tenth of a millijoule
 SYNC_SHARE = 0.2  # share of the time that may go into waiting for the disk
 
 
@@ -69,6 +74,10 @@ class Collector:
         self._is_reader = False
         self._changed: set[str] = set()
         self._boards = BoardUse()
+        self._load: Load | None = None  # how busy the node was, since this process reads
+        self._node_s: tuple[int, float, float] | None = None
+        self._due_ns: dict[str, int] = {}
+        self._ticks = 0
 
     @property
     def reads(self) -> bool:
@@ -124,7 +133,7 @@ class Collector:
         can_read = self._hold()
         try:
             tick = self._tick(read=can_read)
-            self.journal.add(tick, *self._news(), {**line, "t": time.monotonic_ns()})
+            self.journal.add(tick, *self._news(all_of_it=True), {**line, "t": time.monotonic_ns()})
         finally:
             if can_read:
                 self._integrals = []
@@ -136,7 +145,7 @@ class Collector:
         """Write what is known now, so that the journal says all of it."""
         if self._hold():
             try:
-                self.journal.add(self._tick(read=True), *self._news())
+                self.journal.add(self._tick(read=True), *self._news(all_of_it=True))
             finally:
                 self._reading.release()
 
@@ -168,7 +177,7 @@ class Collector:
             with self._reading:
                 if self._ended:
                     return
-                self.journal.add(self._tick(read=True), *self._news())
+                self.journal.add(*self._lines())
             self._ticked.set()
             self._sync()
             if self.on_tick is not None:
@@ -192,6 +201,7 @@ class Collector:
         from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by who does not read
         from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
         from tonne.measure.integration import Integral  # noqa: PLC0415 - as above
+        from tonne.measure.models.load import Load  # noqa: PLC0415 - as above
         from tonne.measure.sensors.protocol import NODE, Description, Missing, reading_interval_s  # noqa: PLC0415 - as above
 
         sensors: Sequence[Sensor] = ()
@@ -207,6 +217,7 @@ class Collector:
             self._sensors = sensors
             if self._ended:
                 return
+            self._load = Load()
             self._boards.open([of.name for of in described])
             self._integrals = [Integral(of, gap_s, self._begun_ns or None) for of in described]
             line = {
@@ -239,31 +250,73 @@ class Collector:
             self._complain(error)
             return Reading(time.monotonic_ns(), None, f"{type(error).__name__}: {error}")
 
-    def _tick(self, *, read: bool) -> dict[str, Any]:
-        """A line that says: alive now, CPU time and memory of this process tree, and the readings."""
-        cpu_s, held_bytes, pids = processes.tree_use(self.watched_pid or os.getpid())
-        self._boards.saw(pids)
-        line: dict[str, Any] = {"t": time.monotonic_ns(), "p": [round(cpu_s, 3), held_bytes]}
+    def _lines(self) -> list[dict[str, Any]]:
+        """What the thread writes after an interval; after many of them also what they add up to."""
+        self._ticks += 1
+        if self._ticks % EVERY_TICKS:
+            return [self._tick(read=True, whole=False), *self._news()]
+        from tonne.measure.milestones import line_of  # noqa: PLC0415 - seldom needed
+
+        news, tick = self._news(all_of_it=True), self._tick(read=True)
+        windows = {"kind": "windows", "windows": {name: one.line() for name, one in self.spans.items()}}
+        return [*news, tick, windows, line_of(self._last_ns or tick["t"], self._integrals, self._load)]
+
+    def _is_due(self, what: str, every_s: float, share: float) -> bool:
+        """Whether something is to be written again: after so long, or so short a share of the time that went on."""
+        now_ns = time.monotonic_ns()
+        if now_ns < self._due_ns.get(what, 0):
+            return False
+        went_on_ns = now_ns - self._begun_ns if self._begun_ns else 0
+        self._due_ns[what] = now_ns + min(int(every_s * NS_PER_S), int(share * went_on_ns))
+        return True
+
+    def _tick(self, *, read: bool, whole: bool = True) -> dict[str, Any]:
+        """A line that says: alive now, the readings, and now and then (or `whole`) CPU time and memory in use."""
+        line: dict[str, Any] = {"t": time.monotonic_ns()}
+        whole = self._is_due("use", USE_EVERY_S, USE_SHARE) or whole
+        if whole:
+            cpu_s, held_bytes, pids = processes.tree_use(self.watched_pid or os.getpid())
+            self._boards.saw(pids)
+            line["p"] = [round(cpu_s, 3), held_bytes]
         if read and self._integrals:
             line.update(self._read())
-            node = processes.node_cpu_s()
-            line["c"] = None if node is None else [round(node[0], 2), round(node[1], 2)]
+            if whole:
+                line["c"] = self._node_use(line["t"])
         return line
 
-    def _news(self) -> list[dict[str, Any]]:
+    def _node_use(self, time_ns: int) -> list[float] | None:
+        """CPU time of everybody on the node, and with the idle time [s]; None where nobody tells."""
+        node = processes.node_cpu_s()
+        if node is None:
+            return None
+        if self._load is not None and self._node_s is not None and node[1] > self._node_s[2]:
+            share = (node[0] - self._node_s[1]) / (node[1] - self._node_s[2])
+            self._load.add((time_ns - self._node_s[0]) / NS_PER_S, min(max(share, 0.0), 1.0))
+        self._node_s = (time_ns, *node)
+        return [round(node[0], 2), round(node[1], 2)]
+
+    def _news(self, *, all_of_it: bool = False) -> list[dict[str, Any]]:
         """Lines about windows that ended and steps that were taken since the last ones."""
-        names, self._changed = self._changed, set()
         found = self._boards.lines()
-        if names:
-            found.append({"kind": "windows", "windows": {name: self.spans[name].line() for name in names}})
+        for kind, names in self._changed_windows(all_of_it=all_of_it):
+            found.append({"kind": kind, "windows": {name: self.spans[name].line() for name in names}})
             for name in names:
                 self.spans[name].written()
-        progress, self.progress = self.progress, None
-        if progress is None:
+            self._changed -= names
+        if self.progress is None or not (self._is_due("progress", PROGRESS_EVERY_S, PROGRESS_SHARE) or all_of_it):
             return found
+        progress, self.progress = self.progress, None
         totals = [integral.total(progress["t"]).energy_j for integral in self._integrals]
         told = bool(totals) and None not in totals
         return [*found, {**progress, "j": round(sum(total or 0.0 for total in totals), 3) if told else None}]
+
+    def _changed_windows(self, *, all_of_it: bool) -> list[tuple[str, set[str]]]:
+        """Kind of line and names: windows with sums of their own; those without, which are added up by their times."""
+        summed = {name for name in self._changed if not self.spans[name].loose_s}
+        loose = self._changed - summed
+        if loose and not (self._is_due("loose", PROGRESS_EVERY_S, PROGRESS_SHARE) or all_of_it):
+            loose = set()
+        return [(kind, names) for kind, names in (("windows", summed), ("loose", loose)) if names]
 
     def _sync(self) -> None:
         """Have the disk hold the lines; seldom where the disk is slow."""
@@ -280,7 +333,7 @@ def _fields(readings: Sequence[Reading], begun_ns: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "t": begun_ns,
         "v": [
-            None if reading.fault is not None or not _is_number(reading.value) else reading.value
+            None if reading.fault is not None or reading.value is None else _rounded(reading.value)
             for reading in readings
         ],
         "o": [(reading.time_ns - begun_ns) // 1000 for reading in readings],
@@ -289,8 +342,9 @@ def _fields(readings: Sequence[Reading], begun_ns: int) -> dict[str, Any]:
     return {**found, "f": faults} if faults else found
 
 
-def _is_number(value: float | None) -> bool:
-    return value is not None and value - value == 0  # neither of infinity nor of NaN
+def _rounded(value: float) -> float | None:
+    """A reading as it is written; None for infinity and NaN."""
+    return round(value, DIGITS) if value - value == 0 else None
 
 
 def _terms(integral: Integral, at_ns: int, begun_ns: int) -> list[float]:

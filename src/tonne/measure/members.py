@@ -31,12 +31,13 @@ class WindowUse:
 
 @dataclass(slots=True)
 class Section:
-    """Readings of one set of sensors by one process."""
+    """Readings of one set of sensors by one process; none between its first and its last milestone."""
 
     sensors: tuple[Description, ...]
     line: Line  # that says what there is and what is missing
     times_ns: tuple[array[int], ...] = ()
     values: tuple[array[float], ...] = ()
+    milestones: list[Line] = field(default_factory=list)  # the first and the last
 
     def __post_init__(self) -> None:
         """No reading yet."""
@@ -100,6 +101,8 @@ class Member:
             "leave": self._leave,
             "sensors": self._sensors,
             "windows": self._windows,
+            "loose": self._windows,
+            "milestone": self._milestone,
             "progress": self.progress.append,
             "baseline": self.baselines.append,
             "pids": self._take_pids,
@@ -133,11 +136,12 @@ class Member:
 
     def _tick(self, line: Line) -> None:
         self._last_ns = max(self._last_ns, line["t"] + max(line.get("o") or (0,)) * NS_PER_US)
-        cpu_s, held_bytes = line["p"]
-        self._cpu_first_s = cpu_s if self._cpu_first_s is None else self._cpu_first_s
-        self._cpu_last_s = max(cpu_s, self._cpu_last_s)  # a child that nobody waited for takes its time with it
-        self.ticks += 1
-        self.held_bytes += (held_bytes - self.held_bytes) / self.ticks
+        if line.get("p") is not None:
+            cpu_s, held_bytes = line["p"]
+            self._cpu_first_s = cpu_s if self._cpu_first_s is None else self._cpu_first_s
+            self._cpu_last_s = max(cpu_s, self._cpu_last_s)  # a child that nobody waited for takes its time with it
+            self.ticks += 1
+            self.held_bytes += (held_bytes - self.held_bytes) / self.ticks
         if line.get("v") is not None and self.sections:
             self.sections[-1].add(line)
         if line.get("c") is not None:
@@ -145,6 +149,11 @@ class Member:
             times.append(line["t"])
             busy.append(line["c"][0])
             whole.append(line["c"][1])
+
+    def _milestone(self, line: Line) -> None:
+        if self.sections and line["sums"]:
+            section = self.sections[-1]
+            section.milestones = [*section.milestones[:1], line]
 
     def _close(self) -> None:
         if self._begun_ns is not None:

@@ -5,19 +5,20 @@ All files of a run's folder are one run. Nothing here depends on who asks, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from tonne.errors import MeasurementError
 from tonne.grid.hours import by_hour
-from tonne.measure import journal, status
+from tonne.measure import journal, milestones, status
 from tonne.measure.facts import NodeFacts
 from tonne.measure.journal import Line
 from tonne.measure.members import Member, Stretch, member_of
 from tonne.measure.models.load import Load
 from tonne.measure.sensors.protocol import Description, Missing
-from tonne.measure.stretches import NodeReadings, merged, sums_of
+from tonne.measure.stretches import NodeReadings, merged, overlap, sums_of
 from tonne.measure.tally import Total
 
 NS_PER_S = 1e9
@@ -76,12 +77,11 @@ def measured(folder: str, *, own: tuple[str | None, list[Line]] | None = None, w
     Raises:
         MeasurementError: There is no journal, or none of that window.
     """
-    files = _files(folder, own)
-    if not files:
+    members = _members(folder, own, window)
+    if not members:
         raise MeasurementError(
             f"{folder} holds no journal of a run. Give the folder of a run: `tonne runs` lists those that are known."
         )
-    members = [member_of(header, lines, path) for path, header, lines in files]
     names = {name: 0 for member in members for name in member.windows}
     for member in members:
         for name, spans in member.windows.items():
@@ -114,20 +114,41 @@ def _progress(members: list[Member]) -> tuple[Line, ...]:
     return tuple({**line, "s": (line["t"] - begun_ns) / NS_PER_S} for line in lines)
 
 
-def _files(folder: str, own: tuple[str | None, list[Line]] | None) -> list[tuple[str, Line, Iterable[Line]]]:
-    """Path, header and lines of each process's file; this process's with the lines that are not on disk."""
-    found: list[tuple[str, Line, Iterable[Line]]] = []
+def _members(folder: str, own: tuple[str | None, list[Line]] | None, window: str | None) -> list[Member]:
+    """The processes of a run. Ticks between milestones are passed over where nothing asks for them."""
     own_path, kept = own or (None, [])
-    for path, header in status.headers(folder):
-        found.append((path, header, _chained(path, kept if path == own_path else [])))
+    found: list[Member] = []
+    for lines in (_needed_lines, _all_lines):
+        found = [
+            member_of(header, lines(path, kept if path == own_path else []), path)
+            for path, header in status.headers(folder)
+        ]
+        if not _ask_for_ticks(found, window):
+            break
     if kept and kept[0].get("kind") == "run":  # not even the header reached the disk
-        found.append(("", kept[0], kept))
+        found.append(member_of(kept[0], kept, ""))
     return found
 
 
-def _chained(path: str, kept: list[Line]) -> Iterator[Line]:
-    yield from journal.lines(path)
+def _ask_for_ticks(members: list[Member], window: str | None) -> bool:
+    """Whether readings are told apart one by one: of two readers at once, and around windows without sums."""
+    if any(window in one.windows and one.windows[window].loose for one in members if window is not None):
+        return True
+    nodes = {member.header["node"] for member in members}
+    return any(overlap([m for m in members if m.header["node"] == node]) for node in nodes)
+
+
+def _needed_lines(path: str, kept: list[Line]) -> Iterator[Line]:
+    with open(path, "rb") as file:
+        yield from milestones.needed(file)
     yield from kept
+
+
+def _all_lines(path: str, kept: list[Line]) -> Iterator[Line]:
+    """All that says what happened; nothing that was added up."""
+    for line in chain(journal.lines(path), kept):
+        if line.get("kind") != milestones.KIND:
+            yield line
 
 
 def node_use(members: list[Member], window: str | None) -> NodeUse:
