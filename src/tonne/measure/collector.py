@@ -234,7 +234,7 @@ class Collector:
         begun = time.monotonic_ns()
         readings = [self._reading_of(sensor) for sensor in self._sensors]
         for integral, reading in zip(self._integrals, readings, strict=True):
-            integral.add(reading)
+            integral.add(reading if _is_number(reading) else _unread(reading))
         self._last_ns = time.monotonic_ns()
         self._first_ns = self._first_ns or min((reading.time_ns for reading in readings), default=self._last_ns)
         self._cost_ns += ((self._last_ns - begun) - self._cost_ns) / (8 if self._cost_ns else 1)
@@ -333,7 +333,7 @@ def _fields(readings: Sequence[Reading], begun_ns: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "t": begun_ns,
         "v": [
-            None if reading.fault is not None or reading.value is None else _rounded(reading.value)
+            round(reading.value, DIGITS) if _is_number(reading) and reading.value is not None else None
             for reading in readings
         ],
         "o": [(reading.time_ns - begun_ns) // 1000 for reading in readings],
@@ -342,9 +342,9 @@ def _fields(readings: Sequence[Reading], begun_ns: int) -> dict[str, Any]:
     return {**found, "f": faults} if faults else found
 
 
-def _rounded(value: float) -> float | None:
-    """A reading as it is written; None for infinity and NaN."""
-    return round(value, DIGITS) if value - value == 0 else None
+def _is_number(reading: Reading) -> bool:
+    """Whether it has a number, neither of infinity nor NaN: others are added up as the journal has them, as none."""
+    return reading.fault is None and reading.value is not None and reading.value - reading.value == 0
 
 
 def _terms(integral: Integral, at_ns: int, begun_ns: int) -> list[float]:
@@ -354,3 +354,10 @@ def _terms(integral: Integral, at_ns: int, begun_ns: int) -> list[float]:
         return [0.0, 0.0, 0.0, 0.0, max(at_ns - begun_ns, 0) / NS_PER_S]  # nothing was measured yet
     since_j = now.energy_j - read.energy_j
     return [now.energy_j, read.low_j + since_j, read.high_j + since_j, now.measured_s, now.gap_s]
+
+
+def _unread(reading: Reading) -> Reading:
+    from tonne.measure.integration import SILENT  # noqa: PLC0415 - seldom needed
+    from tonne.measure.sensors.protocol import Reading  # noqa: PLC0415 - as above
+
+    return Reading(reading.time_ns, None, SILENT)

@@ -18,7 +18,7 @@ try:
 except ImportError:  # Windows: every process reads for itself, and the readings of a node are merged afterwards
     fcntl = None  # type: ignore[assignment]
 
-PATIENCE_S = 0.05  # nobody holds the register longer, unless it was stopped; then we go on without
+PATIENCE_S = 0.5  # many ranks come at once, each for milliseconds; one that was stopped there is not waited for
 PAUSE_S = 0.001
 KEPT_S = 86_400.0  # a run that ended is forgotten after a day
 NS_PER_S = 1_000_000_000

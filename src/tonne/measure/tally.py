@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -202,7 +203,7 @@ class Tally:
 
     def as_dict(self) -> dict[str, Any]:
         """Its state as built-in types, for a line of JSON."""
-        fields = {name.lstrip("_"): getattr(self, name) for name in STATE}
+        fields = {name.lstrip("_"): copy(getattr(self, name)) for name in STATE}
         return {**fields, "lowest_w": None if self._lowest_w == math.inf else self._lowest_w}
 
     @classmethod
@@ -210,7 +211,7 @@ class Tally:
         """The sum that `as_dict` wrote."""
         tally = cls(ceiling_w=ceiling_w)
         for name in STATE:
-            setattr(tally, name, fields[name.lstrip("_")])
+            setattr(tally, name, copy(fields[name.lstrip("_")]))
         tally._lowest_w = math.inf if fields["lowest_w"] is None else fields["lowest_w"]
         return tally
 
