@@ -51,13 +51,13 @@ class Watch:
     def _site(self) -> None:
         """The place, checked where it is given; what is limited must be known there."""
         place, usd_per_kwh = self._options.place, self._options.usd_per_kwh
+        from tonne.measure.sites import is_known_by_tables, site_of  # noqa: PLC0415 - light, but not always needed
+
         if place is None and usd_per_kwh is None:
             require_known(self.limits, place=False, price=False)
-        elif usd_per_kwh is None and _is_known_by_tables(place):
+        elif usd_per_kwh is None and is_known_by_tables(place):
             require_known(self.limits, place=True, price=False)
         else:
-            from tonne.measure.sites import site_of  # noqa: PLC0415 - a fifth of a second
-
             site = site_of({} if place is None else place)
             assert site is not None
             if usd_per_kwh is not None:
@@ -160,25 +160,6 @@ class Watch:
                 f"tonne: the run will take about {standing.expected:.3g} {standing.unit}, "
                 f"more than its limit of {standing.limit:g}."
             )
-
-
-def _is_known_by_tables(place: str) -> bool:
-    """Whether this is a zone or a region, which the tables alone can say; an unknown one is an error.
-
-    Raises:
-        UnknownReferenceError: No table knows it.
-    """
-    if place.endswith(".toml") or os.path.isfile(place):  # noqa: PTH113 - the light path has no pathlib
-        return False
-    if ":" in place:
-        from tonne.reference.regions import region  # noqa: PLC0415 - only the table that is needed
-
-        region(place)
-    else:
-        from tonne.reference.grids import grid  # noqa: PLC0415 - as above
-
-        grid(place)
-    return True
 
 
 def _pattern(text: str | None) -> re.Pattern[bytes] | None:

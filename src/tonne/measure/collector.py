@@ -78,6 +78,7 @@ class Collector:
         self._node_s: tuple[int, float, float] | None = None
         self._due_ns: dict[str, int] = {}
         self._ticks = 0
+        self._knows_facts = True  # of the machine: only who reads tells them
 
     @property
     def reads(self) -> bool:
@@ -133,7 +134,8 @@ class Collector:
         can_read = self._hold()
         try:
             tick = self._tick(read=can_read)
-            self.journal.add(tick, *self._news(all_of_it=True), {**line, "t": time.monotonic_ns()})
+            news = [*self._facts(), *self._news(all_of_it=True)] if can_read else []
+            self.journal.add(tick, *news, {**line, "t": time.monotonic_ns()})
         finally:
             if can_read:
                 self._integrals = []
@@ -145,7 +147,7 @@ class Collector:
         """Write what is known now, so that the journal says all of it."""
         if self._hold():
             try:
-                self.journal.add(self._tick(read=True), *self._news(all_of_it=True))
+                self.journal.add(self._tick(read=True), *self._facts(), *self._news(all_of_it=True))
             finally:
                 self._reading.release()
 
@@ -159,6 +161,8 @@ class Collector:
     def _run(self) -> None:
         """The thread: a tick an interval, in step with the clock that never jumps."""
         self._guarded_tick()
+        with self._reading:
+            self.journal.add(*self._facts())
         due = time.monotonic()
         self._wake.wait(min(EARLY_S, self.interval_s))
         while not self._ended:
@@ -198,9 +202,7 @@ class Collector:
         if self._is_reader or not self._node_lock.take():
             return
         self._is_reader = True
-        from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by who does not read
-        from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
-        from tonne.measure.integration import Integral  # noqa: PLC0415 - as above
+        from tonne.measure.integration import Integral  # noqa: PLC0415 - not needed by who does not read
         from tonne.measure.models.load import Load  # noqa: PLC0415 - as above
         from tonne.measure.sensors.protocol import NODE, Description, Missing, reading_interval_s  # noqa: PLC0415 - as above
 
@@ -225,9 +227,19 @@ class Collector:
                 "t": time.monotonic_ns(),
                 "sensors": [of.as_dict() for of in described],
                 "missing": [[one.part, one.reason, one.mend] for one in missing],
-                "facts": node_facts(roots_from_environment()).as_dict(),
             }
             self.journal.add(line)
+            self._knows_facts = False
+
+    def _facts(self) -> list[dict[str, Any]]:
+        """What the machine is, once: after the first reading, for looking takes longer than it does."""
+        if self._knows_facts:
+            return []
+        from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by who does not read
+        from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
+
+        self._knows_facts = True
+        return [{"kind": "facts", "facts": node_facts(roots_from_environment()).as_dict()}]
 
     def _read(self, *, written: bool = True) -> dict[str, Any]:
         """Read every sensor; the fields that say so."""

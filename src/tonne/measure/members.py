@@ -71,6 +71,7 @@ class Member:
     baselines: list[Line] = field(default_factory=list)
     pids: frozenset[int] = frozenset()  # of its process tree
     board_s: dict[str, dict[int, float]] = field(default_factory=dict)  # sensor -> process -> time of the board [s]
+    facts: dict[str, Any] = field(default_factory=dict)  # of its machine, where it read the sensors
     fields: dict[str, Any] = field(default_factory=dict)  # of the line with which it left
     _begun_ns: int | None = None
     _last_ns: int = 0
@@ -103,6 +104,7 @@ class Member:
             "windows": self._windows,
             "loose": self._windows,
             "milestone": self._milestone,
+            "facts": self._take_facts,
             "progress": self.progress.append,
             "baseline": self.baselines.append,
             "pids": self._take_pids,
@@ -127,6 +129,9 @@ class Member:
 
     def _sensors(self, line: Line) -> None:
         self.sections.append(Section(tuple(Description.from_dict(fields) for fields in line["sensors"]), line))
+
+    def _take_facts(self, line: Line) -> None:
+        self.facts = line["facts"]
 
     def _take_pids(self, line: Line) -> None:
         self.pids = frozenset(line["pids"])

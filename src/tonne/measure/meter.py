@@ -90,6 +90,7 @@ class Meter:
         """A meter that does nothing yet; see `track`."""
         self.name = name or _script()
         self.site = site
+        self._site_is_checked = False
         self.interval_s = max(float(interval_s), SHORTEST_INTERVAL_S)
         self.hourly = False
         self.role = "rank"  # "watcher": it does not do the run's work
@@ -298,12 +299,27 @@ class Meter:
         """Stop reading when no call of the decorated function came for a while; call who waits for ticks."""
         if self.on_tick is not None:
             self.on_tick()
+        self._check_site()
         if not self.is_decorator:
             return
         with self._mutex:
             idle_s = (time.monotonic_ns() - self._last_call_ns) / 1e9
             if not self._calls and idle_s > LINGER_S:
                 self.stop()
+
+    def _check_site(self) -> None:
+        """Say early that a place is none, and not when the account is asked for, after days."""
+        if self._site_is_checked or self.role != "rank" or not isinstance(self.site, str):
+            return
+        self._site_is_checked = True
+        from tonne.errors import TonneError  # noqa: PLC0415 - in the thread, after the first reading
+        from tonne.measure.sites import is_known_by_tables  # noqa: PLC0415 - as above
+
+        try:
+            is_known_by_tables(self.site)
+        except TonneError as error:
+            advice = "Energy is measured all the same; for CO2e name a place later: tonne runs show %s --site ZONE"
+            _say(f"tonne: site=%r is no place that is known. %s {advice}", self.site, error, self.run_id)
 
     def _join_after_fork(self) -> None:
         """A forked child that uses the meter of its parent becomes a process of the run itself."""

@@ -93,12 +93,12 @@ class NodeReadings:
     def of(cls, members: list[Member]) -> NodeReadings:
         """The readings in some processes' files; two that read at the same time (in two containers) count once."""
         sections = sorted((s for m in members for s in m.sections), key=_first_ns)
-        facts = next((NodeFacts.from_dict(s.line["facts"]) for s in sections if s.line.get("facts")), NodeFacts())
+        told = [m.facts for m in members if m.facts] + [s.line["facts"] for s in sections if s.line.get("facts")]
         columns = max((m.node_cpu for m in members), key=lambda columns: len(columns[0]))
         baselines = [line for m in members for line in m.baselines]
         return cls(
             series=_series(sections),
-            facts=facts,
+            facts=NodeFacts.from_dict(told[0]) if told else NodeFacts(),
             missing=_missing(sections),
             gap_s=GAP_INTERVALS * max(float(m.header["interval_s"]) for m in members),
             node_cpu=_joined([m.node_cpu for m in members]) if len(columns[0]) else columns,
