@@ -37,6 +37,15 @@ class BoardUse:
             self._matters = True
             self._asked_s = time.monotonic()
 
+    def slices(self) -> dict[str, list[list[Any]]]:
+        """By sensor of a board that is cut into slices (MIG): the id of each and its share of the board."""
+        if not self._users:
+            return {}
+        from tonne.measure.sensors.nvidia import slices_of  # noqa: PLC0415 - as above
+
+        found = {name: slices_of(users.index) for name, users in self._users.items()}
+        return {name: [[one.uuid, one.fraction] for one in slices] for name, slices in found.items() if slices}
+
     def saw(self, pids: set[int]) -> None:
         """Take in the processes of the run that live now."""
         if self._matters:

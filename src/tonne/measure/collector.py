@@ -14,6 +14,7 @@ from typing import Any
 from tonne.measure import processes
 from tonne.measure.board_use import BoardUse
 from tonne.measure.family import Lock as NodeLock
+from tonne.measure.groups import group_of
 from tonne.measure.journal import Journal
 from tonne.measure.spans import Spans, Sums
 
@@ -43,7 +44,14 @@ SYNC_SHARE = 0.2  # share of the time that may go into waiting for the disk
 class Collector:
     """Reads sensors for one run in one process."""
 
-    def __init__(self, journal: Journal, node_lock: NodeLock, interval_s: float, open_sensors: Opener) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        node_lock: NodeLock,
+        interval_s: float,
+        open_sensors: Opener,
+        watched_pid: int | None = None,
+    ) -> None:
         """A collector that does nothing before `start`.
 
         Args:
@@ -51,12 +59,13 @@ class Collector:
             node_lock: Held by the one process that reads this node's sensors for this run.
             interval_s: Time between two readings [s].
             open_sensors: Opens the drivers; called in the thread.
+            watched_pid: Process tree whose CPU time is the run's; left out, this process's.
         """
         self.journal, self.interval_s = journal, interval_s
         self.spans: dict[str, Spans] = {}
         self.progress: dict[str, Any] | None = None
         self.on_tick: Callable[[], None] | None = None
-        self.watched_pid: int | None = None
+        self.watched_pid = watched_pid
         self._complained = False
         self._node_lock, self._open_sensors = node_lock, open_sensors
         self._sensors: Sequence[Sensor] = ()
@@ -74,6 +83,7 @@ class Collector:
         self._is_reader = False
         self._changed: set[str] = set()
         self._boards = BoardUse()
+        self._group = group_of(watched_pid)
         self._load: Load | None = None  # how busy the node was, since this process reads
         self._node_s: tuple[int, float, float] | None = None
         self._due_ns: dict[str, int] = {}
@@ -239,7 +249,8 @@ class Collector:
         from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
 
         self._knows_facts = True
-        return [{"kind": "facts", "facts": node_facts(roots_from_environment()).as_dict()}]
+        facts = node_facts(roots_from_environment()).as_dict()
+        return [{"kind": "facts", "facts": facts, "slices": self._boards.slices()}]
 
     def _read(self, *, written: bool = True) -> dict[str, Any]:
         """Read every sensor; the fields that say so."""
@@ -290,6 +301,8 @@ class Collector:
             cpu_s, held_bytes, pids = processes.tree_use(self.watched_pid or os.getpid())
             self._boards.saw(pids)
             line["p"] = [round(cpu_s, 3), held_bytes]
+            if self._group is not None and self._group.is_job:
+                line["g"] = self._group.cpu_s()
         if read and self._integrals:
             line.update(self._read())
             if whole:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from tonne import __version__
-from tonne.measure import environment, identity, processes
+from tonne.measure import environment, groups, identity, processes
 from tonne.measure.family import myself
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ SCHEMA = 1
 
 def header(meter: Meter) -> dict[str, Any]:
     """The line, as built-in types. Neither the machine's name nor the command's arguments are in it."""
-    site = _fields_of(meter.site)
+    site, group = _fields_of(meter.site), groups.group_of(meter.watched_pid)
     return {
         "kind": "run",
         "schema": SCHEMA,
@@ -38,6 +38,8 @@ def header(meter: Meter) -> dict[str, Any]:
         "stamp": identity.file_stamp(),
         "cpus": os.cpu_count(),
         "cpus_allowed": processes.cpus_allowed(meter.watched_pid),
+        "cpu_list": processes.cpu_list(meter.watched_pid),
+        "group": None if group is None else group.as_dict(),
         "devices": environment.visible_devices(processes.environment_of(meter.watched_pid)),
         "python": sys.version.partition(" ")[0],
         "platform": sys.platform,

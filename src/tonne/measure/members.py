@@ -72,11 +72,14 @@ class Member:
     pids: frozenset[int] = frozenset()  # of its process tree
     board_s: dict[str, dict[int, float]] = field(default_factory=dict)  # sensor -> process -> time of the board [s]
     facts: dict[str, Any] = field(default_factory=dict)  # of its machine, where it read the sensors
+    slices: dict[str, dict[str, float]] = field(default_factory=dict)  # sensor -> slice -> its share of the board
+    group_s: float = 0.0  # CPU time of everything in its control group, where that is a job
     fields: dict[str, Any] = field(default_factory=dict)  # of the line with which it left
     _begun_ns: int | None = None
     _last_ns: int = 0
     _cpu_first_s: float | None = None
     _cpu_last_s: float = 0.0
+    _group_s: tuple[float, float] | None = None  # first and last of a stretch
 
     @property
     def stamp(self) -> str:
@@ -132,6 +135,7 @@ class Member:
 
     def _take_facts(self, line: Line) -> None:
         self.facts = line["facts"]
+        self.slices = {name: dict(slices) for name, slices in line.get("slices", {}).items()}
 
     def _take_pids(self, line: Line) -> None:
         self.pids = frozenset(line["pids"])
@@ -147,6 +151,8 @@ class Member:
             self._cpu_last_s = max(cpu_s, self._cpu_last_s)  # a child that nobody waited for takes its time with it
             self.ticks += 1
             self.held_bytes += (held_bytes - self.held_bytes) / self.ticks
+        if line.get("g") is not None:
+            self._group_s = (line["g"] if self._group_s is None else self._group_s[0], line["g"])
         if line.get("v") is not None and self.sections:
             self.sections[-1].add(line)
         if line.get("c") is not None:
@@ -166,7 +172,9 @@ class Member:
             self._begun_ns = None
         if self._cpu_first_s is not None:
             self.cpu_s += self._cpu_last_s - self._cpu_first_s
-        self._cpu_first_s, self._cpu_last_s = None, 0.0
+        if self._group_s is not None:
+            self.group_s += self._group_s[1] - self._group_s[0]
+        self._cpu_first_s, self._cpu_last_s, self._group_s = None, 0.0, None
 
     def _windows(self, line: Line) -> None:
         sensors = tuple(of.name for of in self.sections[-1].sensors) if self.sections else ()

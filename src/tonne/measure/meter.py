@@ -288,8 +288,7 @@ class Meter:
     def _new_collector(self, journal: Journal, former: Collector | None) -> Collector:
         folder = environment.runtime_folder()
         node_lock = NodeLock(os.path.join(folder, f"{identity.plain(self.run_id or self.name)}.lock"))
-        collector = Collector(journal, node_lock, self.interval_s, self._open_sensors)
-        collector.watched_pid = self.watched_pid
+        collector = Collector(journal, node_lock, self.interval_s, self._open_sensors, self.watched_pid)
         collector.on_tick = self._after_tick
         if former is not None:
             collector.spans = former.spans

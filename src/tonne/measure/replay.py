@@ -46,6 +46,7 @@ class NodeUse:
     load: Load | None  # how busy its processors were
     baseline_w: Mapping[str, float]  # by sensor, idle
     board_s: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # sensor -> process -> its time [s]
+    slices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # sensor -> slice -> share of the board
     hours: Mapping[int, float] = field(default_factory=dict)  # hours since 1970 -> time of the run in them [s]
 
 
@@ -170,6 +171,7 @@ def node_use(members: list[Member], window: str | None) -> NodeUse:
         load=readings.load(stretches),
         baseline_w=readings.baseline_w,
         board_s=_board_s(members),
+        slices={name: slices for member in members for name, slices in member.slices.items()},
         hours=_hours(members[0].header, stretches),
     )
 
