@@ -42,6 +42,7 @@ class Watch:
         self._site()
         self.stop_child: Callable[[], None] | None = None
         self._begun_s = time.monotonic()
+        self._has_looked = False
         self._next_look_s = self._begun_s + FIRST_LOOK_S
         self._next_line_s = self._begun_s + LINE_EVERY_S
         self._warned: set[tuple[str, bool]] = set()
@@ -75,6 +76,7 @@ class Watch:
             if now_s >= self._next_look_s:
                 self._prepare()
             return
+        begun_s = time.thread_time()
         account, expected = self._account()
         self._check(account, expected)
         if now_s >= self._next_line_s and not self._options.quiet:
@@ -82,7 +84,9 @@ class Watch:
 
             self._say(live_line(account, expected))
             self._next_line_s = now_s + LINE_EVERY_S
-        self._next_look_s = now_s + (time.monotonic() - now_s) / SHARE_OF_TIME
+        took_s = time.thread_time() - begun_s  # of the first time most was for loading tables and code
+        self._next_look_s = now_s + (took_s / SHARE_OF_TIME if self._has_looked else FIRST_LOOK_S)
+        self._has_looked = True
 
     def _prepare(self) -> None:
         """Look once while the command runs, so that tables and code are at hand and its end comes without delay."""
