@@ -305,8 +305,8 @@ class Collector:
                 line["g"] = self._group.cpu_s()
         if read and self._integrals:
             line.update(self._read())
-            if whole:
-                line["c"] = self._node_use(line["t"])
+        if whole and self._is_reader:  # also where there is no sensor: models ask for it all the more
+            line["c"] = self._node_use(line["t"])
         return line
 
     def _node_use(self, time_ns: int) -> list[float] | None:

@@ -162,7 +162,7 @@ class Member:
             whole.append(line["c"][1])
 
     def _milestone(self, line: Line) -> None:
-        if self.sections and line["sums"]:
+        if self.sections:
             section = self.sections[-1]
             section.milestones = [*section.milestones[:1], line]
 
