@@ -24,7 +24,7 @@ LINE_EVERY_S = 600.0
 SHARE_OF_TIME = 0.02  # that looking at the account may take
 FIRST_LOOK_S = 0.5  # commands that end sooner are not looked at while they run
 LONGEST_LINE = 65_536
-LONG_BYTES = 20e6  # of a journal that takes seconds to add up: nobody waits for that at the end of a command
+LONG_BYTES = 300e6  # of a journal that takes a second to read: nobody waits for that at the end of a command
 
 
 class Watch:

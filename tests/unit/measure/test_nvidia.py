@@ -139,7 +139,11 @@ def test_a_run_on_a_slice_has_its_share_of_the_board(with_boards):
     pairs += [(job.energy.accelerators_kwh, whole.energy.accelerators_kwh)]
     print(json.dumps([3.6e6 * whole.energy.accelerators_kwh.value, *(a.value / b.value for a, b in pairs)]))
     """
-    assert told(with_boards, boards, code) == [pytest.approx(90.0, rel=0.05), pytest.approx(3 / 7), pytest.approx(3 / 7)]
+    assert told(with_boards, boards, code) == [
+        pytest.approx(90.0, rel=0.05),
+        pytest.approx(3 / 7),
+        pytest.approx(3 / 7),
+    ]
 
 
 def test_whole_board_has_no_slices(with_boards):
