@@ -21,7 +21,7 @@ class BoardUse:
     def __init__(self) -> None:
         """Nothing seen yet."""
         self._pids: set[int] = set()
-        self._told = 0  # so many of them are in the journal
+        self._new: set[int] = set()  # of them, those that are not in the journal
         self._users: dict[str, BoardUsers] = {}
         self._seconds: dict[str, dict[int, float]] = {}
         self._asked_s = 0.0
@@ -49,14 +49,15 @@ class BoardUse:
     def saw(self, pids: set[int]) -> None:
         """Take in the processes of the run that live now."""
         if self._matters:
+            self._new |= pids - self._pids
             self._pids |= pids
 
     def lines(self) -> list[dict[str, Any]]:
         """What is new since the last time."""
         found: list[dict[str, Any]] = []
-        if len(self._pids) > self._told:
-            found.append({"kind": "pids", "pids": sorted(self._pids)})
-            self._told = len(self._pids)
+        if self._new:
+            found.append({"kind": "pids", "pids": sorted(self._new)})
+            self._new = set()
         now_s = time.monotonic()
         if self._users and now_s - self._asked_s >= EVERY_S:
             self._ask(now_s - self._asked_s)

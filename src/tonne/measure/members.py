@@ -138,7 +138,7 @@ class Member:
         self.slices = {name: dict(slices) for name, slices in line.get("slices", {}).items()}
 
     def _take_pids(self, line: Line) -> None:
-        self.pids = frozenset(line["pids"])
+        self.pids |= frozenset(line["pids"])
 
     def _take_boards(self, line: Line) -> None:
         self.board_s = {name: {int(pid): s for pid, s in use.items()} for name, use in line["seconds"].items()}
