@@ -16,6 +16,7 @@ from tonne.measure.spans import Sums
 Stretch = tuple[int, int]  # begin and end, of time.monotonic_ns() on the process's node
 
 NS_PER_US = 1000
+NS_PER_S = 1e9
 
 
 @dataclass(slots=True)
@@ -91,6 +92,10 @@ class Member:
         """Number and start of the process."""
         process: Mapping[str, Any] = self.header["process"]
         return [process["pid"], process["started"]]
+
+    def unix_s(self, time_ns: int) -> float:
+        """A time of time.monotonic_ns() by the clock that the header read when it was written [s]."""
+        return float(self.header["unix_s"] + (time_ns - self.header["t"]) / NS_PER_S)
 
     @property
     def is_rank(self) -> bool:

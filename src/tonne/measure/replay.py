@@ -18,10 +18,12 @@ from tonne.measure.journal import Line
 from tonne.measure.members import Member, Stretch, member_of
 from tonne.measure.models.load import Load
 from tonne.measure.sensors.protocol import Description, Missing
+from tonne.measure.steps import steps_told
 from tonne.measure.stretches import NodeReadings, merged, overlap, sums_of
 from tonne.measure.tally import Total
 
 NS_PER_S = 1e9
+SAME_TIME = 0.1  # of the shorter one's time, from which on two nodes count as going on together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class NodeUse:
     baseline_w: Mapping[str, float]  # by sensor, idle
     board_s: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # sensor -> process -> its time [s]
     slices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # sensor -> slice -> share of the board
+    begun_unix_s: float = 0.0
+    ended_unix_s: float = 0.0
     hours: Mapping[int, float] = field(default_factory=dict)  # hours since 1970 -> time of the run in them [s]
 
 
@@ -65,6 +69,25 @@ class Measured:
     windows: Mapping[str, int] = field(default_factory=dict)  # name -> how often, over all processes
     progress: tuple[Line, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def lasted_s(self) -> float:
+        """Time of the run [s]: nodes that went on together count once, those one after the other are added."""
+        together: list[list[NodeUse]] = []
+        for node in sorted(self.nodes, key=lambda node: node.begun_unix_s):
+            before = together[-1] if together else []
+            if any(_overlap(node, other) for other in before):
+                before.append(node)
+            else:
+                together.append([node])
+        return sum(max(node.lasted_s for node in nodes) for nodes in together)
+
+
+def _overlap(node: NodeUse, other: NodeUse) -> bool:
+    """Whether two nodes went on at the same time; clocks of nodes may differ by some of it."""
+    both_s = min(node.ended_unix_s, other.ended_unix_s) - max(node.begun_unix_s, other.begun_unix_s)
+    shorter_s = min(one.ended_unix_s - one.begun_unix_s for one in (node, other))
+    return both_s >= SAME_TIME * shorter_s
 
 
 def measured(folder: str, *, own: tuple[str | None, list[Line]] | None = None, window: str | None = None) -> Measured:
@@ -103,16 +126,8 @@ def measured(folder: str, *, own: tuple[str | None, list[Line]] | None = None, w
         header=first.header,
         nodes=tuple(node_use([m for m in members if m.header["node"] == node], window) for node in nodes),
         windows=names,
-        progress=_progress(members),
+        progress=steps_told(members),
     )
-
-
-def _progress(members: list[Member]) -> tuple[Line, ...]:
-    """Steps as one process told them, with their time since it began [s]: the one whose readings go with them."""
-    told = max(members, key=lambda m: (sum(line.get("j") is not None for line in m.progress), len(m.progress)))
-    begun_ns = told.stretches[0][0] if told.stretches else told.header["t"]
-    lines = sorted(told.progress, key=lambda line: int(line["t"]))
-    return tuple({**line, "s": (line["t"] - begun_ns) / NS_PER_S} for line in lines)
 
 
 def _members(folder: str, own: tuple[str | None, list[Line]] | None, window: str | None) -> list[Member]:
@@ -172,6 +187,8 @@ def node_use(members: list[Member], window: str | None) -> NodeUse:
         baseline_w=readings.baseline_w,
         board_s=_board_s(members),
         slices={name: slices for member in members for name, slices in member.slices.items()},
+        begun_unix_s=members[0].unix_s(stretches[0][0]) if stretches else 0.0,
+        ended_unix_s=members[0].unix_s(stretches[-1][1]) if stretches else 0.0,
         hours=_hours(members[0].header, stretches),
     )
 
