@@ -326,6 +326,17 @@ def test_how_busy_the_machine_was_is_known_without_any_sensor(tmp_path):
     assert not any("CPU time of the other processes" in note for note in meter.account("job").notes)
 
 
+def test_a_place_that_is_none_is_told_while_the_run_goes_on(tmp_path, caplog):
+    with tonne.track("x", site="Frnce", interval_s=0.02, folder=tmp_path, open_sensors=opening()) as meter:
+        end = time.monotonic() + 20.0
+        while not caplog.text and time.monotonic() < end:
+            time.sleep(0.02)
+    assert "site='Frnce' is no place that is known" in caplog.text
+    assert f"tonne runs show {meter.run_id} --site ZONE" in caplog.text
+    assert len(caplog.records) == 1  # once
+    assert account_of(measured(str(tmp_path)), site="FR").carbon.operational_location_kgco2e is not None
+
+
 def test_a_second_run_in_one_process_is_a_run_of_its_own(tmp_path):
     ids = set()
     for _ in range(3):

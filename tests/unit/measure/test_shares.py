@@ -247,6 +247,8 @@ def test_the_reader_asks_the_driver_whose_time_a_board_had(monkeypatch):
     assert use.lines() == [{"kind": "pids", "pids": [11, 12]}]
     now[0] = 4.0
     assert use.lines() == []  # it is asked every five seconds
+    use.saw({11, 13})
+    assert use.lines() == [{"kind": "pids", "pids": [13]}]  # those that are new
     now[0] = 8.0
     assert use.lines() == [{"kind": "boards", "seconds": {"nvml:3": {11: 6.0, 99: 2.0}}}]
     use.close()
