@@ -43,7 +43,10 @@ class BoardUse:
             return {}
         from tonne.measure.sensors.nvidia import slices_of  # noqa: PLC0415 - as above
 
-        found = {name: slices_of(users.index) for name, users in self._users.items()}
+        try:
+            found = {name: slices_of(users.index) for name, users in self._users.items()}
+        except Exception:  # whatever a driver does: then nobody knows of slices
+            return {}
         return {name: [[one.uuid, one.fraction] for one in slices] for name, slices in found.items() if slices}
 
     def saw(self, pids: set[int]) -> None:

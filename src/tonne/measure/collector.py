@@ -246,12 +246,16 @@ class Collector:
         """What the machine is, once: after the first reading, for looking takes longer than it does."""
         if self._knows_facts:
             return []
-        from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by who does not read
-        from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
-
         self._knows_facts = True
-        facts = node_facts(roots_from_environment()).as_dict()
-        return [{"kind": "facts", "facts": facts, "slices": self._boards.slices()}]
+        try:
+            from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by other ranks
+            from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
+
+            facts = node_facts(roots_from_environment()).as_dict()
+            return [{"kind": "facts", "facts": facts, "slices": self._boards.slices()}]
+        except Exception as error:
+            self._complain(error)
+            return []
 
     def _read(self, *, written: bool = True) -> dict[str, Any]:
         """Read every sensor; the fields that say so."""
