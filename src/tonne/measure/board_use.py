@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tonne.measure.sensors.users import BoardUsers
 
 EVERY_S = 5.0  # asking a driver for its processes costs more than a reading

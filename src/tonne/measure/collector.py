@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from threading import Event, Lock, Thread
-from typing import Any
 
 from tonne.measure import processes
 from tonne.measure.board_use import BoardUse
@@ -21,6 +20,7 @@ from tonne.measure.spans import Spans, Sums
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from tonne.measure.integration import Integral
     from tonne.measure.models.load import Load

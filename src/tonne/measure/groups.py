@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from typing import Any
 
 from tonne.measure.processes import text_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # Of a path, as much as is one job: what a scheduler started is that job's by definition, in all of its processes.
 JOBS = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
 
 from tonne import __version__
 from tonne.measure import environment, groups, identity, processes
@@ -13,6 +12,8 @@ from tonne.measure.family import myself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tonne.measure.meter import Meter
 
 SCHEMA = 1

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
 
-Line = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+Line = dict[str, "Any"]
 
 FIRST = "journal.jsonl"
 PREFIX, SUFFIX = "journal", ".jsonl"

@@ -8,7 +8,6 @@ import sys
 import time
 from functools import wraps
 from threading import RLock
-from typing import Any
 
 from tonne.measure import environment, identity, status
 from tonne.measure.collector import Collector
@@ -22,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Any
 
     from tonne.account import Account
     from tonne.measure.collector import Opener

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
 from tonne.measure import journal, processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 RUNNING, FINISHED, FAILED = "running", "finished", "failed"
 STOPPED, INTERRUPTED, RECOVERED = "stopped", "interrupted", "recovered"
