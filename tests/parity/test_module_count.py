@@ -93,6 +93,7 @@ def built(model_type, tmp_path, device, attention):
 
 @pytest.mark.parametrize(("device", "attention"), [("meta", "eager"), ("cpu", "sdpa")])
 @pytest.mark.parametrize("model_type", MODELS)
+@pytest.mark.slow
 def test_transformers_model_takes_what_we_count(model_type, device, attention, tmp_path):
     _, _, example, sequence = MODELS[model_type]
     module, architecture = built(model_type, tmp_path, device, attention)
@@ -151,6 +152,7 @@ def resnet_50_multiply_adds():
     return total + 2048 * 1000
 
 
+@pytest.mark.slow
 def test_resnet_50():
     # torchvision documents 25,557,032 parameters and 4.09 "GFLOPS" (multiply-adds) for its ResNet-50
     with torch.device("meta"):

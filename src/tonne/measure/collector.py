@@ -81,7 +81,7 @@ class Collector:
         self._cost_ns = 0.0  # of reading all sensors once, in the mean
         self._synced_s = 0.0
         self._thread: Thread | None = None
-        self._is_reader = False
+        self.is_reader = False
         self._changed: set[str] = set()
         self._boards = BoardUse()
         self._group = group_of(watched_pid)
@@ -164,7 +164,7 @@ class Collector:
 
     def after_fork(self) -> None:
         """In a forked child: the thread is the parent's, and so are its locks, its drivers and its file."""
-        self._reading, self._wake, self._is_reader = Lock(), Event(), False
+        self._reading, self._wake, self.is_reader = Lock(), Event(), False
         self._integrals, self._sensors, self._thread, self._ended = [], (), None, True
         self._node_lock.give()
         self.journal.close()
@@ -210,9 +210,9 @@ class Collector:
 
     def _take_over(self) -> None:
         """Open the sensors where this process is, or has just become, the one that reads them."""
-        if self._is_reader or not self._node_lock.take():
+        if self.is_reader or not self._node_lock.take():
             return
-        self._is_reader = True
+        self.is_reader = True
         from tonne.measure.integration import Integral  # noqa: PLC0415 - not needed by who does not read
         from tonne.measure.models.load import Load  # noqa: PLC0415 - as above
         from tonne.measure.sensors.protocol import NODE, Description, Missing, reading_interval_s  # noqa: PLC0415 - as above
@@ -310,7 +310,7 @@ class Collector:
                 line["g"] = self._group.cpu_s()
         if read and self._integrals:
             line.update(self._read())
-        if whole and self._is_reader:  # also where there is no sensor: models ask for it all the more
+        if whole and self.is_reader:  # also where there is no sensor: models ask for it all the more
             line["c"] = self._node_use(line["t"])
         return line
 

@@ -22,6 +22,7 @@ SCHEMA = 1
 def header(meter: Meter) -> dict[str, Any]:
     """The line, as built-in types. Neither the machine's name nor the command's arguments are in it."""
     site, group = _fields_of(meter.site), groups.group_of(meter.watched_pid)
+    project, purpose, tags = environment.labels()
     return {
         "kind": "run",
         "schema": SCHEMA,
@@ -30,6 +31,9 @@ def header(meter: Meter) -> dict[str, Any]:
         "name": meter.name,
         "role": meter.role,
         "site": site if isinstance(site, str | dict) else None,
+        "project": meter.project or project,
+        "purpose": meter.purpose or purpose,
+        "tags": [*dict.fromkeys([*meter.tags, *tags])],
         "hourly": meter.hourly,
         "interval_s": meter.interval_s,
         "t": time.monotonic_ns(),

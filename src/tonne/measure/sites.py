@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tonne.errors import DescriptionError, PlanFileError
+from tonne.errors import DescriptionError, PlanFileError, UnknownReferenceError
 
 if TYPE_CHECKING:
     from tonne.describe.site import Site
@@ -77,3 +77,12 @@ def is_known_by_tables(place: str) -> bool:
 
         grid(place)
     return True
+
+
+def complaint_about(place: str) -> str | None:
+    """Why a place is none, as far as the tables alone can say; None where nothing is wrong with it."""
+    try:
+        is_known_by_tables(place)
+    except UnknownReferenceError as error:
+        return str(error)
+    return None

@@ -171,6 +171,7 @@ def test_design_power_that_the_script_gives_scales_what_no_sensor_reads(monkeypa
         assert 0.14 * tdp_w * 0.9 < power_w[tdp_w] < 0.97 * tdp_w
 
 
+@pytest.mark.slow
 def test_accelerators_that_are_not_wanted_are_not_counted():
     tracker, _ = tracked(gpu_ids=[1])
     row = tracker.final_emissions_data
@@ -181,6 +182,7 @@ def test_accelerators_that_are_not_wanted_are_not_counted():
     assert row.gpu_count == 1
 
 
+@pytest.mark.slow
 def test_tasks_have_rows_of_their_own():
     tracker = OfflineEmissionsTracker(country_iso_code="FRA", measure_power_secs=0.05, experiment_name="exp")
     for name in ("load", "train"):
@@ -399,6 +401,7 @@ tracker.start()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["tracker.stop()", "", "raise SystemExit(3)", "1 / 0"])
 def test_a_script_leaves_its_row_however_it_ends(ending):
     text = SCRIPT.format(package="tonne.integrations.codecarbon", ending=ending)
