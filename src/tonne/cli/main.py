@@ -12,7 +12,7 @@ os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the ti
 import typer
 
 from tonne import __version__
-from tonne.cli import measuring
+from tonne.cli import ledgers, measuring
 from tonne.cli.groups import EXIT_INTERNAL, Commands, Json
 
 app = typer.Typer(
@@ -297,6 +297,7 @@ def tokenizer_train(
 
 
 measuring.add_to(app)
+ledgers.add_to(app)
 
 
 def run() -> None:

@@ -27,6 +27,7 @@ from tonne.ledger.store import Store
 from tonne.ledger.tables import ENTRIES, RUNS
 from tonne.ledger.writing import document_in, enter, new_entry
 from tonne.measure import status
+from tonne.measure.family import Register
 from tonne.measure.inbox import INBOX, SUFFIX
 
 REFUSED, PART = "refused", ".part"
@@ -77,7 +78,20 @@ class Intake:
                 continue
             self._file(path)
         self._journals_below(Path(self.home) / "runs")
+        for run, folder in Register().running().items():
+            if status.status_of(folder) == status.RUNNING:
+                self.taken.running[run] = folder
         return self.taken
+
+    def retry_refused(self) -> int:
+        """Put what was set aside back into the inbox, and take it in; how many files that were."""
+        folder = self.inbox / REFUSED
+        files = [path for path in sorted(folder.glob("*")) if path.suffix in {SUFFIX, PART}]
+        for path in files:
+            path.replace(self.inbox / path.name)
+            path.with_name(f"{path.name}.txt").unlink(missing_ok=True)
+        self.all(float("inf"))
+        return len(files)
 
     def journal(self, folder: str, *, name: str | None = None) -> str | None:
         """Take in a journal, however long; the id under which it is kept, None where the run goes on.

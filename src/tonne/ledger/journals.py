@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from tonne.account import Account
 from tonne.documents import plain
 from tonne.errors import TonneError
 from tonne.ledger.records import MEASURED, Evidence, Run, Stage, Work
+from tonne.ledger.rows import Row
 from tonne.ledger.series import power_series
 from tonne.measure import journal, status
 from tonne.measure.accounting import account_of
 from tonne.measure.purposes import PURPOSES
-from tonne.measure.recover import listed
+from tonne.measure.recover import Listed, listed
 from tonne.measure.replay import Measured, NodeUse, measured, node_use
 from tonne.measure.sensors.protocol import ACCELERATOR
 from tonne.measure.sites import site_of
@@ -41,7 +42,7 @@ def run_of_journal(folder: str) -> Run:
     stages = _stages(whole, site)
     if sum(stage.duration_s for stage in stages) > OVERLAP * lasted_s:
         notes += ("its windows overlap, or ranks pass through them side by side: they add up to more than the run",)
-    project, purpose, tags = _labels(whole)
+    project, purpose, tags = _labels(m.header for node in whole.nodes for m in node.members)
     return Run(
         id=whole.run,
         name=whole.name,
@@ -64,9 +65,9 @@ def run_of_journal(folder: str) -> Run:
     )
 
 
-def _labels(whole: Measured) -> tuple[str | None, str | None, tuple[str, ...]]:
+def _labels(found: Iterable[Mapping[str, Any]]) -> tuple[str | None, str | None, tuple[str, ...]]:
     """Project, purpose and tags, as the first of the processes says them; a purpose that is none is a tag."""
-    headers = sorted((m.header for node in whole.nodes for m in node.members), key=lambda header: header["unix_s"])
+    headers = sorted(found, key=lambda header: float(header["unix_s"]))
     project = next((header["project"] for header in headers if header.get("project")), None)
     purpose = next((header["purpose"] for header in headers if header.get("purpose")), None)
     tags = [str(tag) for header in headers for tag in header.get("tags") or ()]
@@ -108,7 +109,7 @@ def _stages(whole: Measured, site: dict[str, Any] | None) -> tuple[Stage, ...]:
         if name != CALLS:
             nodes = tuple(node_use(list(node.members), name) for node in whole.nodes)
             account = account_of(replace(whole, nodes=nodes, site=None), site=site)
-            found.append(Stage(name=name, duration_s=lasted_s, it_kwh=account.energy.it_kwh))
+            found.append(Stage(name=name, duration_s=lasted_s, it_kwh=account.energy.it_kwh, count=whole.windows[name]))
     return tuple(found)
 
 
@@ -151,6 +152,25 @@ def _evidence(whole: Measured, account: Account) -> Evidence:
         journal_sha256=digest,
         journal_lines=count,
         journal_stamps=tuple(sorted({m.stamp for node in whole.nodes for m in node.members})),
+    )
+
+
+def row_of_journal(run: Listed) -> Row:
+    """A run as a list shows it, from the first and last lines of its journal alone: what it took is not known."""
+    headers = [header for _, header in status.headers(run.folder)]
+    project, purpose, tags = _labels(headers)
+    return Row(
+        id=run.id,
+        name=run.name,
+        kind=MEASURED,
+        status=run.status,
+        begun_unix_s=run.begun_unix_s,
+        ended_unix_s=run.ended_unix_s,
+        purpose=purpose,
+        project=project,
+        tags=tags,
+        duration_s=run.duration_s,
+        folder=run.folder,
     )
 
 

@@ -77,6 +77,7 @@ class Stage:
     name: str
     duration_s: float
     it_kwh: Estimate | None = None
+    count: int | None = None  # how often it came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

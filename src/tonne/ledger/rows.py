@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, true
@@ -148,6 +149,20 @@ def conditions(which: Filter) -> ColumnElement[bool]:
     for one in asked:
         found = found & one
     return found
+
+
+def matches(row: Row, which: Filter) -> bool:
+    """Whether a run that is in no table is one of those that are asked for."""
+    wanted = {name: getattr(which, name) for name in ("project", "purpose", "status", "is_foretold")}
+    return (
+        row.kind in which.kinds
+        and all(value is None or getattr(row, name) == value for name, value in wanted.items())
+        and set(which.tags) <= set(row.tags)
+        and (which.ids is None or row.id in which.ids)
+        and (which.name is None or fnmatchcase(row.name, which.name.replace("[", "[[]").replace("?", "[?]")))
+        and (which.since_unix_s is None or row.begun_unix_s >= which.since_unix_s)
+        and (which.until_unix_s is None or row.begun_unix_s < which.until_unix_s)
+    )
 
 
 def totals(connection: Connection, which: Filter) -> Totals:
