@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 
 from tonne.cli.runs import iso, print_json, say_refused
 from tonne.documents import plain
-from tonne.ledger.book import Filter, Ledger
+from tonne.ledger.book import Ledger
 from tonne.ledger.records import KINDS
+from tonne.ledger.rows import Filter
 
 EXIT_INCOMPLETE = 4
 
@@ -19,7 +21,7 @@ def show(*, as_json: bool) -> None:
     with Ledger.open() as ledger:
         say_refused(ledger)
         entries, head = ledger.head()
-        fields = {
+        fields: dict[str, Any] = {
             "ledger": ledger.store.shown,
             "entries": entries,
             "head_sha256": head,

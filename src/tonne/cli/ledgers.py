@@ -54,8 +54,17 @@ def runs(
     """The runs that the ledger knows, and those that go on."""
     from tonne.cli import runs as command  # noqa: PLC0415 - see the module's docstring
 
-    words = {"project": project, "purpose": purpose, "status": status, "kind": kind, "name": name}
-    asked = command.Asked(**words, tags=tuple(tag or ()), since=since, until=until, limit=limit)
+    asked = command.Asked(
+        project=project,
+        purpose=purpose,
+        status=status,
+        kind=kind,
+        name=name,
+        tags=tuple(tag or ()),
+        since=since,
+        until=until,
+        limit=limit,
+    )
     ctx.obj = (folder, asked)
     if ctx.invoked_subcommand is None:
         command.show_all(folder, asked, as_json=json)
@@ -78,8 +87,17 @@ def list_runs(
     """The same list."""
     from tonne.cli import runs as command  # noqa: PLC0415 - see the module's docstring
 
-    words = {"project": project, "purpose": purpose, "status": status, "kind": kind, "name": name}
-    asked = command.Asked(**words, tags=tuple(tag or ()), since=since, until=until, limit=limit)
+    asked = command.Asked(
+        project=project,
+        purpose=purpose,
+        status=status,
+        kind=kind,
+        name=name,
+        tags=tuple(tag or ()),
+        since=since,
+        until=until,
+        limit=limit,
+    )
     command.show_all(ctx.obj[0], command.both(ctx.obj[1], asked), as_json=json)
 
 
@@ -115,8 +133,16 @@ def totals(
     """What runs took together; forecasts are left out unless --kind asks for them."""
     from tonne.cli import runs as command  # noqa: PLC0415 - see the module's docstring
 
-    words = {"project": project, "purpose": purpose, "status": status, "kind": kind, "name": name}
-    asked = command.Asked(**words, tags=tuple(tag or ()), since=since, until=until)
+    asked = command.Asked(
+        project=project,
+        purpose=purpose,
+        status=status,
+        kind=kind,
+        name=name,
+        tags=tuple(tag or ()),
+        since=since,
+        until=until,
+    )
     command.show_totals(command.both(ctx.obj[1], asked), by, as_json=json)
 
 
@@ -191,8 +217,17 @@ def export(
     """Runs as lines of JSON or as a table, for other programs."""
     from tonne.cli import runs as command  # noqa: PLC0415 - see the module's docstring
 
-    words = {"project": project, "purpose": purpose, "status": status, "kind": kind, "name": name}
-    asked = command.Asked(**words, tags=tuple(tag or ()), since=since, until=until, limit=0)
+    asked = command.Asked(
+        project=project,
+        purpose=purpose,
+        status=status,
+        kind=kind,
+        name=name,
+        tags=tuple(tag or ()),
+        since=since,
+        until=until,
+        limit=0,
+    )
     command.export(command.both(ctx.obj[1], asked), format, output)
 
 

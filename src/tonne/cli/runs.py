@@ -14,15 +14,12 @@ from typing import Any, TextIO
 
 from tonne.documents import SCHEMA_VERSION, plain
 from tonne.errors import LedgerError
-from tonne.ledger.book import OFF, Ledger
-from tonne.ledger.journals import journal_bytes, row_of_journal, run_of_journal
+from tonne.ledger.book import Ledger
 from tonne.ledger.records import IMPORTED, KINDS, MEASURED, Run
-from tonne.ledger.rows import Filter, Row, Totals, matches
+from tonne.ledger.rows import Filter, Row, matches
+from tonne.ledger.unread import journal_bytes, row_of_journal
 from tonne.measure import environment, inbox
-from tonne.measure.accounting import account_of
-from tonne.measure.progress import expected
 from tonne.measure.recover import known_runs, recover, run_named
-from tonne.measure.replay import measured
 from tonne.measure.status import INTERRUPTED, RUNNING
 from tonne.measure.windows import main_window
 from tonne.report.ledger_text import Shown, list_lines, run_lines, totals_lines
@@ -117,7 +114,7 @@ def say_refused(ledger: Ledger) -> None:
 
 def is_off() -> bool:
     """Whether TONNE_LEDGER says that there is no ledger."""
-    return environment.ledger() == OFF
+    return environment.ledger() == environment.OFF
 
 
 def show_all(folder: str | None, asked: Asked, *, as_json: bool = False) -> None:
@@ -191,6 +188,8 @@ def show(run: str, folder: str | None, look: Look, *, as_json: bool) -> None:
 
 def _shown(name: str, folder: str | None, look: Look) -> Shown:
     if folder is not None or is_off() or Path(name).is_dir():
+        from tonne.ledger.journals import run_of_journal  # noqa: PLC0415 - NumPy and more, only where there is one to read
+
         found = run_named(name, folder)
         return _from_journal(run_of_journal(found.folder), found.folder, look)
     with opened() as ledger:
@@ -210,6 +209,10 @@ def _shown(name: str, folder: str | None, look: Look) -> Shown:
 
 
 def _from_journal(run: Run, folder: str, look: Look) -> Shown:
+    from tonne.measure.accounting import account_of  # noqa: PLC0415 - as above
+    from tonne.measure.progress import expected  # noqa: PLC0415 - as above
+    from tonne.measure.replay import measured  # noqa: PLC0415 - as above
+
     whole = measured(folder, window=look.window or main_window(folder))
     account = run.account if look.is_whole else account_of(whole, site=look.site, view=look.view)
     at_end = None if account is None else expected(whole, account)
@@ -251,7 +254,7 @@ def export(asked: Asked, format: str, output: str | None) -> None:
                     count = _write(ledger, which, format, file)
             except OSError as error:
                 raise LedgerError(f"{output} cannot be written: {error.strerror}. Name another --output.") from None
-    print(f"{count} runs{'' if output is None else f' in {output}'}", file=sys.stderr)
+    print(f"{count} {'run' if count == 1 else 'runs'}{'' if output is None else f' in {output}'}", file=sys.stderr)
 
 
 def _write(ledger: Ledger, which: Filter, format: str, file: TextIO) -> int:
@@ -287,6 +290,3 @@ def close(run: str | None, folder: str | None, *, as_json: bool = False) -> None
 def print_json(fields: dict[str, Any]) -> None:
     """One document."""
     print(json.dumps({"schema_version": SCHEMA_VERSION, **fields}, indent=2, allow_nan=False, ensure_ascii=False))
-
-
-__all__ = ["Asked", "Look", "Totals", "both", "close", "export", "show", "show_all", "show_totals"]

@@ -19,19 +19,19 @@ from tonne.ledger import writing
 from tonne.ledger.chain import Entry, head_of, problems
 from tonne.ledger.folding import DELETE, LINK, MERGED, TAG, WHOLE, document_of
 from tonne.ledger.intake import BUDGET_S, REFUSED, Intake, Taken
-from tonne.ledger.journals import row_of_journal, run_of_journal
-from tonne.ledger.merging import merged
 from tonne.ledger.records import LINKS, Run
 from tonne.ledger.rows import Filter, Row, Totals
 from tonne.ledger.store import Store
 from tonne.ledger.tables import DOCUMENTS, ENTRIES, RUNS
+from tonne.ledger.unread import row_of_journal
 from tonne.measure import environment
 from tonne.measure.identity import new_id
 from tonne.measure.inbox import INBOX
 from tonne.measure.purposes import purpose_named
 from tonne.measure.recover import listed
 
-OFF = "off"
+__all__ = ["Filter", "Ledger", "Row", "Totals", "Verification"]
+
 FEW = 5  # that an error names
 PAGE = 200
 
@@ -70,7 +70,7 @@ class Ledger:
         """
         folder = home or environment.home()
         address = url or environment.ledger() or f"{folder}/ledger.db"
-        if address == OFF:
+        if address == environment.OFF:
             raise LedgerError("the ledger is switched off by TONNE_LEDGER=off. Unset it, or name a ledger with it.")
         ledger = cls(Store(address), folder)
         ledger.take_in(budget_s)
@@ -151,6 +151,8 @@ class Ledger:
 
     def _going_on(self, run: str, folder: str) -> Run:
         """A run that goes on, with what people said of it; nothing is kept yet."""
+        from tonne.ledger.journals import run_of_journal  # noqa: PLC0415 - NumPy and more, only where there is one to read
+
         with self.store.reading() as connection:
             state = writing.state_of(connection, run)
         state.base = plain(run_of_journal(folder))
@@ -252,6 +254,8 @@ class Ledger:
         Raises:
             LedgerError: A run is unknown, a forecast, without an account, or part of another whole.
         """
+        from tonne.ledger.merging import merged  # noqa: PLC0415 - as in _going_on
+
         parts = [self.run(one) for one in names]
         with self.store.writing() as connection:
             for part in parts:

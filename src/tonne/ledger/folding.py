@@ -34,19 +34,22 @@ class State:
     links: list[dict[str, Any]] = field(default_factory=list)
     folder: str | None = None
     merged_into: str | None = None
-    is_deleted: bool = False
-    seen: bool = False
+    seen: bool = False  # whether there is anything, since it was last deleted
+    entries: int = 0  # in all
 
 
 def folded(entries: Iterable[tuple[str, Fields | None]]) -> State:
     """The state after entries in their order, each kind and content; a deletion begins anew."""
     state = State()
+    count = 0
     for kind, content in entries:
+        count += 1
         if kind == DELETE:
-            state = State(is_deleted=True)
+            state = State()
         elif content is not None:
             _take(state, kind, content)
-            state.seen, state.is_deleted = True, False
+            state.seen = True
+    state.entries = count
     return state
 
 

@@ -20,11 +20,11 @@ from tonne.documents import plain
 from tonne.errors import TonneError
 from tonne.ledger.chain import holds, sha256_of
 from tonne.ledger.folding import DELETE, RUN, WHOLE, WORK
-from tonne.ledger.journals import journal_bytes, run_of_journal
 from tonne.ledger.lines import Line, Refused, understood
 from tonne.ledger.records import FORECAST, FORETOLD_BY, Run
 from tonne.ledger.store import Store
 from tonne.ledger.tables import ENTRIES, RUNS
+from tonne.ledger.unread import journal_bytes
 from tonne.ledger.writing import document_in, enter, new_entry
 from tonne.measure import status
 from tonne.measure.family import Register
@@ -102,6 +102,8 @@ class Intake:
         standing = status.status_of(folder)
         if standing == status.RUNNING:
             return None
+        from tonne.ledger.journals import run_of_journal  # noqa: PLC0415 - NumPy and more, only where there is one to read
+
         found = run_of_journal(folder)
         with self.store.writing() as connection:
             kept = kept_as(connection, found)

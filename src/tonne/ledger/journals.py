@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ from tonne.account import Account
 from tonne.documents import plain
 from tonne.errors import TonneError
 from tonne.ledger.records import MEASURED, Evidence, Run, Stage, Work
-from tonne.ledger.rows import Row
 from tonne.ledger.series import power_series
+from tonne.ledger.unread import labels_of
 from tonne.measure import journal, status
 from tonne.measure.accounting import account_of
-from tonne.measure.purposes import PURPOSES
-from tonne.measure.recover import Listed, listed
+from tonne.measure.recover import listed
 from tonne.measure.replay import Measured, NodeUse, measured, node_use
 from tonne.measure.sensors.protocol import ACCELERATOR
 from tonne.measure.sites import site_of
@@ -42,7 +41,7 @@ def run_of_journal(folder: str) -> Run:
     stages = _stages(whole, site)
     if sum(stage.duration_s for stage in stages) > OVERLAP * lasted_s:
         notes += ("its windows overlap, or ranks pass through them side by side: they add up to more than the run",)
-    project, purpose, tags = _labels(m.header for node in whole.nodes for m in node.members)
+    project, purpose, tags = labels_of(m.header for node in whole.nodes for m in node.members)
     return Run(
         id=whole.run,
         name=whole.name,
@@ -63,17 +62,6 @@ def run_of_journal(folder: str) -> Run:
         evidence=_evidence(whole, account),
         notes=notes,
     )
-
-
-def _labels(found: Iterable[Mapping[str, Any]]) -> tuple[str | None, str | None, tuple[str, ...]]:
-    """Project, purpose and tags, as the first of the processes says them; a purpose that is none is a tag."""
-    headers = sorted(found, key=lambda header: float(header["unix_s"]))
-    project = next((header["project"] for header in headers if header.get("project")), None)
-    purpose = next((header["purpose"] for header in headers if header.get("purpose")), None)
-    tags = [str(tag) for header in headers for tag in header.get("tags") or ()]
-    if purpose is not None and purpose not in PURPOSES:
-        return project, None, tuple(dict.fromkeys([*tags, str(purpose)]))
-    return project, purpose, tuple(dict.fromkeys(tags))
 
 
 def _account(whole: Measured) -> tuple[Account, dict[str, Any] | None, tuple[str, ...]]:
@@ -155,25 +143,6 @@ def _evidence(whole: Measured, account: Account) -> Evidence:
     )
 
 
-def row_of_journal(run: Listed) -> Row:
-    """A run as a list shows it, from the first and last lines of its journal alone: what it took is not known."""
-    headers = [header for _, header in status.headers(run.folder)]
-    project, purpose, tags = _labels(headers)
-    return Row(
-        id=run.id,
-        name=run.name,
-        kind=MEASURED,
-        status=run.status,
-        begun_unix_s=run.begun_unix_s,
-        ended_unix_s=run.ended_unix_s,
-        purpose=purpose,
-        project=project,
-        tags=tags,
-        duration_s=run.duration_s,
-        folder=run.folder,
-    )
-
-
 def journal_digest(folder: str) -> tuple[str, int]:
     """SHA-256 and number of lines of a journal; of several files, SHA-256 of what sha256sum prints of them."""
     sums, count = [], 0
@@ -187,8 +156,3 @@ def journal_digest(folder: str) -> tuple[str, int]:
     if len(sums) == 1:
         return sums[0][0], count
     return hashlib.sha256("".join(f"{one}  {name}\n" for one, name in sums).encode()).hexdigest(), count
-
-
-def journal_bytes(folder: str) -> int:
-    """How much there is to read [B]."""
-    return sum(os.stat(path).st_size for path in journal.paths(folder))  # noqa: PTH116 - as above

@@ -70,12 +70,17 @@ def _parsed(content: str | None) -> dict[str, Any] | None:
 
 def _refresh(connection: Connection, run: str) -> None:
     state = state_of(connection, run)
-    connection.execute(delete(RUNS).where(RUNS.c.id == run))
-    connection.execute(delete(DOCUMENTS).where(DOCUMENTS.c.run == run))
+    if state.entries > 1:  # most runs have one entry, and nothing that would have to go
+        connection.execute(delete(RUNS).where(RUNS.c.id == run))
+        connection.execute(delete(DOCUMENTS).where(DOCUMENTS.c.run == run))
     if state.seen:
-        document, columns = _made(run, state)
-        connection.execute(insert(RUNS), columns)
-        connection.execute(insert(DOCUMENTS), {"run": run, "document": document})
+        _insert(connection, run, state)
+
+
+def _insert(connection: Connection, run: str, state: State) -> None:
+    document, columns = _made(run, state)
+    connection.execute(insert(RUNS), columns)
+    connection.execute(insert(DOCUMENTS), {"run": run, "document": document})
 
 
 def _made(run: str, state: State) -> tuple[str, dict[str, Any]]:
@@ -120,6 +125,4 @@ def rebuild(connection: Connection) -> None:
     connection.execute(delete(DOCUMENTS))
     for run, state in _states(connection):
         if state.seen:
-            document, columns = _made(run, state)
-            connection.execute(insert(RUNS), columns)
-            connection.execute(insert(DOCUMENTS), {"run": run, "document": document})
+            _insert(connection, run, state)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from tonne.account import Account
 from tonne.estimate import Estimate
 from tonne.ledger.records import FORECAST, Run
 from tonne.ledger.rows import Row, Totals
-from tonne.measure.progress import Expected
+from tonne.report.labels import listed as with_label
 from tonne.report.measured_line import SMALL_ENERGY_KWH, between
 from tonne.report.measured_text import account_lines
 from tonne.report.numbers import HOURS, MASS_KG, MONEY_USD, TIME_S, VOLUME_L, WORK_FLOP, short
-from tonne.report.text import listed as with_label
+
+if TYPE_CHECKING:
+    from tonne.measure.progress import Expected
 
 MOST_WIDE = {"id": 44, "name": 24, "purpose": 20, "project": 20}
 NOBODY_SAID = "(not said)"
@@ -74,8 +77,10 @@ def run_lines(shown: Shown) -> list[str]:
     lines += with_label("Said of it", [word for word in said if word])
     if run.begun_unix_s:
         lines += with_label("Begun", [f"{_day(run.begun_unix_s)} UTC"])
-    lines += ["  No account of it is known yet."] if shown.account is None else account_lines(shown.account)
-    lines += ["", *_work_lines(run)]
+    account = ["  No account of it is known yet."] if shown.account is None else account_lines(shown.account)
+    if run.kind == FORECAST:  # a part of it that nobody models is no loss
+        account = [line for line in account if not (line.startswith("    ") and line.endswith("unknown"))]
+    lines += [*account, "", *_work_lines(run)]
     if run.forecast is not None:
         lines += _forecast_lines(run.forecast)
     if shown.windows:
@@ -115,7 +120,7 @@ def _forecast_lines(forecast: Account) -> list[str]:
 
 def totals_lines(whole: Totals, groups: Mapping[str | None, Totals]) -> list[str]:
     """Sums over runs, and over groups of them."""
-    lines = [f"{whole.runs} runs", ""]
+    lines = [f"{whole.runs} {'run' if whole.runs == 1 else 'runs'}", ""]
     for label, name, units in QUANTITIES:
         value: Estimate | None = getattr(whole, name)
         unknown = whole.unknown.get(name, 0)
