@@ -15,6 +15,8 @@ from tonne.report.labels import LABEL, listed
 from tonne.report.levers import Lever, levers
 from tonne.report.numbers import count_text, rounded, scale_of, short, value_and_interval
 
+__all__ = ["INPUT_WORDS", "LABEL", "VALUE", "WHY_UNKNOWN", "explanation_lines", "lines", "listed"]
+
 VALUE, INTERVAL = 16, 30
 WHY_UNKNOWN = {
     "carbon.operational_location_kgco2e": "no place given",
