@@ -259,7 +259,7 @@ def _free_id(connection: Connection, run: str) -> str:
 
 
 def unknown_folders(store: Store, root: Path) -> list[tuple[str, str]]:
-    """Id and folder of the runs below a folder that the ledger does not hold and did not delete."""
+    """Name and path of the folders below one whose journals the ledger did not read, and whose runs it did not delete."""
     try:
         names = [entry.name for entry in os.scandir(root) if entry.is_dir()]
     except OSError:
@@ -267,9 +267,7 @@ def unknown_folders(store: Store, root: Path) -> list[tuple[str, str]]:
     if not names:
         return []
     with store.reading() as connection:
-        known = set(connection.execute(select(RUNS.c.id)).scalars())
+        folders = connection.execute(select(RUNS.c.folder).where(RUNS.c.folder.is_not(None))).scalars()
+        known = {folder.rpartition(os.sep)[2] for folder in folders}  # which need not be called as its run
         known |= set(connection.execute(select(ENTRIES.c.run).where(ENTRIES.c.kind == DELETE)).scalars())
-        if set(names) - known:  # a folder may be called otherwise than its run
-            folders = connection.execute(select(RUNS.c.folder).where(RUNS.c.folder.is_not(None))).scalars()
-            known |= {folder.rpartition(os.sep)[2] for folder in folders}
     return [(name, str(root / name)) for name in sorted(names) if name not in known]
