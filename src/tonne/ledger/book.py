@@ -73,7 +73,11 @@ class Ledger:
         if address == environment.OFF:
             raise LedgerError("the ledger is switched off by TONNE_LEDGER=off. Unset it, or name a ledger with it.")
         ledger = cls(Store(address), folder)
-        ledger.take_in(budget_s)
+        try:
+            ledger.take_in(budget_s)
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
 
     def __enter__(self) -> Ledger:

@@ -259,7 +259,7 @@ def _free_id(connection: Connection, run: str) -> str:
 
 
 def unknown_folders(store: Store, root: Path) -> list[tuple[str, str]]:
-    """Name and path of the folders below one whose journals the ledger did not read, and whose runs it did not delete."""
+    """Name and path of the folders whose journals the ledger did not read, and whose runs it did not delete."""
     try:
         names = [entry.name for entry in os.scandir(root) if entry.is_dir()]
     except OSError:

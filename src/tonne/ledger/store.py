@@ -35,8 +35,12 @@ class Store:
         self.url = _url(url)
         self.shown = self.url.database if self.is_file else self.url.render_as_string(hide_password=True)
         self._engine = self._new_engine()
-        with self.told():
-            self._bring_up_to_date()
+        try:
+            with self.told():
+                self._bring_up_to_date()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def is_file(self) -> bool:
