@@ -21,8 +21,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any result or description
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+    fields = value._asdict() if hasattr(value, "_asdict") else value  # a tuple whose fields have names
+    if isinstance(fields, Mapping):
+        return {str(key): plain(item) for key, item in fields.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value

@@ -54,12 +54,22 @@ def verify(expect: str | None, *, as_json: bool) -> None:
     elif found.problems:
         print(f"{shown} is not whole:")
         print("\n".join(f"  {problem}" for problem in found.problems))
+        if any("list" in problem for problem in found.problems):
+            print("What is listed is made anew from the entries by: tonne ledger mend", file=sys.stderr)
     else:
         print(f"{shown} is whole: {found.entries} entries, {found.runs} runs, head {found.head_sha256}")
         if expect is None:
             print("Note that hash elsewhere: --expect shows later that this chain goes on from it.", file=sys.stderr)
     if found.problems:
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def mend(*, as_json: bool) -> None:
+    """Make what is listed anew, and print whether the ledger is whole then."""
+    with Ledger.open() as ledger:
+        say_refused(ledger)
+        ledger.make_anew()
+    verify(None, as_json=as_json)
 
 
 def take_in(*, refused: bool, as_json: bool) -> None:

@@ -251,6 +251,14 @@ def verify(
     command.verify(expect, as_json=json)
 
 
+@ledger_app.command("mend")
+def mend(json: Json = False) -> None:
+    """Make what is listed anew from the chain's entries, where verify says that it was changed."""
+    from tonne.cli import ledger_state as command  # noqa: PLC0415 - see the module's docstring
+
+    command.mend(as_json=json)
+
+
 @ledger_app.command("take-in")
 def take_in(
     refused: Annotated[bool, typer.Option("--refused", help="Also try again what was set aside.")] = False,

@@ -316,6 +316,11 @@ class Ledger:
                     found.append(f"no entry has the hash {expected_sha256}: the chain is not the one that had it")
         return Verification(entries=entries, runs=runs, head_sha256=head, problems=tuple(found), holds_expected=holds)
 
+    def make_anew(self) -> None:
+        """Make lists and documents anew from the entries of the chain, where `verify` says that they were changed."""
+        with self.store.writing() as connection:
+            writing.make_anew(connection)
+
     def head(self) -> tuple[int, str]:
         """Number of entries, and the hash of the last one."""
         with self.store.reading() as connection:

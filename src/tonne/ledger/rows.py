@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, true
 
@@ -54,9 +54,8 @@ class Filter:
                 raise LedgerError(f"kind={kind!r} is none. Use one of {', '.join(KINDS)}.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A run as a list shows it; a quantity that is not known is None."""
+class Row(NamedTuple):
+    """A run as a list shows it; a quantity that is not known is None. A tuple: a list may have a hundred thousand."""
 
     id: str
     name: str
@@ -100,20 +99,22 @@ class Totals:
     unknown: Mapping[str, int] = field(default_factory=dict)
 
 
-ROW_NAMES = tuple(Row.__dataclass_fields__)
+ROW_NAMES = Row._fields
+TAGS_AT = ROW_NAMES.index("tags")
 ROW_COLUMNS = tuple(RUNS.c[name] for name in ROW_NAMES)
 
 
 def rows(connection: Connection, which: Filter) -> list[Row]:
     """The runs, the newest first."""
     query = select(*ROW_COLUMNS).where(conditions(which))
-    at = ROW_NAMES.index("tags")
-    found = []
-    for values in connection.execute(paged(query, which)):
-        fields = list(values)
-        fields[at] = tuple(tag for tag in fields[at].split("\n") if tag)
-        found.append(Row(**dict(zip(ROW_NAMES, fields, strict=True))))
-    return found
+    return [
+        Row._make((*values[:TAGS_AT], _tags(values[TAGS_AT]), *values[TAGS_AT + 1 :]))
+        for values in connection.execute(paged(query, which))
+    ]
+
+
+def _tags(column: str) -> tuple[str, ...]:
+    return tuple(tag for tag in column.split("\n") if tag) if column else ()
 
 
 def count(connection: Connection, which: Filter) -> int:

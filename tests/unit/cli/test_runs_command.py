@@ -179,6 +179,8 @@ def test_verify_tells_what_was_changed_and_leaves_with_4(tonne, two):
     code, out, _ = tonne("ledger", "verify")
     assert code == 4
     assert "what is listed of the run 20260101-a was changed" in out
+    assert document(tonne("ledger", "mend", "--json"))["verification"]["is_whole"]
+    assert document(tonne("runs", "--json"))["runs"][0]["facility_kwh"] > 0
 
 
 def test_ledger_says_where_it_is_and_what_waits(tonne, two):
