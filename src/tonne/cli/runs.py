@@ -110,6 +110,8 @@ def say_refused(ledger: Ledger) -> None:
     """Say what was set aside."""
     for path, reason in ledger.taken.refused:
         print(f"Set aside: {path}: {reason}.", file=sys.stderr)
+    if ledger.taken.left:
+        print(f"{ledger.taken.left} lines of the inbox were left: tonne ledger take-in", file=sys.stderr)
 
 
 def is_off() -> bool:

@@ -175,6 +175,9 @@ class Ledger:
             newest = connection.execute(select(RUNS.c.id).order_by(RUNS.c.begun_unix_s.desc()).limit(FEW)).scalars()
             known = [*self._unread(), *newest][:FEW]
         found |= dict.fromkeys(run for run, one in self._unread().items() if run.startswith(name) or one.name == name)
+        if not found and self.taken.left:
+            self.take_in()
+            return self.id_of(name)
         if len(found) == 1:
             return next(iter(found))
         if found:
@@ -327,6 +330,8 @@ class Ledger:
             return head_of(connection)
 
     def _read_waiting(self) -> None:
+        if self.taken.left:
+            self.take_in()
         for run, folder in list(self.taken.waiting.items()):
             with suppress(TonneError):
                 Intake(self.store, self.home).journal(folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from tonne.measure.inbox import INBOX, SUFFIX
 REFUSED, PART = "refused", ".part"
 BUDGET_S = 0.5  # of opening a ledger
 BYTES_PER_S = 4e6  # of a journal, read and added up: says which are left for later
+BATCH = 100  # lines in a transaction
 ABANDONED_S = 60.0  # a file that is not finished by then never will be
 SAME_ID = (
     "another run has the id {run}: this one is kept as {new}. "
@@ -54,6 +55,16 @@ class Taken:
     refused: list[tuple[str, str]] = field(default_factory=list)  # file set aside, and why
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A file of the inbox that was understood; ``name`` is that of its entry, ``version`` tells it from a later one."""
+
+    path: Path
+    version: int
+    name: str
+    line: Line
+
+
 class Intake:
     """Takes in what waits for a ledger on this machine."""
 
@@ -70,13 +81,14 @@ class Intake:
         self._end_s = 0.0
 
     def all(self, budget_s: float) -> Taken:
-        """Take in as much as there is time for [s]."""
+        """Take in as much as there is time for [s]; always some of it."""
         self._end_s = time.monotonic() + budget_s
-        for path in self._files():
-            if time.monotonic() > self._end_s:
-                self.taken.left += 1
-                continue
-            self._file(path)
+        files = list(self._files())
+        for begin in range(0, len(files), BATCH):
+            if begin and time.monotonic() > self._end_s:
+                self.taken.left = len(files) - begin
+                break
+            self._batch(files[begin : begin + BATCH])
         self._journals_below(Path(self.home) / "runs")
         for run, folder in Register().running().items():
             if status.status_of(folder) == status.RUNNING:
@@ -132,35 +144,47 @@ class Intake:
                     if time.time() - path.stat().st_mtime > ABANDONED_S:
                         yield path
 
-    def _file(self, path: Path) -> None:
+    def _batch(self, paths: Sequence[Path]) -> None:
+        """Some files, the lines of all of them in one transaction: most of the time of one is waiting for the disk."""
+        found = [one for path in paths if (one := self._read(path)) is not None]
+        lines = [one for one in found if one.line.folder is None]
+        if lines:
+            with self.store.writing() as connection:
+                for one in lines:
+                    if not holds(connection, one.name):
+                        _enter_line(connection, one.line, one.name)
+        for one in found:
+            if one.line.folder is None or self._journal_of(one, one.line.folder):
+                self._done(one)
+
+    def _journal_of(self, one: Waiting, folder: str) -> bool:
+        """Whether the journal that a line names is in the ledger now."""
         try:
-            version = path.stat().st_ino
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            self._set_aside(path, "it is no text")
-            return
-        except OSError:
-            return  # another process took it in meanwhile, or it cannot be read now
+            return self._journal_line(one.line, folder, one.name)
+        except Refused as reason:
+            self._set_aside(one.path, str(reason))
+            return False
+
+    def _read(self, path: Path) -> Waiting | None:
+        """What a file says; None where it is set aside, or another process took it in meanwhile."""
         try:
-            line = understood(text)
-            gone = self._line(line, f"{path.name.partition('.')[0]}-{sha256_of(text)[:12]}")
+            version, text = path.stat().st_ino, path.read_text(encoding="utf-8")
+            name = f"{path.name.partition('.')[0]}-{sha256_of(text)[:12]}"
+            return Waiting(path=path, version=version, name=name, line=understood(text))
         except Refused as reason:
             self._set_aside(path, str(reason))
-            return
-        if gone:
-            self.taken.lines += 1
-            with contextlib.suppress(OSError):
-                if path.stat().st_ino == version:  # a later line of that name may have taken its place
-                    path.unlink()
+        except UnicodeDecodeError:
+            self._set_aside(path, "it is no text")
+        except OSError:
+            pass
+        return None
 
-    def _line(self, line: Line, name: str) -> bool:
-        """Whether what a line says is in the ledger now."""
-        if line.folder is not None:
-            return self._journal_line(line, line.folder, name)
-        with self.store.writing() as connection:
-            if not holds(connection, name):
-                _enter_line(connection, line, name)
-        return True
+    def _done(self, one: Waiting) -> None:
+        """What a file says is in the ledger: it may go."""
+        self.taken.lines += 1
+        with contextlib.suppress(OSError):
+            if one.path.stat().st_ino == one.version:  # a later line of that name may have taken its place
+                one.path.unlink()
 
     def _journal_line(self, line: Line, folder: str, name: str) -> bool:
         standing = status.status_of(folder)

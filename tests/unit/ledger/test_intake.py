@@ -152,6 +152,8 @@ def test_forecast_without_its_plan_is_kept_and_says_what_it_lacks(make_account):
         ('{"kind": "work", "schema_version": "1"}', "cannot be understood: KeyError: 'run'"),
         ('{"kind": "forecast", "schema_version": "1", "id": "f", "forecast": 7}', "cannot be understood"),
         ('{"kind": "work", "schema_version": "1", "run": "r", "purpose": "fun"}', "purpose='fun' is none of final"),
+        ('{"kind": "work", "schema_version": "1", "run": "r", "name": 7}', "cannot be understood: TypeError: name=7"),
+        ('{"kind": "work", "schema_version": "1", "run": "r", "begun_unix_s": "now"}', "begun_unix_s='now'"),
         ('{"kind": "run", "schema_version": "1", "run": "r", "folder": "/nowhere"}', "there is no journal in /nowhere"),
     ],
 )
@@ -200,15 +202,15 @@ def test_line_whose_file_stayed_after_it_was_taken_in_enters_once(monkeypatch):
 
 def test_line_that_took_the_place_of_the_one_that_was_read_stays(monkeypatch):
     put("work", {"run": "r1", "notes": ["first"]}, name="same")
-    entered = Intake._line
+    entered = Intake._read
 
-    def slow(self, line, name):
-        done = entered(self, line, name)
+    def slow(self, path):
+        read = entered(self, path)
         put("work", {"run": "r1", "notes": ["second"]}, name="same")
-        monkeypatch.setattr(Intake, "_line", entered)
-        return done
+        monkeypatch.setattr(Intake, "_read", entered)
+        return read
 
-    monkeypatch.setattr(Intake, "_line", slow)
+    monkeypatch.setattr(Intake, "_read", slow)
     with Ledger.open() as ledger:
         assert waiting() == ["same.json"]
         ledger.take_in()
@@ -229,6 +231,19 @@ def test_file_that_its_writer_did_not_finish_is_looked_at_when_it_is_old():
         ledger.take_in()
         assert [row.id for row in ledger.rows()] == ["whole"]
         assert [path.name for path in ledger.refused()] == ["2.json.part"]
+
+
+def test_what_there_was_no_time_for_is_taken_in_when_it_is_asked_for():
+    for i in range(250):
+        put("work", {"run": f"r{i}"})
+    with Ledger.open(budget_s=0.0) as ledger:
+        assert (ledger.taken.lines, ledger.taken.left) == (100, 150)
+        assert ledger.count() == 100
+        assert ledger.run("r249").id == "r249"
+        assert ledger.count() == 250
+    put("work", {"run": "more"})
+    with Ledger.open(budget_s=0.0) as ledger:
+        assert len(list(ledger.whole())) == 251
 
 
 def test_import_of_an_older_version_is_still_understood(make_account):
