@@ -61,7 +61,13 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "measure/attribution.py",
         "measure/progress.py",
     ],
-    "uncertainty.md": ["estimate.py"],
+    "reconciling.md": [
+        "reconcile/factors.py",
+        "reconcile/spreads.py",
+        "calibrate/own_spreads.py",
+        "forecasting/own.py",
+    ],
+    "uncertainty.md": ["estimate.py", "planning/pairing.py", "planning/comparison.py"],
     "inference.md": [
         "count/inference.py",
         "timing/inference.py",
@@ -70,7 +76,7 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "forecasting/offline.py",
     ],
     "inference-validation.md": ["validation/inference_peers.py"],
-    "validation.md": ["validation/peers.py", "validation/statistics.py"],
+    "validation.md": ["validation/peers.py"],
 }
 STAGES = ("calibrate", "count", "energy", "impact", "measure", "reference", "timing", "validation")
 UPDATE = os.environ.get("TONNE_UPDATE_PAGES") == "1"
@@ -78,6 +84,7 @@ FORECAST = "forecast gpt-3-175b --tokens 300B --accelerators 1024xA100-80GB --gr
 SAMPLES = {
     "README.md": FORECAST,
     "README.zh-CN.md": FORECAST,
+    "docs/eu.md": "check eu examples/llama-3.1-405b.toml",
     "docs/method/validation.md": "validate",
     "docs/method/inference.md": "forecast examples/inference-llama-3.1-70b.toml --inference",
     "docs/method/inference-validation.md": "validate --inference",
