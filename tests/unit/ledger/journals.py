@@ -49,5 +49,5 @@ def write_journal(
         lines.append({"kind": "leave", "t": at, "unix_s": BEGUN_UNIX_S + seconds, "status": end})
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "journal.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    path.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines), encoding="utf-8")
     return path

@@ -6,8 +6,10 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
@@ -17,12 +19,17 @@ from tonne.ledger.book import Filter, Ledger
 from tonne.ledger.intake import Intake
 from tonne.ledger.journals import run_of_journal
 from tonne.ledger.records import Link, Work
+from tonne.ledger.series import Column, mean_watts
 from tonne.ledger.writing import enter, new_entry
 from tonne.measure import environment, inbox
+from tonne.measure.facts import NodeFacts
 from tonne.measure.inbox import put
+from tonne.measure.models.cpu import cpu_energy_j
+from tonne.measure.models.load import Load
+from tonne.measure.sensors.protocol import Description
 
 sys.path.insert(0, str(Path(__file__).parent))
-from journals import BEGUN_NS, BEGUN_UNIX_S, NS_PER_S, write_journal
+from journals import BEGUN_NS, BEGUN_UNIX_S, NS_PER_S, header, sensors, write_journal
 
 OLD = "22222222-bbbb"
 
@@ -88,6 +95,45 @@ def test_series_of_a_long_run_is_thinned_and_keeps_its_energy():
     series = run_of_journal(str(folder)).series
     assert len(series.time_s) == 500
     assert sum(series.power_w["cpu"]) / 500 == pytest.approx(50.0, rel=1e-4)
+
+
+def test_series_of_a_run_with_a_pause_has_none_in_it(tmp_path):
+    # 100 W from 0 to 10 s; the next part of the run begins at 30 s and draws 200 W for 10 s.
+    first = write_journal(tmp_path, "r1", end="stopped")
+    write_journal(tmp_path / "other", "r1", watts=200.0, unix_s=BEGUN_UNIX_S + 30, node=OLD, resumes=True)
+    (tmp_path / "other" / "journal.jsonl").rename(first.with_name("journal-2.jsonl"))
+    power = run_of_journal(str(tmp_path)).series
+    watts = dict(zip(power.time_s, power.power_w["cpu"], strict=True))
+    assert watts[min(watts)] == pytest.approx(100.0)
+    assert [w for at, w in watts.items() if 12 < at < 28] == [None] * sum(12 < at < 28 for at in watts)
+    assert watts[max(watts)] == pytest.approx(200.0)
+
+
+def test_series_of_a_counter_that_wraps_and_of_one_that_steps_back():
+    of = Description(name="a", part="cpu", covers=("cpu",), kind="counter", unit="J", error_fraction=0.0, wrap_j=1000.0,
+                     window_s=0.0, ceiling_w=None)  # fmt: skip
+    times = [i * NS_PER_S for i in range(4)]
+    edges = np.array([0.0, 1.0, 2.0, 3.0]) * NS_PER_S
+    wrapped = Column(of, times, [900.0, 1000.0 - 1e-9, 100.0, 200.0])
+    assert mean_watts(wrapped, edges) == pytest.approx([100.0, 100.0, 100.0])
+    stepped = Column(replace(of, wrap_j=None), times, [900.0, 1000.0, 100.0, 200.0])
+    assert mean_watts(stepped, edges) == pytest.approx([100.0, 0.0, 100.0])
+    power = Column(replace(of, kind="power", unit="W"), times, [100.0, 200.0, 300.0, 300.0])
+    assert mean_watts(power, edges) == pytest.approx([150.0, 250.0, 300.0])
+
+
+def test_processor_without_a_sensor_is_modelled_from_how_busy_it_was(tmp_path):
+    # 8 threads, half of them busy all along: 4 s of busy and 8 s of all time a second.
+    lines = [header("r1"), {**sensors(), "sensors": []}, {"kind": "start", "t": BEGUN_NS, "unix_s": BEGUN_UNIX_S}]
+    lines += [{"t": BEGUN_NS + i * NS_PER_S, "p": [0.0, 0], "c": [4.0 * i, 8.0 * i]} for i in range(11)]
+    lines.append({"kind": "leave", "t": BEGUN_NS + 10 * NS_PER_S, "unix_s": BEGUN_UNIX_S + 10, "status": "finished"})
+    tmp_path.joinpath("journal.jsonl").write_text(
+        "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    )
+    run = run_of_journal(str(tmp_path))
+    facts = NodeFacts.from_dict(sensors()["facts"])
+    expected_w = cpu_energy_j(facts, Load.steady(10.0, 0.5), 10.0)[0].value / 10
+    assert run.series.power_w["cpu"] == pytest.approx([expected_w] * 10, rel=1e-3)
 
 
 def test_lines_and_journal_meet_whichever_comes_first(make_account):
