@@ -110,6 +110,10 @@ def say_refused(ledger: Ledger) -> None:
     """Say what was set aside."""
     for path, reason in ledger.taken.refused:
         print(f"Set aside: {path}: {reason}.", file=sys.stderr)
+    for folder, reason in ledger.taken.unreadable:
+        print(f"Cannot be read: the journal in {folder}: {reason}.", file=sys.stderr)
+    if ledger.taken.waiting:
+        print(f"{len(ledger.taken.waiting)} journals are not read yet: tonne ledger take-in", file=sys.stderr)
     if ledger.taken.left:
         print(f"{ledger.taken.left} lines of the inbox were left: tonne ledger take-in", file=sys.stderr)
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tonne.documents import plain
-from tonne.errors import TonneError
+from tonne.errors import LedgerError, TonneError
 from tonne.ledger.chain import holds, sha256_of
 from tonne.ledger.folding import DELETE, RUN, WHOLE, WORK
 from tonne.ledger.lines import Line, Refused, understood
@@ -35,6 +35,7 @@ BUDGET_S = 0.5  # of opening a ledger
 BYTES_PER_S = 4e6  # of a journal, read and added up: says which are left for later
 BATCH = 100  # lines in a transaction
 ABANDONED_S = 60.0  # a file that is not finished by then never will be
+BAD_JOURNAL = (TonneError, OSError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 SAME_ID = (
     "another run has the id {run}: this one is kept as {new}. "
     "If both are nodes of one run, `tonne runs merge` adds them up"
@@ -53,6 +54,7 @@ class Taken:
     )  # run -> folder; its journal is too long to be read by the way
     left: int = 0  # files of the inbox that there was no time for
     refused: list[tuple[str, str]] = field(default_factory=list)  # file set aside, and why
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  # folder whose journal cannot be read, and why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,37 +189,47 @@ class Intake:
                 one.path.unlink()
 
     def _journal_line(self, line: Line, folder: str, name: str) -> bool:
-        standing = status.status_of(folder)
-        if standing is None:
-            raise Refused(f"there is no journal in {folder}: it was moved or removed before it was read")
-        if standing == status.RUNNING:
-            self.taken.running[line.run] = folder
-            return False
-        if not self._has_time_for(folder):
-            self.taken.waiting[line.run] = folder
-            return False
+        """Whether the journal that a line names is in the ledger now."""
         try:
-            self.journal(folder, name=name)
-        except (TonneError, OSError, KeyError, ValueError, TypeError) as error:
+            standing = status.status_of(folder)
+            if standing is None:
+                raise Refused(f"there is no journal in {folder}: it was moved or removed before it was read")
+            if standing == status.RUNNING:
+                self.taken.running[line.run] = folder
+            elif self._has_time_for(folder):
+                self.journal(folder, name=name)
+                return True
+            else:
+                self.taken.waiting[line.run] = folder
+        except LedgerError:
+            raise
+        except BAD_JOURNAL as error:
             raise Refused(f"the journal in {folder} cannot be read: {error}") from None
-        return True
+        return False
 
     def _has_time_for(self, folder: str) -> bool:
         return time.monotonic() + journal_bytes(folder) / BYTES_PER_S < self._end_s
 
     def _journals_below(self, root: Path) -> None:
-        """Runs that left no line, as they were killed; and those that go on."""
+        """Runs that left no line, as they were killed, and those that go on; what cannot be read stays, and is told."""
         for run, folder in unknown_folders(self.store, root):
-            standing = status.status_of(folder)
-            if standing == status.RUNNING:
-                self.taken.running[run] = folder
-            elif standing is None or run in self.taken.waiting:
-                continue
-            elif self._has_time_for(folder):
-                with contextlib.suppress(TonneError, OSError, KeyError, ValueError, TypeError):
-                    self.journal(folder)
-            else:
-                self.taken.waiting[run] = folder
+            try:
+                self._found(run, folder)
+            except LedgerError:
+                raise
+            except BAD_JOURNAL as error:
+                self.taken.unreadable.append((folder, f"{type(error).__name__}: {error}"))
+
+    def _found(self, run: str, folder: str) -> None:
+        standing = status.status_of(folder)
+        if standing == status.RUNNING:
+            self.taken.running[run] = folder
+        elif standing is None or run in self.taken.waiting:
+            return
+        elif self._has_time_for(folder):
+            self.journal(folder)
+        else:
+            self.taken.waiting[run] = folder
 
     def _set_aside(self, path: Path, reason: str) -> None:
         """Move a file to where it is kept, with the reason beside it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -420,6 +421,43 @@ def test_long_journal_waits_until_it_is_asked_for(monkeypatch):
     write_journal(runs_folder() / "other", "other", seconds=100, node=OLD)
     with Ledger.open() as ledger:
         assert len(list(ledger.whole())) == 3
+
+
+def test_journal_that_makes_no_sense_is_told_and_left_where_it_is():
+    path = write_journal(runs_folder() / "odd", "odd")
+    text_ = path.read_text()
+    path.write_text(text_.replace('"unix_s":1700000000.0', '"unix_s":"yesterday"', 1))
+    write_journal(runs_folder() / "good", "good", node=OLD)
+    with Ledger.open() as ledger:
+        assert [row.id for row in ledger.rows()] == ["good"]
+        ((folder, reason),) = ledger.taken.unreadable
+    assert folder == str(runs_folder() / "odd")
+    assert "ValueError" in reason or "TypeError" in reason
+    assert path.exists()
+
+
+READER = """
+import sys
+from tonne.ledger.book import Ledger
+with Ledger.open(sys.argv[1]) as ledger:
+    ledger.take_in()
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_take_in_together_enter_each_line_once(address):
+    for i in range(300):
+        put("work", {"run": f"r{i}", "notes": ["once"]})
+    for i in range(6):
+        write_journal(runs_folder() / f"j{i}", f"j{i}", node=f"{i}" * 8)
+    running = [subprocess.Popen([sys.executable, "-c", READER, address]) for _ in range(4)]
+    assert [one.wait(timeout=300) for one in running] == [0] * 4
+    with Ledger.open(address) as ledger:
+        assert ledger.head()[0] == 306
+        assert ledger.count() == 306
+        assert ledger.run("r7").notes == ("once",)
+        assert ledger.verify().problems == ()
+    assert waiting() == []
 
 
 def test_deleted_run_does_not_come_back_from_its_journal():
