@@ -12,7 +12,11 @@ os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the ti
 import typer
 
 from tonne import __version__
+<<<<<<< HEAD
 from tonne.cli import checking, comparing, exporting, ledgers, measuring, reconciling
+=======
+from tonne.cli import checking, comparing, exporting, measuring, reconciling, reporting
+>>>>>>> main
 from tonne.cli.groups import EXIT_INTERNAL, Commands, Json
 
 app = typer.Typer(
@@ -306,6 +310,7 @@ ledgers.add_to(app)
 reconciling.add_to(app)
 exporting.add_to(app)
 checking.add_to(app)
+reporting.add_to(app)
 comparing.add_to(app)
 
 

@@ -12,9 +12,9 @@ from tonne.estimate import Estimate
 from tonne.ledger.records import FORECAST, Run
 from tonne.ledger.rows import Row, Totals
 from tonne.report.labels import listed as with_label
-from tonne.report.measured_line import SMALL_ENERGY_KWH, between
+from tonne.report.measured_line import between
 from tonne.report.measured_text import account_lines
-from tonne.report.numbers import HOURS, MASS_KG, MONEY_USD, TIME_S, VOLUME_L, WORK_FLOP, short
+from tonne.report.numbers import ENERGY_KWH, HOURS, MASS_KG, MONEY_USD, TIME_S, VOLUME_L, WORK_FLOP, short
 
 if TYPE_CHECKING:
     from tonne.measure.progress import Expected
@@ -56,7 +56,7 @@ def _cells(row: Row) -> dict[str, str]:
         "status": row.status,
         "begun": _day(row.begun_unix_s),
         "lasted": "" if row.duration_s is None else short(row.duration_s, TIME_S),
-        "energy": "" if row.facility_kwh is None else short(row.facility_kwh, SMALL_ENERGY_KWH),
+        "energy": "" if row.facility_kwh is None else short(row.facility_kwh, ENERGY_KWH),
         "CO2e": "" if row.operational_location_kgco2e is None else short(row.operational_location_kgco2e, MASS_KG),
         "purpose": row.purpose or "",
         "project": (row.project or "")[: MOST_WIDE["project"]],
@@ -112,7 +112,7 @@ def _forecast_lines(forecast: Account) -> list[str]:
     if forecast.duration_s is not None:
         told.append(between(forecast.duration_s, TIME_S))
     if forecast.energy.facility_kwh is not None:
-        told.append(between(forecast.energy.facility_kwh, SMALL_ENERGY_KWH))
+        told.append(between(forecast.energy.facility_kwh, ENERGY_KWH))
     if forecast.carbon.operational_location_kgco2e is not None:
         told.append(f"{between(forecast.carbon.operational_location_kgco2e, MASS_KG)} CO2e")
     return with_label("Was forecast", told)
@@ -135,7 +135,7 @@ def totals_lines(whole: Totals, groups: Mapping[str | None, Totals]) -> list[str
 QUANTITIES = (
     ("Time, added up", "duration_s", TIME_S),
     ("Accelerators", "accelerator_hours", HOURS),
-    ("Energy", "facility_kwh", SMALL_ENERGY_KWH),
+    ("Energy", "facility_kwh", ENERGY_KWH),
     ("CO2e, grid", "operational_location_kgco2e", MASS_KG),
     ("CO2e, embodied", "embodied_kgco2e", MASS_KG),
     ("Water", "water_l", VOLUME_L),
@@ -148,7 +148,7 @@ def _group_lines(groups: Mapping[str | None, Totals]) -> list[str]:
     lines = [f"  {'':<{width}}  {'runs':>7}  {'energy':>10}  {'CO2e':>10}"]
     for key, one in groups.items():
         energy, carbon = one.facility_kwh, one.operational_location_kgco2e
-        told = "unknown" if energy is None else short(energy.value, SMALL_ENERGY_KWH)
+        told = "unknown" if energy is None else short(energy.value, ENERGY_KWH)
         grams = "unknown" if carbon is None else short(carbon.value, MASS_KG)
         lines.append(f"  {key or NOBODY_SAID:<{width}}  {one.runs:>7}  {told:>10}  {grams:>10}")
     return lines
