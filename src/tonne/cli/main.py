@@ -12,11 +12,7 @@ os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the ti
 import typer
 
 from tonne import __version__
-<<<<<<< HEAD
-from tonne.cli import checking, comparing, exporting, ledgers, measuring, reconciling
-=======
-from tonne.cli import checking, comparing, exporting, measuring, reconciling, reporting
->>>>>>> main
+from tonne.cli import checking, comparing, exporting, ledgers, measuring, reconciling, reporting
 from tonne.cli.groups import EXIT_INTERNAL, Commands, Json
 
 app = typer.Typer(
