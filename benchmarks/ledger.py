@@ -6,7 +6,7 @@ samples within 0.3 s.
 Answer (2 cores of a virtual machine that others used too, load 6, Python 3.11.7, SQLite, 2026-11-27; wall time, in
 brackets CPU): the newest 50 of all 1 ms (1), by tag and purpose 38 ms (29), all 43,000 of a month 391 ms (237), totals
 90 ms (76), by project 216 ms (158), one run 1 ms (1); 100,000 runs take 858 MB, and are verified within 63 s (17). A
-journal of 200,000 readings is read once, within 5 s (2: 7 MB a second); from then on its summary opens within 1.2 ms, as
+journal of 200,000 readings is read once, within 5 s (2: 7 MB a second); its summary then opens within 1.2 ms, as
 it would with any number of readings: sums and 500 points are kept.
 """
 
