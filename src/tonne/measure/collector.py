@@ -213,6 +213,7 @@ class Collector:
         if self.is_reader or not self._node_lock.take():
             return
         self.is_reader = True
+        from tonne.measure import inbox as inbox  # noqa: PLC0415 - for the end, which must not wait for a module
         from tonne.measure.integration import Integral  # noqa: PLC0415 - not needed by who does not read
         from tonne.measure.models.load import Load  # noqa: PLC0415 - as above
         from tonne.measure.sensors.protocol import NODE, Description, Missing, reading_interval_s  # noqa: PLC0415 - as above

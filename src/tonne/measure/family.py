@@ -142,6 +142,11 @@ class Register:
         finally:
             self._lock.give()
 
+    def running(self) -> dict[str, str]:
+        """Runs of this node and user in which a process is now, and the folders of their journals."""
+        live = [entry for entry in self._entries() if not entry.get("left")]
+        return {e["run"]: e["folder"] for e in live if processes.is_alive(e["pid"], e["started"])}
+
     @staticmethod
     def _joined(entries: list[Entry], me: Entry) -> Entry | None:
         """Of the runs that go by this name here, the first that this process is a rank of and was not in before."""

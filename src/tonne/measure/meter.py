@@ -175,12 +175,12 @@ class Meter:
         """Tell the ledger where the journal lies: whoever watched the run, or read its node's sensors, does."""
         journal, collector = self._journal, self._collector
         speaks = self.role == "watcher" or (collector is not None and collector.is_reader)
-        if journal is None or journal.kept or not speaks:
+        if journal is None or journal.kept or self.folder is None or not speaks:
             return
         from tonne.measure.inbox import put  # noqa: PLC0415 - at the end
 
         name = f"run-{identity.plain(str(self.run_id))}-{journal.stamp}"
-        put("run", {"run": self.run_id, "folder": self.folder}, name=name)
+        put("run", {"run": self.run_id, "folder": os.path.abspath(self.folder)}, name=name)
 
     def window(self, name: str) -> Window:
         """A named part of the run, for `with`; parts may overlap, and parts of one name are added up."""
