@@ -15,7 +15,8 @@ STAGES = (STEPPING, EVALUATION, CHECKPOINTS, SAMPLING, FINISHING)  # of a run's 
 class Timed:
     """Times of one step and of one of each thing that is done between steps, tried here and now [s].
 
-    None where it was not tried: too large, or shared out over processes.
+    None where it was not tried: too large, or shared out over processes. ``slowness``: on a processor the time of a
+    step over the CPU time that it took, which grows where others want the processor too; else 1.
     """
 
     step_s: float | None = None
@@ -23,6 +24,7 @@ class Timed:
     checkpoint_s: float | None = None
     sample_s: float | None = None
     finish_s: float | None = None
+    slowness: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

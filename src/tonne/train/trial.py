@@ -34,6 +34,7 @@ LEAST_S, MOST_S = 0.6, 20.0  # of the trial's steps
 SHARE_OF_RUN = 0.01
 FEWEST_STEPS, MOST_STEPS = 2, 50  # that are timed, after one that warms up
 SAMPLE_TOKENS = 8
+FEW_BATCHES = 4  # of an evaluation
 WRITTEN_BYTES = 2**26  # of a larger checkpoint a part is written, and the whole reckoned from it
 
 
@@ -58,7 +59,7 @@ class Trial:
     def _timed(self, job: Job) -> Timed:
         ready = self.ready
         tried = replace(ready, job=job, losses=ready.wrapped(job), optimizers=optimizers_of(job.model, job.training))
-        step_s = self._step_s(tried)
+        step_s, slowness = self._step_s(tried)
         evaluation_s = evaluation_time_s(tried.evaluator(), ready.look_again)
         written_s, weights_share = self._written_s(tensors_of(job.model, tried.optimizers))
         return Timed(
@@ -67,23 +68,27 @@ class Trial:
             checkpoint_s=written_s,
             sample_s=sample_time_s(tried.sampler()),
             finish_s=written_s * weights_share,
+            slowness=slowness,
         )
 
-    def _step_s(self, tried: Ready) -> float:
-        """Mean time of some steps [s]: batches are made beside them, as in the run."""
+    def _step_s(self, tried: Ready) -> tuple[float, float]:
+        """Mean time of some steps [s], and their slowness. In the run batches are made beside the steps."""
         own, stepper, first = tried.processes, tried.stepper(), tried.standing.step
         wanted_s = min(max(SHARE_OF_RUN * (self.expected_s or 0.0), LEAST_S), MOST_S)
-        spent_s = 0.0
+        spent_s = cpu_s = 0.0
         for number in range(MOST_STEPS + 1):
+            begun_cpu_s = time.process_time()
             batches = tried.micro_batches(first)
             begun_s = time.perf_counter()
             stepper.make(first, batches)
             waited_for(own.device)
             lasted_s = own.largest([time.perf_counter() - begun_s])[0]
-            spent_s += lasted_s if number else 0.0
+            if number:  # the first one warms up
+                spent_s, cpu_s = spent_s + lasted_s, cpu_s + time.process_time() - begun_cpu_s
             if number >= FEWEST_STEPS and spent_s >= wanted_s:
                 break
-        return spent_s / number
+        slow = own.device.type == "cpu" and cpu_s > 0
+        return spent_s / number, spent_s / cpu_s if slow else 1.0
 
     def _written_s(self, tensors: dict[str, Tensor]) -> tuple[float, float]:
         """Time of a checkpoint [s], and the share of its bytes that are weights."""
@@ -110,15 +115,15 @@ def _saving_s(folder: Path, tensors: dict[str, Tensor]) -> float:
 
 
 def evaluation_time_s(evaluator: Evaluates | None, look_again: Callable[[], object]) -> float | None:
-    """Time of a whole evaluation, from that of its first batch [s]; None where nothing is evaluated."""
+    """Time of a whole evaluation, from that of its first batches [s]; None where nothing is evaluated."""
     if evaluator is None:
         return None
     losses = evaluator.losses if isinstance(evaluator, JudgingEvaluator) else evaluator
     assert isinstance(losses, Evaluator)
     size = losses.batches.batch_sequences
-    few = replace(losses, sequences=size)
-    few.now()
-    seconds = _lasted_s(few.now) * losses.steps() + _lasted_s(look_again)
+    few = replace(losses, sequences=min(FEW_BATCHES * size, losses.sequences))
+    replace(losses, sequences=size).now()
+    seconds = _lasted_s(few.now) * losses.steps() / few.steps() + _lasted_s(look_again)
     if isinstance(evaluator, JudgingEvaluator):
         seconds += losses.processes.largest([_judging_s(evaluator.judge, evaluator, size)])[0]
     return seconds

@@ -21,6 +21,7 @@ TIMED_AS = {EVALUATION: "evaluation_s", CHECKPOINTS: "checkpoint_s", SAMPLING: "
 TRIAL_SPREAD = 0.25  # of a step that was only tried
 STEADY_SPREAD = 0.05  # of a machine between two runs of the same steps
 RATIO_SPREAD = 0.12  # of trial and run, where the machine's runs say what lies between them
+CROWDED_FROM = 0.05  # ln of the slowness of a process alone, up to which it is noise
 OTHER_SPREAD = 0.5  # of evaluations, checkpoints and samples that were only tried
 PEAK_SHARE = (0.45, 0.2, 0.8)  # of the fastest product that training reaches, where nothing was tried
 FORWARD_AND_BACKWARD = (1.3, 1.0, 1.9)  # a whole step over its forward and backward pass
@@ -31,8 +32,9 @@ STUDENT_90 = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89)  # by degrees of freedom
 def step_time_s(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
     """Time of a step of the run [s].
 
-    Equation: ln t = sum_i w_i ln t_i / sum_i w_i, with w_i = 1 / s_i^2; t_i, s_i: the mean of earlier runs of the same
-    steps, and the trial times what lay between trial and run before, each with its log-spread.
+    Equation: ln t = sum_i w_i ln t_i / sum_i w_i, with w_i = 1 / s_i^2; t_1, s_1: the mean of earlier runs of the same
+    steps and its log-spread, t_2, s_2: the trial times what lay between trial and run before; all t at the slowness
+    that the machine has now, t = t_alone k.
 
     Args:
         ahead: The run.
@@ -41,19 +43,29 @@ def step_time_s(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
 
     Source: tonne
     """
+    crowd = crowd_spread(ahead, timed)
     tried = _tried_step(ahead, timed, paces)
-    own = [pace.measured[STEP] for pace in same_shape(paces, ahead.shape) if STEP in pace.measured]
+    own = [timed.slowness * pace.alone(STEP) for pace in same_shape(paces, ahead.shape) if STEP in pace.measured]
     if not own:
-        return tried
+        return _wider(tried, crowd)
     mean, spread = _mean_and_spread(own, STEADY_SPREAD)
     if timed.step_s is None:
-        return _around(mean, spread, Basis.MEASURED, _runs(own))
+        return _around(mean, math.hypot(spread, crowd), Basis.MEASURED, _runs(own))
     down, up = math.log(tried.value / tried.low), math.log(tried.high / tried.value)
     weights = (1 / spread**2, 1 / max(down, up) ** 2)
     apart = math.log(tried.value / mean)
     value = mean * math.exp(weights[1] / sum(weights) * apart)
-    together = math.hypot(1 / math.sqrt(sum(weights)), apart / 2)  # two that disagree leave it open which is right
+    together = math.hypot(1 / math.sqrt(sum(weights)), apart / 2, crowd)  # two that disagree leave open which is right
     return _around(value, together, Basis.MEASURED, f"{_runs(own)}, {TRIAL}")
+
+
+def crowd_spread(ahead: Ahead, timed: Timed) -> float:
+    """What others on the machine add to a time's log-spread: they may stay, leave, or be joined.
+
+    Equation: s = ln(k n) / 2, with k = slowness and n = threads: of a process alone k n is 1.
+    """
+    crowded = math.log(max(timed.slowness * ahead.threads, 1.0))
+    return crowded / 2 if crowded > CROWDED_FROM else 0.0
 
 
 def _tried_step(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
@@ -61,7 +73,7 @@ def _tried_step(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
     if timed.step_s is None:
         return _reckoned_step(ahead)
     ratios = [
-        pace.measured[STEP] / pace.tried[STEP]
+        pace.alone(STEP) / (pace.tried[STEP] / pace.tried_slowness)
         for pace in same_shape(paces, ahead.shape) or same_machine(paces, ahead.machine)
         if pace.tried.get(STEP) and STEP in pace.measured
     ]
@@ -89,7 +101,12 @@ def piece_times_s(ahead: Ahead, timed: Timed, paces: list[Pace]) -> dict[str, Es
     rows = same_shape(paces, ahead.shape)
     found: dict[str, Estimate] = {}
     for stage, name in TIMED_AS.items():
-        own = [pace.measured[stage] for pace in rows if stage in pace.measured]
+        by_disk = stage in {CHECKPOINTS, FINISHING}
+        own = [
+            pace.measured[stage] if by_disk else timed.slowness * pace.alone(stage)
+            for pace in rows
+            if stage in pace.measured
+        ]
         tried = getattr(timed, name)
         if not ahead.times.get(stage):
             continue
@@ -124,6 +141,14 @@ def _mean_and_spread(values: Sequence[float], least: float) -> tuple[float, floa
     own = student * statistics.stdev(logs) * math.sqrt(1 + 1 / len(logs))
     # Few runs say little of their spread: it is drawn towards the usual one, as if two more had shown that.
     return mean, max(least, math.sqrt((2 * least**2 + (len(logs) - 1) * own**2) / (len(logs) + 1)))
+
+
+def _wider(estimate: Estimate, spread: float) -> Estimate:
+    """The estimate with a further log-spread."""
+    down = math.hypot(math.log(estimate.value / estimate.low), spread)
+    up = math.hypot(math.log(estimate.high / estimate.value), spread)
+    low, high = estimate.value * math.exp(-down), estimate.value * math.exp(up)
+    return Estimate(value=estimate.value, low=low, high=high, basis=estimate.basis, sources=estimate.sources)
 
 
 def _around(value: float, spread: float, basis: Basis, source: str) -> Estimate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tonne.account import Account, Carbon, Throughput
@@ -170,7 +170,7 @@ def _account(found: Propagated, notes: tuple[str, ...]) -> Account:
         duration_s=out["duration_s"],
         accelerator_hours=out["accelerator_hours"],
         throughput=Throughput(**{name: out[f"throughput.{name}"] for name in names}),
-        energy=EnergyUse(**{f"{name}_kwh": out[f"energy.{name}_kwh"] for name in energies}, left_out=LEFT_OUT),
+        energy=replace(EnergyUse(left_out=LEFT_OUT), **{f"{name}_kwh": out[f"energy.{name}_kwh"] for name in energies}),
         carbon=Carbon(**{name: out[f"carbon.{name}"] for name in Carbon.__dataclass_fields__}),
         water_l=out["water_l"],
         water_on_site_l=out["water_on_site_l"],

@@ -66,6 +66,7 @@ class Metering:
         self.first_step_s = self._begun_s = self._ended_s = self._next_look_s = 0.0
         self._earlier_s = 0.0 if before is None else sum(before.stages_s.values())
         self._earlier_tokens = 0 if before is None else before.tokens
+        self._first = self._last = (0.0, 0.0)  # time and CPU time at the end of a step
         self._columns: dict[str, float] = {}
         self._warned: set[tuple[str, bool]] = set()
 
@@ -113,11 +114,13 @@ class Metering:
 
     def on_step(self, step: int, tokens: int, loss: float) -> Mapping[str, float] | None:
         """Note the step; columns of the line, and the wish to stop at a limit."""
-        now_s = time.perf_counter()
+        now_s, cpu_s = time.perf_counter(), time.process_time()
         self.steps += 1
         self.tokens += tokens
         if self.steps == 1:
             self.first_step_s = now_s - self._begun_s
+            self._first = (now_s, cpu_s)
+        self._last = (now_s, cpu_s)
         self.points.add((step, self.time_s(), self.tokens + self._earlier_tokens, float(loss)))
         self.watch.step(step, self.tokens + self._earlier_tokens)
         if not (self.first and self._asked.measured):
@@ -161,6 +164,12 @@ class Metering:
         """Seconds by stage of this part of the run; what is no other stage is stepping."""
         whole_s = max(self._ended_s - self._begun_s, 0.0)
         return {STEPPING: max(whole_s - sum(self.stages_s.values()), 0.0), **self.stages_s}
+
+    def slowness(self) -> float:
+        """Time over CPU time since the first step, as ``Timed`` has it."""
+        lasted_s, cpu_s = self._last[0] - self._first[0], self._last[1] - self._first[1]
+        on_processor = self.ahead is not None and self.ahead.device == "cpu"
+        return lasted_s / cpu_s if on_processor and cpu_s > 0 and lasted_s > 0 else 1.0
 
     def check(self, account: Account) -> None:
         """Look at the limits a last time."""

@@ -28,6 +28,8 @@ class Pace:
         measured: The same in the run; ``start`` is what the first step took longer than others.
         watts: Part -> value, low and high of the mean power of this node in the run.
         measured_parts: Those of the parts that sensors read.
+        tried_slowness: Of the steps in the trial, as ``Timed`` has it.
+        slowness: Of the steps in the run.
     """
 
     machine: str
@@ -37,6 +39,12 @@ class Pace:
     measured: Mapping[str, float] = field(default_factory=dict)
     watts: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     measured_parts: tuple[str, ...] = ()
+    tried_slowness: float = 1.0
+    slowness: float = 1.0
+
+    def alone(self, name: str) -> float:
+        """A time in the run [s], as it would be where nobody else wanted the processor."""
+        return self.measured[name] / self.slowness
 
 
 def paces_in(home: Path | None) -> list[Pace]:

@@ -287,5 +287,7 @@ def pace_of(metering: Metering, account: Account | None) -> Pace | None:
         tried={name: seconds for name, seconds in tried.items() if seconds is not None},
         measured={STEP: step_s, START: max(0.0, metering.first_step_s - step_s), **means},
         watts={part: (one.value, one.low, one.high) for part, one in watts.items()},
+        tried_slowness=found.timed.slowness,
+        slowness=metering.slowness(),
         measured_parts=tuple(part for part, one in watts.items() if one.basis is Basis.MEASURED),
     )
