@@ -125,8 +125,11 @@ def print_ended(found: Any, options: Options, lines: Callable[[Any], list[str]])
     if fitted.first and options.as_json:
         print(json.dumps(document_of(found), indent=2, allow_nan=False))
     elif fitted.first:
-        forecast = run.forecast if run is not None else None
-        told = [*lines(fitted), *beside_lines(forecast, found.account), *kept_line(None if run is None else run.id)]
+        told = [
+            *lines(fitted),
+            *beside_lines(found.forecast, found.account),
+            *kept_line(None if run is None else run.id),
+        ]
         print("\n".join(told))
     return OVER_BUDGET if found.over else 0
 

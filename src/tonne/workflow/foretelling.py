@@ -10,7 +10,7 @@ from tonne.account import Account, Carbon, Throughput
 from tonne.energy.power import facility_kwh
 from tonne.energy.use import EnergyUse
 from tonne.errors import UnknownReferenceError
-from tonne.estimate import Basis, Estimate, Number, Propagated, propagate
+from tonne.estimate import Basis, Estimate, Number, propagate
 from tonne.impact.place import Factors, factors_of, making_of, nowhere, prices_of
 from tonne.impact.results import Values, impact_of, of_known
 from tonne.reference import DATA_VERSION
@@ -61,20 +61,38 @@ def foretold(ahead: Ahead, timed: Timed, looked: Looked, *, paces: list[Pace], s
         **{f"{part}_w": one for part, one in watts.items()},
         **place.factors,
     }
-    found = propagate(lambda x: outcome(x, ahead), inputs, drivers=_drivers(inputs))
-    fixed = {
-        "steps": Estimate.exact(ahead.steps, source="plan"),
-        "tokens": Estimate.exact(ahead.steps * ahead.tokens_per_step, source="plan"),
-        "training_flop": Estimate.exact(ahead.steps * ahead.tokens_per_step * ahead.flop_per_token, source="plan"),
-        "peak_flop_per_s": Estimate.exact(ahead.peak_flop_per_s / ahead.processes, Basis.MEASURED, FASTEST),
-    }
     early = ("[run] patience may end it before: this is the time of all its steps.",) if ahead.may_stop_early else ()
     return Foretold(
-        account=_account(found, (*power_notes, *place.notes, *early)),
-        inputs={**inputs, **fixed},
+        account=_account(inputs, ahead, (*power_notes, *place.notes, *early)),
+        inputs={**inputs, **_fixed(ahead)},
         ahead=ahead,
         timed=timed,
     )
+
+
+def for_work(inputs: Mapping[str, Estimate], ahead: Ahead, steps: int, counts: Mapping[str, int]) -> Account:
+    """What would have been forecast for so many steps: for a run that ended before its last one, or went beyond it.
+
+    Args:
+        inputs: Of the forecast.
+        ahead: The run.
+        steps: That were made.
+        counts: Evaluations, checkpoints, samples and finishes that were made, by stage.
+    """
+    made = replace(ahead, steps=steps, times=dict(counts))
+    fixed = _fixed(made)
+    return _account({name: one for name, one in inputs.items() if name not in fixed}, made, ())
+
+
+def _fixed(ahead: Ahead) -> dict[str, Estimate]:
+    """What a plan says, and the fastest product: inputs without an interval, for whoever compares."""
+    tokens = ahead.steps * ahead.tokens_per_step
+    return {
+        "steps": Estimate.exact(ahead.steps, source="plan"),
+        "tokens": Estimate.exact(tokens, source="plan"),
+        "training_flop": Estimate.exact(tokens * ahead.flop_per_token, source="plan"),
+        "peak_flop_per_s": Estimate.exact(ahead.peak_flop_per_s / ahead.processes, Basis.MEASURED, FASTEST),
+    }
 
 
 def outcome(x: Mapping[str, Number], ahead: Ahead) -> Values:
@@ -162,7 +180,8 @@ def _drivers(inputs: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def _account(found: Propagated, notes: tuple[str, ...]) -> Account:
+def _account(inputs: Mapping[str, Estimate], ahead: Ahead, notes: tuple[str, ...]) -> Account:
+    found = propagate(lambda x: outcome(x, ahead), inputs, drivers=_drivers(inputs))
     out = found.outputs
     names = ("step_time_s", "tokens_per_s", "achieved_peak_fraction", "goodput")
     energies = (*PARTS, "hosts", "servers", "it", "facility")

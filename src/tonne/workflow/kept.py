@@ -24,7 +24,7 @@ class Kept:
     """A measured run as its folder knows it.
 
     ``journal``: the folder of its journal. ``forecast``, ``forecast_inputs``: before its first step. The rest is what
-    its parts so far did: seconds by stage, steps, tokens, the loss over time.
+    its parts so far did: seconds by stage, how often each, steps, tokens, the loss over time.
     """
 
     run: str
@@ -33,6 +33,7 @@ class Kept:
     forecast: Account | None = None
     forecast_inputs: Mapping[str, Estimate] = field(default_factory=dict)
     stages_s: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
     steps: int = 0
     tokens: int = 0
     begun_unix_s: float | None = None

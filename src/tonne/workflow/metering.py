@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tonne.errors import MeasurementError
-from tonne.measure.environment import runs_folder
 from tonne.measure.limits import standings
+from tonne.measure.progress import expected_by
 from tonne.measure.watching import Watch, columns_of, status_after
 from tonne.train.ahead import FINISHING, STEPPING, Timed
 from tonne.train.observers import STOP
@@ -74,9 +73,8 @@ class Metering:
         """Where the journal lies: that of the earlier part, else below TONNE_HOME, else in the run's folder."""
         if self.before is not None:
             return self.before.journal
-        home = Path(runs_folder())
-        there = next((one for one in (home, *home.parents) if one.exists()), home)
-        return None if os.access(there, os.W_OK) else str(self._output / JOURNAL)
+        refused = self._asked.home is not None and self._output in self._asked.home.parents
+        return str(self._output / JOURNAL) if refused else None
 
     @property
     def first(self) -> bool:
@@ -103,7 +101,7 @@ class Metering:
     def on_start(self, total_steps: int | None, tokens_per_step: int | None) -> None:
         """Begin to measure."""
         self.begun_unix_s, self._begun_s = time.time(), time.perf_counter()
-        self._next_look_s = self._begun_s + FIRST_LOOK_S
+        self._next_look_s = self._begun_s + (WATCHFUL_PAUSE_S if self._asked.limits.any else FIRST_LOOK_S)
         if not self._asked.measured:
             return
         offset = 0 if self.ahead is None else self.ahead.first_step
@@ -196,6 +194,8 @@ class Metering:
             return
         try:
             account, expected = meter.so_far()
+            if self.before is not None:  # the meter knows the steps of one part of the run alone
+                expected = self._expected(account)
             self._columns = {**columns_of(account), **expected_columns(expected)}
             self._note(account)
             self._check(account, expected)
@@ -206,6 +206,13 @@ class Metering:
         spent_s = time.perf_counter() - now_s
         pause_s = WATCHFUL_PAUSE_S if self._asked.limits.any else PAUSE_S
         self._next_look_s = now_s + max(pause_s, spent_s / SHARE_OF_TIME)
+
+    def _expected(self, account: Account) -> Expected | None:
+        """Where the run will end, from the steps of this part and the time of all parts."""
+        if self.ahead is None:
+            return None
+        times = [(float(step), time_s) for step, time_s, _, _ in self.points.all()]
+        return expected_by(times, (), self.ahead.first_step + self.ahead.steps, account)
 
     def _note(self, account: Account) -> None:
         energy, at_s = account.energy.facility_kwh, self.time_s()

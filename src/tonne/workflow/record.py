@@ -107,9 +107,10 @@ def work_fields(told: Recorded, kept: Kept, status: str) -> dict[str, Any]:
 
 def _with_this_part(before: Kept, metering: Metering) -> Kept:
     """What the folder knows, with what this part of the run did."""
-    own = metering.all_stages_s()
+    own, counts = metering.all_stages_s(), metering.counts
     return replace(
         before,
+        counts={name: before.counts.get(name, 0) + counts.get(name, 0) for name in {**before.counts, **counts}},
         stages_s={name: before.stages_s.get(name, 0.0) + own.get(name, 0.0) for name in {**before.stages_s, **own}},
         steps=before.steps + metering.steps,
         tokens=before.tokens + metering.tokens,

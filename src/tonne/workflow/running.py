@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ from tonne.measure.environment import home as tonne_home
 from tonne.train.ahead import STEPPING
 from tonne.workflow.asked import Asked
 from tonne.workflow.durations import START, STEP, TIMED_AS
-from tonne.workflow.foretelling import Foretold
+from tonne.workflow.foretelling import Foretold, for_work
 from tonne.workflow.kept import Kept, kept_in, run_that_made
 from tonne.workflow.machine import watts_of
 from tonne.workflow.metering import Metering
@@ -31,19 +33,21 @@ if TYPE_CHECKING:
     from tonne.train.job import Job
 
 LEAST_STEPS = 5  # whose mean time says something of the next run
-STORES = "data"
+STORES, PREPARED = "data", "prepared"
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
     """How a run ended, what was forecast of it, and what it took.
 
-    ``run`` is as the ledger has it; None where nothing was measured, and on all processes but the first. ``over``: it
-    was stopped at a limit.
+    ``run`` is as the ledger has it; None where nothing was measured, and on all processes but the first. ``forecast``:
+    what was forecast for the steps that were made, be they fewer than planned. ``over``: a limit was passed.
     """
 
     fitted: Fitted
     foretold: Foretold | None = None
+    forecast: Account | None = None
     account: Account | None = None
     run: Run | None = None
     over: bool = False
@@ -66,7 +70,7 @@ def train(
         asked: Where it is, what it is for, what it may take.
         max_steps: Number of the last step to make; the schedule stays that of the whole run.
         resume: Go on with the run in the folder.
-        session: Device, screen, and where choices are kept.
+        session: Device and screen.
 
     Raises:
         TonneError: As of ``tonne.train.fit``; what is asked makes no sense.
@@ -127,17 +131,30 @@ def _started(
     from tonne.train.fitting import Session  # noqa: PLC0415 - as above
 
     asked = (asked or Asked()).checked()
-    asked = asked if asked.home is not None else replace(asked, home=Path(tonne_home()))
     asked.place(recipe.site)
-    assert asked.home is not None
+    home = writable_home(asked.home or Path(tonne_home()), Path(output))
     return Started(
         recipe=recipe,
         output=Path(output),
-        asked=asked,
+        asked=replace(asked, home=home),
         plan_file=Path(plan) if isinstance(plan, str | Path) else None,
-        session=session or Session(home=asked.home),
-        home=asked.home,
+        session=replace(session or Session(), home=home),
+        home=home,
     )
+
+
+def writable_home(home: Path, output: Path) -> Path:
+    """Where tonne can keep its files: TONNE_HOME, or where that refuses a folder in the run's own, with a warning."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            return home
+    except OSError as error:
+        own = output / PREPARED
+        LOG.warning(
+            "%s cannot be written (%s): what is prepared for this run is kept in %s.", home, error.strerror, own
+        )
+        return own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +209,7 @@ class Started:
         return Trained(
             fitted=fitted,
             foretold=metering.foretold,
+            forecast=_forecast(metering, kept),
             account=account,
             run=None if kept is None else run_of(recorded, kept, account),
             over=metering.over is not None and self.asked.enforce,
@@ -257,6 +275,16 @@ def run_of(told: Recorded, kept: Kept, account: Account | None) -> Run:
         links=told.origin.links(),
         notes=notes,
     )
+
+
+def _forecast(metering: Metering, kept: Kept | None) -> Account | None:
+    """What was forecast for the steps that were made in all parts of the run; None where nothing was."""
+    ahead, found = metering.ahead, metering.foretold
+    if ahead is None or found is None:
+        return None
+    if kept is None or not kept.forecast_inputs:
+        return found.account
+    return for_work(kept.forecast_inputs, ahead, kept.steps, kept.counts)
 
 
 def _ending(metering: Metering, fitted: Fitted | None) -> str:
