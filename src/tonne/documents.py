@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -63,9 +64,15 @@ def _rebuilt_simple(kind: Any, value: Any) -> Any:  # noqa: ANN401 - a class
 
 
 def _rebuilt_dataclass(kind: Any, value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a dataclass
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     known = {field.name for field in dataclasses.fields(kind) if field.init}
     return kind(**{name: rebuilt(hints[name], item) for name, item in value.items() if name in known})
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
+    """Types of the fields; looking them up takes longer than all the rest."""
+    return typing.get_type_hints(kind)
 
 
 def _rebuilt_container(origin: Any, members: tuple[Any, ...], value: Any) -> Any:  # noqa: ANN401 - a generic type

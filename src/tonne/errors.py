@@ -13,6 +13,7 @@ TonneError
 ├── MissingPackageError (ImportError)      a package that an extra brings is not installed
 ├── WeightsError (ValueError)              weights that cannot be read, or that no format can hold
 ├── MeasurementError (RuntimeError)        a run that was not measured, or a journal that cannot be read
+├── LedgerError (RuntimeError)             a ledger that cannot be opened, or what it does not hold
 └── ElementError (ValueError)              a bad element of an array; carries its index
 """
 
@@ -73,6 +74,10 @@ class WeightsError(TonneError, ValueError):
 
 class MeasurementError(TonneError, RuntimeError):
     """Something asked of a measurement that it cannot say."""
+
+
+class LedgerError(TonneError, RuntimeError):
+    """A ledger that cannot be opened or written, or something that it does not hold."""
 
 
 class ElementError(TonneError, ValueError):

@@ -76,6 +76,9 @@ def forecast(
     weight_precision: Annotated[str | None, typer.Option(help="Of the served weights: bf16 fp8 int8 fp4 int4.")] = None,
     inference_accelerator: Annotated[str | None, typer.Option(help="Accelerator that serves, e.g. L40S.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Each number: equation, inputs, sources.")] = False,
+    project: Annotated[str | None, typer.Option(help="What it belongs to, for the ledger.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A word by which to find it; may be repeated.")] = None,
+    no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Do not keep it.")] = False,
     json: Json = False,
 ) -> None:
     """What a planned training run will take: time, energy, CO2e, water and money."""
@@ -85,7 +88,8 @@ def forecast(
     place = options.Place(site=site, grid=grid, region=region, gco2e_per_kwh=grid_gco2e_per_kwh)
     inference = inference or any(options.FIELD_OF[name][0] == "inference" for name in given)
     planned = options.plan_from(plan, given, accelerators, place, with_inference=inference)
-    forecasts.run(planned, as_json=json, explained=explain, with_inference=inference)
+    kept = forecasts.Kept(wanted=not no_ledger, project=project, tags=tuple(tag or ()))
+    forecasts.run(planned, as_json=json, explained=explain, with_inference=inference, kept=kept)
 
 
 @app.command()

@@ -97,9 +97,13 @@ def _imports() -> None:
 def import_codecarbon(
     file: Annotated[str, typer.Argument(help="CSV file that CodeCarbon wrote, such as emissions.csv.")],
     site: Annotated[str | None, typer.Option(help="Where they ran, in place of what the file says.")] = None,
+    project: Annotated[str | None, typer.Option(help="What they belong to.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="What they were for, e.g. sweep.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A word by which to find them; may be repeated.")] = None,
     json: Json = False,
 ) -> None:
-    """CodeCarbon's file as accounts, with intervals; kept for the ledger."""
+    """CodeCarbon's file as accounts, with intervals; the ledger keeps them."""
     from tonne.cli import imports  # noqa: PLC0415 - see the module's docstring
 
-    imports.codecarbon(file, site=site, as_json=json)
+    labels = imports.Labels(project=project, purpose=purpose, tags=tuple(tag or ()))
+    imports.codecarbon(file, site=site, labels=labels, as_json=json)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import REMAINDER, ArgumentParser, ArgumentTypeError, Namespace
 
+from tonne.measure.purposes import PURPOSES
+
 INTERVAL_S = 1.0
 GRACE_S = 60.0
 SECONDS_IN = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
@@ -52,6 +54,9 @@ def _parser(what: str) -> ArgumentParser:
     add("--site", help="Grid zone, provider:region or a TOML file. Without one, energy alone.")
     add("--grid", help="Grid zone, e.g. FR.")
     add("--hourly", action="store_true", help="CO2e by the hours of the run, where the grid's are known.")
+    add("--project", help="What the run belongs to.")
+    add("--purpose", choices=PURPOSES, metavar="WHAT", help=f"What it is for: {', '.join(PURPOSES)}.")
+    add("--tag", action="append", default=[], help="A word by which to find it; may be repeated.")
     add("--folder", help="Of the run's journal; left out, one of its own below TONNE_HOME.")
     add("--interval", type=seconds, default=INTERVAL_S, help="Time between readings, e.g. 1s.")
     add("--max-kwh", type=float, help="Warn beyond this energy.")

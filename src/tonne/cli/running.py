@@ -67,6 +67,7 @@ def _meter(options: Namespace) -> Meter:
     name = options.name or what.rpartition(os.sep)[2]
     meter = Meter(name, site=options.place, interval_s=options.interval, folder=folder)
     meter.role, meter.hourly = "watcher", options.hourly
+    meter.label(options.project, options.purpose, options.tag)
     return meter
 
 

@@ -8,6 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from tonne.account import Account
 from tonne.estimate import Estimate
+from tonne.measure.purposes import (
+    ABLATION,
+    AUXILIARY,
+    EVALUATION,
+    FAILED,
+    FINAL,
+    FINE_TUNING,
+    IDLE,
+    PUBLIC_SYNTHETIC,
+    PURPOSES,
+    REINFORCEMENT,
+    SWEEP,
+    SYNTHETIC,
+    TEACHER,
+)
 
 if TYPE_CHECKING:
     from tonne.describe.plan import TrainingPlan
@@ -15,19 +30,17 @@ if TYPE_CHECKING:
 MEASURED, FORECAST, IMPORTED = "measured", "forecast", "imported"
 KINDS = (MEASURED, FORECAST, IMPORTED)
 
-FINAL, FINE_TUNING, REINFORCEMENT = "final", "fine-tuning", "reinforcement"
-SYNTHETIC, PUBLIC_SYNTHETIC, EVALUATION = "synthetic-data", "public-synthetic-data", "evaluation"
-SWEEP, ABLATION, FAILED = "sweep", "ablation", "failed"
-AUXILIARY, TEACHER, IDLE = "auxiliary", "teacher", "idle"
-PURPOSES = (
-    FINAL, FINE_TUNING, REINFORCEMENT, SYNTHETIC, PUBLIC_SYNTHETIC, EVALUATION,
-    SWEEP, ABLATION, FAILED, AUXILIARY, TEACHER, IDLE,
-)  # fmt: skip
-
 CONTINUES, INITIALISED_FROM, DISTILS, FORETOLD_BY, MERGED_FROM = (
     "continues", "initialised-from", "distils", "foretold-by", "merged-from",
 )  # fmt: skip
 LINKS = (CONTINUES, INITIALISED_FROM, DISTILS, FORETOLD_BY, MERGED_FROM)
+
+__all__ = [
+    "ABLATION", "AUXILIARY", "CONTINUES", "DISTILS", "EVALUATION", "FAILED", "FINAL", "FINE_TUNING", "FORECAST",
+    "FORETOLD_BY", "IDLE", "IMPORTED", "INITIALISED_FROM", "KINDS", "LINKS", "MEASURED", "MERGED_FROM",
+    "PUBLIC_SYNTHETIC", "PURPOSES", "REINFORCEMENT", "SWEEP", "SYNTHETIC", "TEACHER",
+    "Evidence", "Link", "Run", "Series", "Stage", "Work",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +108,7 @@ class Evidence:
     platform: str | None = None
     journal_sha256: str | None = None
     journal_lines: int | None = None
+    journal_stamps: tuple[str, ...] = ()  # of the processes that wrote it
     plan_sha256: str | None = None
     weights_sha256: str | None = None
     entry_sha256: str | None = None  # of the ledger's chain

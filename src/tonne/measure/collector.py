@@ -66,7 +66,7 @@ class Collector:
         self._cost_ns = 0.0  # of reading all sensors once, in the mean
         self._synced_s = 0.0
         self._thread: Thread | None = None
-        self._is_reader = False
+        self.is_reader = False
         self._changed: set[str] = set()
         self._boards = BoardUse()
 
@@ -142,7 +142,7 @@ class Collector:
 
     def after_fork(self) -> None:
         """In a forked child: the thread is the parent's, and so are its locks, its drivers and its file."""
-        self._reading, self._wake, self._is_reader = Lock(), Event(), False
+        self._reading, self._wake, self.is_reader = Lock(), Event(), False
         self._integrals, self._sensors, self._thread, self._ended = [], (), None, True
         self._node_lock.give()
         self.journal.close()
@@ -186,9 +186,9 @@ class Collector:
 
     def _take_over(self) -> None:
         """Open the sensors where this process is, or has just become, the one that reads them."""
-        if self._is_reader or not self._node_lock.take():
+        if self.is_reader or not self._node_lock.take():
             return
-        self._is_reader = True
+        self.is_reader = True
         from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by who does not read
         from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
         from tonne.measure.integration import Integral  # noqa: PLC0415 - as above

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tonne.measure.roots import Roots as Roots
 
 RUN, FOLDER, HOME, RUNTIME = "TONNE_RUN", "TONNE_RUN_FOLDER", "TONNE_HOME", "TONNE_RUNTIME"
+LEDGER, PROJECT, PURPOSE, TAGS = "TONNE_LEDGER", "TONNE_PROJECT", "TONNE_PURPOSE", "TONNE_TAGS"
+OFF = "off"  # of the ledger
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 # One launch of a job, the same on all of its nodes and of no other launch; torchrun has none that is always unique.
 LAUNCHES = (("SLURM_JOB_ID", "SLURM_STEP_ID"), ("PMIX_NAMESPACE",), ("OMPI_MCA_ess_base_jobid",), ("PMI_JOBID",))
@@ -57,6 +59,17 @@ def home() -> str:
         return os.path.join(os.environ.get("LOCALAPPDATA") or os.path.expanduser("~"), "tonne")
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return os.path.join(data, "tonne")
+
+
+def ledger() -> str | None:
+    """Where the ledger is, as TONNE_LEDGER says: an address, or "off"; None where it says nothing."""
+    return os.environ.get(LEDGER) or None
+
+
+def labels() -> tuple[str | None, str | None, tuple[str, ...]]:
+    """Project, purpose and tags of the runs of this process, as TONNE_PROJECT, TONNE_PURPOSE and TONNE_TAGS say."""
+    tags = tuple(tag.strip() for tag in os.environ.get(TAGS, "").split(",") if tag.strip())
+    return os.environ.get(PROJECT) or None, os.environ.get(PURPOSE) or None, tags
 
 
 def runs_folder() -> str:

@@ -21,6 +21,7 @@ SCHEMA = 1
 def header(meter: Meter) -> dict[str, Any]:
     """The line, as built-in types. Neither the machine's name nor the command's arguments are in it."""
     site = _fields_of(meter.site)
+    project, purpose, tags = environment.labels()
     return {
         "kind": "run",
         "schema": SCHEMA,
@@ -29,6 +30,9 @@ def header(meter: Meter) -> dict[str, Any]:
         "name": meter.name,
         "role": meter.role,
         "site": site if isinstance(site, str | dict) else None,
+        "project": meter.project or project,
+        "purpose": meter.purpose or purpose,
+        "tags": [*dict.fromkeys([*meter.tags, *tags])],
         "hourly": meter.hourly,
         "interval_s": meter.interval_s,
         "t": time.monotonic_ns(),

@@ -10,7 +10,7 @@ import os
 import time
 from typing import Any
 
-from tonne.measure.environment import home
+from tonne.measure.environment import OFF, home, ledger
 
 INBOX = "inbox"
 SUFFIX = ".json"
@@ -21,25 +21,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def put(kind: str, fields: Mapping[str, Any], folder: str | None = None) -> str | None:
+def put(kind: str, fields: Mapping[str, Any], folder: str | None = None, name: str | None = None) -> str | None:
     """Leave a line for the ledger.
 
     Args:
         kind: "forecast", "run" (a folder with a journal), "work" (what a run worked) or "import".
         fields: Built-in types.
         folder: Of the inbox; left out, the one below TONNE_HOME.
+        name: Of the file, where a later line shall take the place of an earlier one; left out, a new one.
 
     Returns:
-        The path of the file; None where the disk refuses, of which a warning is logged: nobody's run ends for it.
+        The path of the file; None where TONNE_LEDGER=off, or where the disk refuses, of which a warning is logged:
+        nobody's run ends for it.
     """
+    if ledger() == OFF:
+        return None
     folder = folder or os.path.join(home(), INBOX)
-    name = f"{time.time_ns():020d}-{os.getpid()}"
+    name = name or f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(2).hex()}"
     path = os.path.join(folder, name + SUFFIX)
     line = {"kind": kind, "schema_version": SCHEMA, "unix_s": time.time(), **fields}
     try:
         os.makedirs(folder, exist_ok=True)
-        with open(f"{path}.part", "x", encoding="utf-8") as file:
-            file.write(json.dumps(line, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n")
+        with open(f"{path}.part", "w", encoding="utf-8") as file:
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
         os.replace(f"{path}.part", path)
     except OSError as error:
         from logging import getLogger  # noqa: PLC0415 - only where there is something to say

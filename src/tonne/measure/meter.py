@@ -20,7 +20,7 @@ from tonne.measure.windows import CALLS, Call, Window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from tonne.account import Account
@@ -47,13 +47,16 @@ def _say(text: str, *values: object) -> None:
     getLogger(__name__).warning(text, *values)
 
 
-def track(
+def track(  # noqa: PLR0913 - each is a word that users write
     name: str | Callable[..., Any] | None = None,
     *,
     site: Any = None,  # noqa: ANN401 - a zone, provider:region, a TOML file, fields, or a Site
     interval_s: float = 1.0,
     folder: str | os.PathLike[str] | None = None,
     hourly: bool = False,
+    project: str | None = None,
+    purpose: str | None = None,
+    tags: Sequence[str] = (),
     open_sensors: Opener | None = None,
 ) -> Any:  # noqa: ANN401 - a Meter, or the decorated function
     """The meter of a run: a context manager, a decorator, or an object with `start` and `stop`.
@@ -65,13 +68,20 @@ def track(
         folder: Of the run's journal; left out, a folder of its own below TONNE_HOME. A folder whose run did not finish
             is gone on with.
         hourly: CO2e by the hours of the run, where the grid has an hourly profile, instead of by the year.
+        project: What the run belongs to, for the ledger; left out, TONNE_PROJECT.
+        purpose: What it is for: "final", "fine-tuning", "sweep", "ablation" ...; left out, TONNE_PURPOSE.
+        tags: Further words by which to find it; those of TONNE_TAGS are added.
         open_sensors: What reads the node, where it is not this machine's own sensors.
+
+    Raises:
+        DescriptionError: There is no such purpose.
     """
     if callable(name):
         return Meter(getattr(name, "__name__", None), site=site)(name)
     where = None if folder is None else os.path.abspath(os.fspath(folder))
     meter = Meter(name, site=site, interval_s=interval_s, folder=where, open_sensors=open_sensors)
     meter.hourly = hourly
+    meter.label(project, purpose, tags)
     return meter
 
 
@@ -92,6 +102,9 @@ class Meter:
         self.site = site
         self.interval_s = max(float(interval_s), SHORTEST_INTERVAL_S)
         self.hourly = False
+        self.project: str | None = None
+        self.purpose: str | None = None
+        self.tags: tuple[str, ...] = ()
         self.role = "rank"  # "watcher": it does not do the run's work
         self.watched_pid: int | None = None  # process tree whose CPU time is the run's; None for this process's
         self.run_id: str | None = None
@@ -111,6 +124,14 @@ class Meter:
         self._first_lines: list[dict[str, Any]] = []
         self._whole: Window | None = None  # inside `tonne run`, whose run has a name of its own
         self.on_tick: Callable[[], None] | None = None  # called by the thread after each interval
+
+    def label(self, project: str | None = None, purpose: str | None = None, tags: Sequence[str] = ()) -> None:
+        """Say what the run belongs to, what it is for, and by which further words to find it; before it begins."""
+        if purpose is not None:
+            from tonne.measure.purposes import purpose_named  # noqa: PLC0415 - only where there is something to check
+
+            purpose = purpose_named(purpose)
+        self.project, self.purpose, self.tags = project, purpose, tuple(map(str, tags))
 
     def start(self) -> Meter:
         """Begin to measure, or go on with the same run; a second call does nothing."""
@@ -145,8 +166,20 @@ class Meter:
                 self._collector.end({**line, **{key: value for key, value in extra.items() if value is not None}})
                 if self._register is not None and self.run_id is not None:
                     self._register.leave(self.run_id)
+                self._leave_word()
             except Exception as problem:
                 _say("tonne: the end of the run could not be written: %s: %s", type(problem).__name__, problem)
+
+    def _leave_word(self) -> None:
+        """Tell the ledger where the journal lies: whoever watched the run, or read its node's sensors, does."""
+        journal, collector = self._journal, self._collector
+        speaks = self.role == "watcher" or (collector is not None and collector.is_reader)
+        if journal is None or journal.kept or not speaks:
+            return
+        from tonne.measure.inbox import put  # noqa: PLC0415 - at the end
+
+        name = f"run-{identity.plain(str(self.run_id))}-{journal.stamp}"
+        put("run", {"run": self.run_id, "folder": self.folder}, name=name)
 
     def window(self, name: str) -> Window:
         """A named part of the run, for `with`; parts may overlap, and parts of one name are added up."""

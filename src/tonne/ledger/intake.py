@@ -1,0 +1,259 @@
+"""From the inbox and from journals into the ledger: each line once, in one transaction; what cannot be is set aside.
+
+A file of the inbox goes only after what it says is on disk in the ledger. Who reads it twice, or beside another who
+does, enters it once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tonne.documents import plain
+from tonne.errors import TonneError
+from tonne.ledger.chain import holds, sha256_of
+from tonne.ledger.folding import DELETE, RUN, WHOLE, WORK
+from tonne.ledger.journals import journal_bytes, run_of_journal
+from tonne.ledger.lines import Line, Refused, understood
+from tonne.ledger.records import FORECAST, FORETOLD_BY, Run
+from tonne.ledger.store import Store
+from tonne.ledger.tables import ENTRIES, RUNS
+from tonne.ledger.writing import document_in, enter, new_entry
+from tonne.measure import status
+from tonne.measure.inbox import INBOX, SUFFIX
+
+REFUSED, PART = "refused", ".part"
+BUDGET_S = 0.5  # of opening a ledger
+BYTES_PER_S = 4e6  # of a journal, read and added up: says which are left for later
+ABANDONED_S = 60.0  # a file that is not finished by then never will be
+SAME_ID = (
+    "another run has the id {run}: this one is kept as {new}. "
+    "If both are nodes of one run, `tonne runs merge` adds them up"
+)
+
+
+@dataclass(slots=True)
+class Taken:
+    """What an opening took in, and what it left."""
+
+    lines: int = 0
+    journals: int = 0
+    running: dict[str, str] = field(default_factory=dict)  # run -> folder; it goes on
+    waiting: dict[str, str] = field(
+        default_factory=dict
+    )  # run -> folder; its journal is too long to be read by the way
+    left: int = 0  # files of the inbox that there was no time for
+    refused: list[tuple[str, str]] = field(default_factory=list)  # file set aside, and why
+
+
+class Intake:
+    """Takes in what waits for a ledger on this machine."""
+
+    def __init__(self, store: Store, home: str) -> None:
+        """An intake that has not begun.
+
+        Args:
+            store: Of the ledger.
+            home: Folder of tonne's own files, in which the inbox and the runs lie.
+        """
+        self.store, self.home = store, home
+        self.inbox = Path(home) / INBOX
+        self.taken = Taken()
+        self._end_s = 0.0
+
+    def all(self, budget_s: float) -> Taken:
+        """Take in as much as there is time for [s]."""
+        self._end_s = time.monotonic() + budget_s
+        for path in self._files():
+            if time.monotonic() > self._end_s:
+                self.taken.left += 1
+                continue
+            self._file(path)
+        self._journals_below(Path(self.home) / "runs")
+        return self.taken
+
+    def journal(self, folder: str, *, name: str | None = None) -> str | None:
+        """Take in a journal, however long; the id under which it is kept, None where the run goes on.
+
+        Raises:
+            MeasurementError: There is no journal in that folder.
+        """
+        standing = status.status_of(folder)
+        if standing == status.RUNNING:
+            return None
+        found = run_of_journal(folder)
+        with self.store.writing() as connection:
+            kept = kept_as(connection, found)
+            same = document_in(connection, kept.id)
+            digest = kept.evidence.journal_sha256
+            known = same is not None and same["evidence"].get("journal_sha256") == digest
+            if known or (name is not None and holds(connection, name)):
+                return kept.id
+            content = {"run": plain(kept), "folder": folder}
+            enter(connection, new_entry(RUN, kept.id, content, name=name))
+        self.taken.journals += 1
+        return kept.id
+
+    def _files(self) -> Iterator[Path]:
+        """What waits, the oldest first; files that their writer did not finish, once nobody can be writing them."""
+        try:
+            names = sorted(os.listdir(self.inbox))  # noqa: PTH208 - names alone
+        except OSError:
+            return
+        for name in names:
+            path = self.inbox / name
+            if name.endswith(SUFFIX):
+                yield path
+            elif name.endswith(PART):
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime > ABANDONED_S:
+                        yield path
+
+    def _file(self, path: Path) -> None:
+        try:
+            version = path.stat().st_ino
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            self._set_aside(path, "it is no text")
+            return
+        except OSError:
+            return  # another process took it in meanwhile, or it cannot be read now
+        try:
+            line = understood(text)
+            gone = self._line(line, f"{path.name.partition('.')[0]}-{sha256_of(text)[:12]}")
+        except Refused as reason:
+            self._set_aside(path, str(reason))
+            return
+        if gone:
+            self.taken.lines += 1
+            with contextlib.suppress(OSError):
+                if path.stat().st_ino == version:  # a later line of that name may have taken its place
+                    path.unlink()
+
+    def _line(self, line: Line, name: str) -> bool:
+        """Whether what a line says is in the ledger now."""
+        if line.folder is not None:
+            return self._journal_line(line, line.folder, name)
+        with self.store.writing() as connection:
+            if not holds(connection, name):
+                _enter_line(connection, line, name)
+        return True
+
+    def _journal_line(self, line: Line, folder: str, name: str) -> bool:
+        standing = status.status_of(folder)
+        if standing is None:
+            raise Refused(f"there is no journal in {folder}: it was moved or removed before it was read")
+        if standing == status.RUNNING:
+            self.taken.running[line.run] = folder
+            return False
+        if not self._has_time_for(folder):
+            self.taken.waiting[line.run] = folder
+            return False
+        try:
+            self.journal(folder, name=name)
+        except (TonneError, OSError, KeyError, ValueError, TypeError) as error:
+            raise Refused(f"the journal in {folder} cannot be read: {error}") from None
+        return True
+
+    def _has_time_for(self, folder: str) -> bool:
+        return time.monotonic() + journal_bytes(folder) / BYTES_PER_S < self._end_s
+
+    def _journals_below(self, root: Path) -> None:
+        """Runs that left no line, as they were killed; and those that go on."""
+        for run, folder in unknown_folders(self.store, root):
+            standing = status.status_of(folder)
+            if standing == status.RUNNING:
+                self.taken.running[run] = folder
+            elif standing is None or run in self.taken.waiting:
+                continue
+            elif self._has_time_for(folder):
+                with contextlib.suppress(TonneError, OSError, KeyError, ValueError, TypeError):
+                    self.journal(folder)
+            else:
+                self.taken.waiting[run] = folder
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        """Move a file to where it is kept, with the reason beside it."""
+        folder = self.inbox / REFUSED
+        with contextlib.suppress(OSError):
+            folder.mkdir(exist_ok=True)
+            (folder / f"{path.name}.txt").write_text(f"{reason}\n", encoding="utf-8")
+            path.replace(folder / path.name)
+        self.taken.refused.append((str(folder / path.name), reason))
+
+
+def _enter_line(connection: Connection, line: Line, name: str) -> None:
+    known = document_in(connection, line.run)
+    content: dict[str, Any] = dict(line.content)
+    if line.kind == WHOLE and known is not None:
+        kind = content["run"]["kind"]
+        if kind == FORECAST == known["kind"] or known.get("account") == content["run"].get("account"):
+            return  # told before
+        if kind != known["kind"]:
+            line = replace(line, run=_free_id(connection, line.run))
+            note = SAME_ID.format(run=known["id"], new=line.run)
+            content["run"] = {**content["run"], "id": line.run, "notes": [note]}
+    if line.kind == WORK:
+        content = _with_forecast(connection, content)
+    enter(connection, new_entry(line.kind, line.run, content, name=name))
+
+
+def _with_forecast(connection: Connection, content: dict[str, Any]) -> dict[str, Any]:
+    """What was worked, with the forecast that it names."""
+    name = content.pop("forecast_id", None)
+    if name is None:
+        return content
+    links = [*(content.get("links") or ()), {"kind": FORETOLD_BY, "to": name}]
+    made = document_in(connection, str(name)) or {}
+    known = {"forecast": made.get("account"), "forecast_inputs": made.get("forecast_inputs"), "plan": made.get("plan")}
+    return {**known, **{key: value for key, value in content.items() if value is not None}, "links": links}
+
+
+def kept_as(connection: Connection, run: Run) -> Run:
+    """A measured run under its id; under another where that is another run's."""
+    known, stamps, asked = document_in(connection, run.id), set(run.evidence.journal_stamps), run.id
+    number = 1
+    while known is not None and not _is_same(known, stamps):
+        number += 1
+        run = replace(run, id=f"{asked}-{number}")
+        known = document_in(connection, run.id)
+    if run.id != asked:
+        run = replace(run, notes=(*run.notes, SAME_ID.format(run=asked, new=run.id)))
+    return run
+
+
+def _is_same(known: dict[str, Any], stamps: set[str]) -> bool:
+    """Whether a document is of the run whose processes these are; one without any was told of by its program alone."""
+    theirs = set(known["evidence"].get("journal_stamps") or ())
+    return known["kind"] == "measured" and (not theirs or bool(theirs & stamps))
+
+
+def _free_id(connection: Connection, run: str) -> str:
+    number = 2
+    while document_in(connection, f"{run}-{number}") is not None:
+        number += 1
+    return f"{run}-{number}"
+
+
+def unknown_folders(store: Store, root: Path) -> list[tuple[str, str]]:
+    """Id and folder of the runs below a folder that the ledger does not hold and did not delete."""
+    try:
+        names = [entry.name for entry in os.scandir(root) if entry.is_dir()]
+    except OSError:
+        return []
+    if not names:
+        return []
+    with store.reading() as connection:
+        known = set(connection.execute(select(RUNS.c.id)).scalars())
+        known |= set(connection.execute(select(ENTRIES.c.run).where(ENTRIES.c.kind == DELETE)).scalars())
+        if set(names) - known:  # a folder may be called otherwise than its run
+            folders = connection.execute(select(RUNS.c.folder).where(RUNS.c.folder.is_not(None))).scalars()
+            known |= {folder.rpartition(os.sep)[2] for folder in folders}
+    return [(name, str(root / name)) for name in sorted(names) if name not in known]
