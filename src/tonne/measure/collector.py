@@ -246,7 +246,7 @@ class Collector:
         line: dict[str, Any] = {"t": time.monotonic_ns(), "p": [round(cpu_s, 3), held_bytes]}
         if read and self._integrals:
             line.update(self._read())
-        if read and self._is_reader:  # without a sensor too: the model of the processors goes by how busy they are
+        if read and self.is_reader:  # without a sensor too: the model of the processors goes by how busy they are
             node = processes.node_cpu_s()
             line["c"] = None if node is None else [round(node[0], 2), round(node[1], 2)]
         return line

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class Watch:
         site: Where it runs, as of `tonne.track`.
         interval_s: Time between two readings [s].
         folder: Of the run's journal.
+        labels: Project, purpose and tags, as of `tonne.track`.
         meter: One that the caller has: it is started where it does not run yet, and the caller stops it.
     """
 
@@ -44,9 +46,11 @@ class Watch:
         interval_s: float = 1.0,
         folder: str | Path | None = None,
         meter: Meter | None = None,
+        labels: Mapping[str, Any] | None = None,
     ) -> None:
         """A watch that does nothing yet."""
         self._options: dict[str, Any] = {"name": name, "site": site, "interval_s": interval_s, "folder": folder}
+        self._options |= labels or {}
         self._is_ours = meter is None
         self.meter: Meter | None = meter
         self.is_on = False
@@ -142,7 +146,9 @@ class Watch:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A watch of its own in another process; it joins the run by itself."""
-        self.__init__(**state["options"])  # type: ignore[misc]
+        own = ("name", "site", "interval_s", "folder")
+        labels = {name: value for name, value in state["options"].items() if name not in own}
+        self.__init__(**{name: state["options"][name] for name in own}, labels=labels)  # type: ignore[misc]
 
 
 def columns_of(account: Account) -> dict[str, float]:

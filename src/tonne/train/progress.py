@@ -66,10 +66,10 @@ def line_of(columns: Mapping[str, Any]) -> str:
 def _of_whole(columns: Mapping[str, Any], so_far: str, whole: str, units: tuple[tuple[float, str], ...]) -> str:
     """An amount so far, and of the whole run; nothing where it is not known."""
     taken, expected = columns.get(so_far), columns.get(whole)
-    if not _is_number(taken):
+    if taken is None:
         return ""
     size, unit = next(((size, unit) for size, unit in units if (expected or taken) >= size), units[-1])
-    rest = f" of {expected / size:.3g}" if _is_number(expected) and expected is not None else ""
+    rest = "" if expected is None else f" of {expected / size:.3g}"
     return f"{taken / size:.3g}{rest} {unit}"
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tonne.describe.site import Site
 from tonne.errors import DescriptionError
-from tonne.ledger.records import PURPOSES
+from tonne.measure.environment import labels
 from tonne.measure.limits import Limits, require_known
+from tonne.measure.purposes import purpose_named
 from tonne.measure.sites import site_of
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ class Asked:
         enforce: Whether it is stopped, saved, at a limit.
         measured: Whether sensors are read, and the run is kept in the ledger.
         name: What the run is called; left out, as the plan.
-        project: That it belongs to.
-        purpose: What it is for; left out, "final", or "fine-tuning" of a fine-tuning.
-        tags: Free words.
+        project: That it belongs to; left out, TONNE_PROJECT.
+        purpose: What it is for; left out, TONNE_PURPOSE, else "final", or "fine-tuning" of a fine-tuning.
+        tags: Further words by which to find it; those of TONNE_TAGS are added.
         interval_s: Time between two readings [s].
         home: Where tonne keeps its files.
         commands: That make the run again, for its evidence.
@@ -69,8 +70,7 @@ class Asked:
         Raises:
             DescriptionError: A purpose that is none, a limit that nobody would see, or one without a limit to enforce.
         """
-        if self.purpose is not None and self.purpose not in PURPOSES:
-            raise DescriptionError(f"purpose={self.purpose!r} is none. Use one of {', '.join(PURPOSES)}.")
+        purpose_named(self.purpose)
         if self.limits.any and not self.measured:
             raise DescriptionError(
                 "a limit cannot be watched where nothing is measured. Leave --no-meter out, or the limit."
@@ -78,6 +78,15 @@ class Asked:
         if self.enforce and not self.limits.any:
             raise DescriptionError("--enforce has no limit to enforce. Give --max-kwh, --max-kgco2e or --max-cost.")
         return self
+
+    def labels(self, usual_purpose: str) -> dict[str, Any]:
+        """Project, purpose and tags, as asked, else as the environment says."""
+        project, purpose, tags = labels()
+        return {
+            "project": self.project or project,
+            "purpose": purpose_named(self.purpose or purpose or usual_purpose),
+            "tags": tuple(dict.fromkeys([*self.tags, *tags])),
+        }
 
     def place(self, planned: Site) -> Site | None:
         """Where the run is: as asked, else as its plan says; None where neither names anything.

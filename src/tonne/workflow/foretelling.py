@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tonne.workflow.machine import Looked
     from tonne.workflow.paces import Pace
 
-HOSTS = ("cpu", "memory", "host_rest")
+HOSTS, SUMS = ("cpu", "memory", "host_rest"), ("hosts", "servers", "it", "facility")
 LEFT_OUT = ("network", "storage")
 FASTEST = "fastest product of this machine"
 
@@ -184,12 +184,12 @@ def _account(inputs: Mapping[str, Estimate], ahead: Ahead, notes: tuple[str, ...
     found = propagate(lambda x: outcome(x, ahead), inputs, drivers=_drivers(inputs))
     out = found.outputs
     names = ("step_time_s", "tokens_per_s", "achieved_peak_fraction", "goodput")
-    energies = (*PARTS, "hosts", "servers", "it", "facility")
+    parts: dict[str, Any] = {f"{name}_kwh": out[f"energy.{name}_kwh"] for name in (*PARTS, *SUMS)}
     return Account(
         duration_s=out["duration_s"],
         accelerator_hours=out["accelerator_hours"],
         throughput=Throughput(**{name: out[f"throughput.{name}"] for name in names}),
-        energy=replace(EnergyUse(left_out=LEFT_OUT), **{f"{name}_kwh": out[f"energy.{name}_kwh"] for name in energies}),
+        energy=EnergyUse(**parts, left_out=LEFT_OUT),
         carbon=Carbon(**{name: out[f"carbon.{name}"] for name in Carbon.__dataclass_fields__}),
         water_l=out["water_l"],
         water_on_site_l=out["water_on_site_l"],

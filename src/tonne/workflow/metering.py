@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tonne.errors import MeasurementError
 from tonne.measure.limits import standings
@@ -39,7 +39,16 @@ JOURNAL = "journal"  # in the run's folder, where TONNE_HOME cannot be written
 class Metering:
     """An observer of one run in one process; the first process's speaks for all."""
 
-    def __init__(self, asked: Asked, output: Path, name: str, *, site: Site | None, before: Kept | None) -> None:
+    def __init__(
+        self,
+        asked: Asked,
+        output: Path,
+        name: str,
+        *,
+        site: Site | None,
+        labels: Mapping[str, Any],
+        before: Kept | None,
+    ) -> None:
         """An observer that does nothing yet.
 
         Args:
@@ -47,6 +56,7 @@ class Metering:
             output: Its folder.
             name: What it is called.
             site: Where it is.
+            labels: Project, purpose and tags.
             before: The measurement that an earlier part of it began, where this part goes on with it.
         """
         self._asked, self._output, self._site = asked, output, site
@@ -61,7 +71,7 @@ class Metering:
         self.begun_unix_s = self.ended_unix_s = 0.0
         self.over: Standing | None = None
         self.error: BaseException | None = None
-        self.watch = Watch(name, site=site, interval_s=asked.interval_s, folder=self._journal())
+        self.watch = Watch(name, site=site, interval_s=asked.interval_s, folder=self._journal(), labels=labels)
         self.first_step_s = self._begun_s = self._ended_s = self._next_look_s = 0.0
         self._earlier_s = 0.0 if before is None else sum(before.stages_s.values())
         self._earlier_tokens = 0 if before is None else before.tokens

@@ -46,13 +46,19 @@ def series_of(points: Sequence[Point], energy: Sequence[tuple[float, float]], ea
         earlier: What was noted before the run was gone on with.
     """
     new = [point for point in points if not earlier.steps or point[0] > earlier.steps[-1]]
+    kwh = [kwh_at(time_s, energy) for _, time_s, _, _ in new]
     return Series(
         steps=(*earlier.steps, *(step for step, _, _, _ in new)),
-        step_time_s=(*earlier.step_time_s, *(time_s for _, time_s, _, _ in new)),
+        step_time_s=(*earlier.step_time_s, *(_short(time_s) for _, time_s, _, _ in new)),
         step_tokens=(*earlier.step_tokens, *(tokens for _, _, tokens, _ in new)),
-        step_loss=(*earlier.step_loss, *(loss for _, _, _, loss in new)),
-        step_kwh=(*earlier.step_kwh, *(kwh_at(time_s, energy) for _, time_s, _, _ in new)),
+        step_loss=(*earlier.step_loss, *(_short(loss) for _, _, _, loss in new)),
+        step_kwh=(*earlier.step_kwh, *(None if one is None else _short(one) for one in kwh)),
     )
+
+
+def _short(value: float) -> float:
+    """As many digits as a chart can show: hundreds of points are a line of the ledger."""
+    return float(f"{value:.7g}")
 
 
 def kwh_at(time_s: float, energy: Sequence[tuple[float, float]]) -> float | None:

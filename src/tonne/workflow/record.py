@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from tonne.count.workload import counts_of
 from tonne.documents import plain
 from tonne.errors import TonneError
 from tonne.ledger.records import CONTINUES, INITIALISED_FROM, Evidence, Link, Stage, Work
-from tonne.measure import inbox
+from tonne.measure import environment, inbox
 from tonne.reference.accelerators import accelerator
 from tonne.train.ahead import STAGES
 from tonne.workflow.kept import Kept, keep
@@ -55,7 +56,7 @@ class Recorded:
     plan_file: Path | None
     output: Path
     asked: Asked
-    purpose: str
+    labels: Mapping[str, Any]
     origin: Origin
     fitted: Fitted | None
 
@@ -72,7 +73,7 @@ def tell_ledger(told: Recorded, status: str) -> Kept | None:
     kept = _with_this_part(before, told.metering)
     keep(told.output, kept)
     fields = work_fields(told, kept, status)
-    if inbox.put("work", fields) is None:
+    if inbox.put("work", fields) is None and environment.ledger() != environment.OFF:
         own = str(told.output / inbox.INBOX)
         if inbox.put("work", fields, own) is not None:
             told.asked.say(f"tonne: the run is kept in {own}: move what is in it to the inbox of TONNE_HOME.")
@@ -81,7 +82,7 @@ def tell_ledger(told: Recorded, status: str) -> Kept | None:
 
 def work_fields(told: Recorded, kept: Kept, status: str) -> dict[str, Any]:
     """The line of the inbox, as built-in types."""
-    asked, metering = told.asked, told.metering
+    metering = told.metering
     stages = [Stage(name=name, duration_s=kept.stages_s[name]) for name in STAGES if kept.stages_s.get(name)]
     plan, notes = plan_of(told)
     return {
@@ -90,9 +91,7 @@ def work_fields(told: Recorded, kept: Kept, status: str) -> dict[str, Any]:
         "status": status,
         "begun_unix_s": kept.begun_unix_s,
         "ended_unix_s": metering.ended_unix_s,
-        "purpose": told.purpose,
-        "project": asked.project,
-        "tags": list(asked.tags),
+        **plain(told.labels),
         "plan": plan,
         "work": plain(work_of(told, kept)),
         "forecast": plain(kept.forecast),

@@ -7,7 +7,7 @@ import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tonne.account import Account
 from tonne.describe.start import Trained as Described
@@ -180,6 +180,7 @@ class Started:
             self.output,
             self.asked.name or (earlier.name if earlier is not None and goes_on else job.name),
             site=self.asked.place(self.recipe.site),
+            labels=self._labels(),
             before=earlier if goes_on else None,
         )
         origin = Origin(model_of=self.model_of, continues=None if earlier is None or goes_on else earlier.run)
@@ -215,15 +216,17 @@ class Started:
             over=metering.over is not None and self.asked.enforce,
         )
 
+    def _labels(self) -> dict[str, Any]:
+        return self.asked.labels(FINAL if self.recipe.task is None else FINE_TUNING)
+
     def _recorded(self, metering: Metering, origin: Origin, fitted: Fitted | None) -> Recorded:
-        purpose = FINAL if self.recipe.task is None else FINE_TUNING
         return Recorded(
             metering=metering,
             recipe=self.recipe,
             plan_file=self.plan_file,
             output=self.output,
             asked=self.asked,
-            purpose=self.asked.purpose or purpose,
+            labels=self._labels(),
             origin=origin,
             fitted=fitted,
         )
@@ -261,9 +264,7 @@ def run_of(told: Recorded, kept: Kept, account: Account | None) -> Run:
         status=_ending(told.metering, told.fitted),
         begun_unix_s=kept.begun_unix_s or told.metering.begun_unix_s,
         ended_unix_s=told.metering.ended_unix_s,
-        purpose=told.purpose,
-        project=told.asked.project,
-        tags=told.asked.tags,
+        **told.labels,
         account=account,
         plan=plan,
         work=work_of(told, kept),
