@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tonne.errors import TonneError
 from tonne.train.ahead import Timed
 from tonne.train.checkpoint import save
 from tonne.train.evaluation import Evaluator, JudgingEvaluator
@@ -52,7 +53,11 @@ class Trial:
             return Timed()
         try:
             return self._timed(replace(ready.job, model=copy.deepcopy(ready.job.model)))
-        except (RuntimeError, OSError) as error:  # no memory for a copy, a full disk: the run will say so if it matters
+        except (
+            RuntimeError,
+            OSError,
+            TonneError,
+        ) as error:  # no memory for a copy, a loss that is none: the run will say
             LOG.debug("no trial of the run's pieces: %s", error)
             return Timed()
 

@@ -97,12 +97,19 @@ class Metering:
         return None if self.watch.meter is None else self.watch.meter.run_id
 
     def on_outlook(self, ahead: Ahead) -> Sequence[str]:
-        """The forecast, in lines."""
+        """The forecast, in lines; a fault of ours costs the forecast, not the measurement."""
         self.ahead = ahead
         look = Look()
         timed = ahead.trial() if ahead.steps else Timed()
         if not ahead.first:
             return ()
+        try:
+            return self._foretell(ahead, timed, look)
+        except Exception as error:
+            LOG.warning("there is no forecast of this run: %s: %s", type(error).__name__, error)
+            return ()
+
+    def _foretell(self, ahead: Ahead, timed: Timed, look: Look) -> Sequence[str]:
         found = foretold(ahead, timed, look.ended(), paces=paces_in(self._asked.home), site=self._site)
         self.foretold = found
         self._warn_ahead(found.account)
