@@ -4,6 +4,7 @@
 #   PYTHON=...        the Python to build .venv from (3.11 or newer)
 #   SYSTEM_TORCH=1    use the torch that PYTHON already has, instead of installing one
 #   PYTEST_ARGS=...   more arguments for pytest
+#   SITE=FR           where the demo's machine stands: grid zone, provider:region or a TOML file
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,11 +18,12 @@ SYSTEM_SITE := $(if $(SYSTEM_TORCH),--system-site-packages,)
 PINS := $(VENV)/pins.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS)
 PYTEST_ARGS ?=
+SITE ?= FR
 
 .PHONY: help demo test check bench calibrate docs clean
 
 help:
-	@echo "make demo    forecasts of published training runs, beside what was published (no torch)"
+	@echo "make demo    all of it in two minutes: forecast, pre-train, fine-tune, measure, reconcile, report"
 	@echo "make test    all tests"
 	@echo "make check   format, lint, types, fast tests"
 	@echo "make bench   how fast tonne is on this machine"
@@ -48,8 +50,12 @@ $(VENV)/.dev: $(VENV)/.core
 	$(PIP_INSTALL) -e '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.core
-	$(BIN)/python examples/demo.py
+$(VENV)/.train: $(VENV)/.core
+	$(PIP_INSTALL) -e '.[report,train,metrics,names]'
+	@touch $@
+
+demo: $(VENV)/.train
+	@$(BIN)/python examples/demo.py --site '$(SITE)'
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
