@@ -78,6 +78,7 @@ FORECAST = "forecast gpt-3-175b --tokens 300B --accelerators 1024xA100-80GB --gr
 SAMPLES = {
     "README.md": FORECAST,
     "README.zh-CN.md": FORECAST,
+    "docs/eu.md": "check eu examples/llama-3.1-405b.toml",
     "docs/method/validation.md": "validate",
     "docs/method/inference.md": "forecast examples/inference-llama-3.1-70b.toml --inference",
     "docs/method/inference-validation.md": "validate --inference",

@@ -12,7 +12,7 @@ os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the ti
 import typer
 
 from tonne import __version__
-from tonne.cli import measuring, train_commands
+from tonne.cli import checking, exporting, measuring, train_commands
 from tonne.cli.groups import EXIT_INTERNAL, Commands, Json
 
 app = typer.Typer(
@@ -269,6 +269,8 @@ def tokenizer_train(
 
 
 measuring.add_to(app)
+exporting.add_to(app)
+checking.add_to(app)
 train_commands.add_to(app)
 
 

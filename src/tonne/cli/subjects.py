@@ -1,0 +1,137 @@
+"""What a word means that names runs: a plan file, a run of the ledger, or a project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tonne.cli.options import is_config, plan_from
+from tonne.count.parameters import active_parameters, parameters
+from tonne.describe.architecture import Architecture
+from tonne.describe.presets import preset_ids
+from tonne.describe.start import Start
+from tonne.errors import DescriptionError, LedgerError
+from tonne.forecasting.modification import original_training_flop
+from tonne.ledger.book import Ledger
+from tonne.ledger.records import FORECAST, Run, Work
+from tonne.ledger.rows import Filter
+
+WHOLE_LEDGER, NO_PROJECT = "the ledger", "runs of no project"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A word that may name anything, or a project, and a time; nothing: the whole ledger."""
+
+    word: str | None = None
+    project: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+    @property
+    def names_all(self) -> bool:
+        """Whether the whole ledger is meant."""
+        return self.word is None and self.project is None
+
+
+def runs_of(named: Named, *, with_presets: bool = False) -> tuple[str, tuple[Run, ...]]:
+    """The name of what is meant, and its runs; a plan is forecast.
+
+    Args:
+        named: What the user wrote.
+        with_presets: Whether a published model, of which the work is known and nothing else, will do.
+
+    Raises:
+        DescriptionError: Both a word and a project are given, or a time is none.
+        LedgerError: Nothing is called so, or the ledger cannot be read.
+    """
+    if named.word is not None and named.project is not None:
+        raise DescriptionError(f"{named.word!r} and --project {named.project!r} both name runs. Give one of them.")
+    if named.word is not None and _is_plan(named.word):
+        run = _forecast(named.word)
+        return run.name, (run,)
+    with Ledger.open() as ledger:
+        if named.word is None:
+            runs = _of_project(ledger, named.project, named)
+            return named.project or (runs[0].name if len(runs) == 1 else WHOLE_LEDGER), runs
+        return _of_word(ledger, named.word, named, with_presets=with_presets)
+
+
+def by_project(runs: Iterable[Run]) -> Mapping[str, tuple[Run, ...]]:
+    """Runs by their project: those of several projects are not of one model."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.project or NO_PROJECT, []).append(run)
+    return {project: tuple(of_it) for project, of_it in found.items()}
+
+
+def _is_plan(word: str) -> bool:
+    path = Path(word)
+    return path.suffix == ".toml" or is_config(word) or path.is_file()
+
+
+def _forecast(word: str) -> Run:
+    from tonne.forecasting import forecast  # noqa: PLC0415 - only plans are forecast
+    from tonne.ledger.lenses.forecasts import run_of_forecast  # noqa: PLC0415 - as above
+
+    return run_of_forecast(forecast(plan_from(word, {})))
+
+
+def _of_project(ledger: Ledger, project: str | None, named: Named) -> tuple[Run, ...]:
+    """Runs that happened; where there are none, forecasts."""
+    found = _kept(ledger, project, named)
+    if not found and project is not None:
+        raise LedgerError(f"no run belongs to the project {project!r}. `tonne runs` lists runs with their projects.")
+    if not found:
+        raise LedgerError("the ledger has no run yet. Measure one: tonne run -- python train.py, or name a plan file.")
+    return found
+
+
+def _kept(ledger: Ledger, project: str | None, named: Named) -> tuple[Run, ...]:
+    since, until = _unix_s(named.since, "since"), _unix_s(named.until, "until")
+    found = tuple(ledger.whole(Filter(project=project, since_unix_s=since, until_unix_s=until)))
+    foretold = Filter(project=project, since_unix_s=since, until_unix_s=until, kinds=(FORECAST,))
+    return found or tuple(ledger.whole(foretold))
+
+
+def _unix_s(text: str | None, option: str) -> float | None:
+    """Seconds since 1970 of a date, or a date with a time, in local time unless it has a zone."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise DescriptionError(f"--{option} {text!r} is no date. Write it like 2026-01-01.") from None
+
+
+def _of_word(ledger: Ledger, word: str, named: Named, *, with_presets: bool) -> tuple[str, tuple[Run, ...]]:
+    """The run of that id or name; else the project; else the published model."""
+    try:
+        run = ledger.run(word)
+    except LedgerError as error:
+        in_project = _kept(ledger, word, named)
+        if in_project:
+            return word, in_project
+        if word.strip().lower() not in preset_ids():
+            raise LedgerError(f"{error} Nor is there such a project, or a plan file.") from None
+        if not with_presets:
+            raise DescriptionError(
+                f"{word} is a published model, of which no run is known. Give a plan file that says how it is trained."
+            ) from None
+        return word, (_published(word),)
+    return run.name, (run,)
+
+
+def _published(preset: str) -> Run:
+    """A published model with the work of its training, as far as its row tells."""
+    notes: list[str] = []
+    flop = original_training_flop(Start.model_validate({"from": preset}), notes)
+    architecture = Architecture.preset(preset.strip().lower())
+    work = Work(
+        parameters=parameters(architecture),
+        active_parameters=active_parameters(architecture),
+        training_flop=None if flop is None else flop.value,
+    )
+    return Run(id=preset, name=preset, kind=FORECAST, status=FORECAST, begun_unix_s=0.0, work=work, notes=tuple(notes))

@@ -1,0 +1,49 @@
+"""The metadata of a card on the Hugging Face Hub: CO2e in grams, as a number, in the front matter of README.md."""
+
+from __future__ import annotations
+
+import json
+
+from tonne.report.exports import facts
+from tonne.report.exports.cells import GRAMS_PER_KG, WORDS, Cell, rounded_value, why_unknown
+from tonne.report.exports.forms import Export
+from tonne.report.exports.model_card import LENS
+from tonne.report.exports.subject import Subject
+from tonne.report.numbers import MASS_KG, value_and_interval
+
+SMALL = 1e-3  # grams below it are written with an exponent
+
+
+def hugging_face(subject: Subject) -> Export:
+    """The front matter, as YAML. Operational and location-based: what is embodied is never added to it."""
+    seen = subject.seen(LENS)
+    runs = subject.counted(seen)
+    total = seen.totals["operational_location_kgco2e"]
+    lines, missing, cells = [], [], {}
+    if total.value is None:
+        missing.append(f"emissions: {why_unknown(total, 'CO2e')}")
+    else:
+        cells["emissions"] = Cell(text="emissions", estimate=total.value, unit="kg")
+        lines.append(f"  emissions: {_yaml_number(rounded_value(total.value, GRAMS_PER_KG))}  # grams of CO2e")
+        _, spread = value_and_interval(total.value, MASS_KG)
+        between = "" if spread == "exact" else f", 90 % interval {spread.replace(' - ', ' to ')}"
+        tool = "tonne, forecast before the run" if subject.estimated else "tonne"
+        source = f"{tool} ({WORDS[total.value.basis]}{between}; operational, location-based, PUE included)"
+        lines.append(f"  source: {json.dumps(source)}")
+    words = {
+        "training_type": facts.training_type(subject.main),
+        "geographical_location": facts.places_text(runs),
+        "hardware_used": facts.hardware_text(runs),
+    }
+    for key, text in words.items():
+        if text:
+            lines.append(f"  {key}: {json.dumps(text, ensure_ascii=False)}")
+        else:
+            missing.append(f"{key}: not in the ledger")
+    text = "\n".join(["---", "co2_eq_emissions:", *lines, "---", ""])
+    return Export(text=text, missing=tuple(missing), cells=cells, notes=seen.notes)
+
+
+def _yaml_number(value: float) -> str:
+    """A number that YAML 1.1 reads as one: whole without a point, an exponent only after one, with its sign."""
+    return str(int(value)) if value.is_integer() else f"{value:f}".rstrip("0") if value >= SMALL else f"{value:.2e}"
