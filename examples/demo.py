@@ -86,6 +86,7 @@ def _begin(folder: Path, tokens: int) -> None:
     changes = {
         r"^name = \"finetune-classify\"": 'name = "demo-classify"',
         r"^from = .*": 'from = "gpt/model"',
+        r"^max_source_length = .*": "max_source_length = 128",
         r"^epochs = .*": f"epochs = {TUNING_EPOCHS if tokens >= TOKENS else 0.02}",
         r"^\[cluster\]": "[run]\nevaluate_every = 42\nevaluation_sequences = 128\nlog_every = 42\n\n[cluster]",
     }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tonne.estimate import Estimate
     from tonne.workflow.foretelling import Foretold
 
-LABEL, COLUMN = 10, 28
+LABEL, COLUMN = 10, 32
 PARTS = (("accelerators", "accelerators"), ("cpu", "processors"), ("memory", "memory"), ("host_rest", "rest of host"))
 Units = Sequence[tuple[float, str]]
 
