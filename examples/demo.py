@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import json
 import os
 import re
@@ -52,9 +53,9 @@ def main() -> int:
         )
         runs[name] = json.loads((folder / name / "metered.json").read_text(encoding="utf-8"))["run"]
     _title("After: why it was not quite as forecast")
-    _tonne("reconcile", runs["gpt"])
+    _tonne("reconcile", runs["gpt"], until="Verdict")
     _title("After: what is published of it")
-    _tonne("export", runs["classify"], "--as", "model-card")
+    _tonne("export", runs["classify"], "--as", "model-card", until="### Missing")
     _tonne("report", runs["gpt"], "--output", f"{folder}/report.html")
     _tonne("export", "--project", PROJECT, "--as", "eu-form", "--output", f"{folder}/eu-form.md")
     _where(folder, runs, time.monotonic() - begun_s)
@@ -75,22 +76,24 @@ def _begin(folder: Path, tokens: int) -> None:
     for name in ("gpt", "classify"):
         shutil.rmtree(folder / name, ignore_errors=True)
     steps = max(tokens // 1024, 1)
-    every = (
-        f"evaluate_every = {-(-steps // 3)}\nevaluation_sequences = 128\nlog_every = {-(-steps // 4)}\nexpected_loss"
-    )
-    gpt = (HERE / "pretrain-gpt.toml").read_text(encoding="utf-8")
-    gpt = _changed(gpt, {r"^name = .*": 'name = "demo-gpt"', r"^tokens = .*": f"tokens = {tokens}"})
-    gpt = _changed(gpt, {r"^expected_loss = .*\n": "", r"^sample_tokens = .*": every.removesuffix("\nexpected_loss")})
-    (folder / "gpt.toml").write_text(gpt, encoding="utf-8")
-    tuning = (HERE / "finetune-classify.toml").read_text(encoding="utf-8")
-    changes = {
+    seldom = "evaluation_sequences = 128\nlog_every = 1000000"
+    gpt = {
+        r"^name = .*": 'name = "demo-gpt"',
+        r"^tokens = .*": f"tokens = {tokens}",
+        r"^expected_loss = .*\n": "",
+        r"^sample_tokens = .*": f"evaluate_every = {-(-steps // 3)}\n{seldom}",
+        r"^\[cluster\](.*\n)*": "",  # the machine at hand
+    }
+    classify = {
         r"^name = \"finetune-classify\"": 'name = "demo-classify"',
         r"^from = .*": 'from = "gpt/model"',
         r"^max_source_length = .*": "max_source_length = 128",
         r"^epochs = .*": f"epochs = {TUNING_EPOCHS if tokens >= TOKENS else 0.02}",
-        r"^\[cluster\]": "[run]\nevaluate_every = 42\nevaluation_sequences = 128\nlog_every = 42\n\n[cluster]",
+        r"^\[cluster\](.*\n)*": f"[run]\nevaluate_every = 42\n{seldom}\n",
     }
-    (folder / "classify.toml").write_text(_changed(tuning, changes), encoding="utf-8")
+    for name, plan, changes in (("gpt", "pretrain-gpt", gpt), ("classify", "finetune-classify", classify)):
+        text = (HERE / f"{plan}.toml").read_text(encoding="utf-8")
+        (folder / f"{name}.toml").write_text(_changed(text, changes), encoding="utf-8")
 
 
 def _changed(text: str, changes: dict[str, str]) -> str:
@@ -109,13 +112,29 @@ def _published() -> None:
     published_runs.print_run(run, tonne.forecast(plan))
 
 
-def _tonne(*words: str) -> None:
-    """A command of tonne, shown as a user writes it; its lines come as it says them."""
+def _tonne(*words: str, until: str | None = None) -> None:
+    """A command of tonne, shown as a user writes it; its lines come as it says them.
+
+    Args:
+        words: The command.
+        until: Begin of the line from which on the rest is left to whoever calls it again.
+    """
     print(f"\n$ tonne {' '.join(words)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "tonne.cli.entry", *words], stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        print(f"\nThis command ended with status {done.returncode}; the demo ends here.")
-        sys.exit(done.returncode)
+    command = [sys.executable, "-m", "tonne.cli.entry", *words]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=None if sys.stderr.isatty() else subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    left_out = 0
+    for line in io.TextIOWrapper(process.stdout, encoding="utf-8"):
+        left_out += left_out > 0 or (until is not None and line.startswith(until))
+        if not left_out:
+            print(line, end="", flush=True)
+    if left_out:
+        print(f"({left_out} more lines)")
+    if process.wait():
+        print(f"\nThis command ended with status {process.returncode}; the demo ends here.")
+        sys.exit(process.returncode)
 
 
 def _title(text: str) -> None:
