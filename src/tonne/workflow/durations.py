@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tonne.workflow.paces import Pace
 
 STEP, START = "step", "start"
+BY_DISK = {CHECKPOINTS, FINISHING}  # others on the processor hardly change what these take
 TIMED_AS = {EVALUATION: "evaluation_s", CHECKPOINTS: "checkpoint_s", SAMPLING: "sample_s", FINISHING: "finish_s"}
 # Half of a 90 % interval, as a log-spread. Seen on one shared machine of two cores: docs/training.md.
 TRIAL_SPREAD = 0.25  # of a step that was only tried
@@ -43,29 +44,30 @@ def step_time_s(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
 
     Source: tonne
     """
-    crowd = crowd_spread(ahead, timed)
     tried = _tried_step(ahead, timed, paces)
     own = [timed.slowness * pace.alone(STEP) for pace in same_shape(paces, ahead.shape) if STEP in pace.measured]
     if not own:
-        return _wider(tried, crowd)
+        return tried
     mean, spread = _mean_and_spread(own, STEADY_SPREAD)
     if timed.step_s is None:
-        return _around(mean, math.hypot(spread, crowd), Basis.MEASURED, _runs(own))
+        return _around(mean, spread, Basis.MEASURED, _runs(own))
     down, up = math.log(tried.value / tried.low), math.log(tried.high / tried.value)
     weights = (1 / spread**2, 1 / max(down, up) ** 2)
     apart = math.log(tried.value / mean)
     value = mean * math.exp(weights[1] / sum(weights) * apart)
-    together = math.hypot(1 / math.sqrt(sum(weights)), apart / 2, crowd)  # two that disagree leave open which is right
+    together = math.hypot(1 / math.sqrt(sum(weights)), apart / 2)  # two that disagree leave it open which is right
     return _around(value, together, Basis.MEASURED, f"{_runs(own)}, {TRIAL}")
 
 
-def crowd_spread(ahead: Ahead, timed: Timed) -> float:
-    """What others on the machine add to a time's log-spread: they may stay, leave, or be joined.
+def crowd_factor(ahead: Ahead, timed: Timed) -> Estimate:
+    """By what others on the machine will change all times from those of now: they may stay, leave, or be joined.
 
-    Equation: s = ln(k n) / 2, with k = slowness and n = threads: of a process alone k n is 1.
+    Equation: s = ln(k n) / 2, with s = log-spread to either side, k = slowness and n = threads: of a process alone k n
+    is 1.
     """
     crowded = math.log(max(timed.slowness * ahead.threads, 1.0))
-    return crowded / 2 if crowded > CROWDED_FROM else 0.0
+    spread = crowded / 2 if crowded > CROWDED_FROM else 0.0
+    return _around(1.0, spread, Basis.MODELLED, "others on the machine, as many as during the trial")
 
 
 def _tried_step(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
@@ -101,9 +103,8 @@ def piece_times_s(ahead: Ahead, timed: Timed, paces: list[Pace]) -> dict[str, Es
     rows = same_shape(paces, ahead.shape)
     found: dict[str, Estimate] = {}
     for stage, name in TIMED_AS.items():
-        by_disk = stage in {CHECKPOINTS, FINISHING}
         own = [
-            pace.measured[stage] if by_disk else timed.slowness * pace.alone(stage)
+            pace.measured[stage] if stage in BY_DISK else timed.slowness * pace.alone(stage)
             for pace in rows
             if stage in pace.measured
         ]
@@ -141,14 +142,6 @@ def _mean_and_spread(values: Sequence[float], least: float) -> tuple[float, floa
     own = student * statistics.stdev(logs) * math.sqrt(1 + 1 / len(logs))
     # Few runs say little of their spread: it is drawn towards the usual one, as if two more had shown that.
     return mean, max(least, math.sqrt((2 * least**2 + (len(logs) - 1) * own**2) / (len(logs) + 1)))
-
-
-def _wider(estimate: Estimate, spread: float) -> Estimate:
-    """The estimate with a further log-spread."""
-    down = math.hypot(math.log(estimate.value / estimate.low), spread)
-    up = math.hypot(math.log(estimate.high / estimate.value), spread)
-    low, high = estimate.value * math.exp(-down), estimate.value * math.exp(up)
-    return Estimate(value=estimate.value, low=low, high=high, basis=estimate.basis, sources=estimate.sources)
 
 
 def _around(value: float, spread: float, basis: Basis, source: str) -> Estimate:

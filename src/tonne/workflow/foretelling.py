@@ -17,7 +17,7 @@ from tonne.reference import DATA_VERSION
 from tonne.reference.accelerators import accelerator
 from tonne.train.ahead import EVALUATION, STAGES, STEPPING
 from tonne.units import SECONDS_PER_HOUR, energy_kwh
-from tonne.workflow.durations import START, STEP, piece_times_s, start_time_s, step_time_s
+from tonne.workflow.durations import BY_DISK, START, STEP, crowd_factor, piece_times_s, start_time_s, step_time_s
 from tonne.workflow.machine import PARTS, power_w
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def foretold(ahead: Ahead, timed: Timed, looked: Looked, *, paces: list[Pace], s
     inputs = {
         "step_time_s": step_time_s(ahead, timed, paces),
         "start_s": start_time_s(ahead, timed, paces),
+        "crowd_factor": crowd_factor(ahead, timed),
         **{f"{stage}_s": one for stage, one in pieces.items()},
         **{f"{part}_w": one for part, one in watts.items()},
         **place.factors,
@@ -98,8 +99,9 @@ def _fixed(ahead: Ahead) -> dict[str, Estimate]:
 def outcome(x: Mapping[str, Number], ahead: Ahead) -> Values:
     """Every output of the forecast from its named inputs; None where an input it needs is unknown.
 
-    Equation: T = T_start + n t + sum_i n_i t_i, with n = steps, t = step_time_s, n_i and t_i = number and time of
-    evaluations, checkpoints, samples and the finish; E = T P for each part.
+    Equation: T = c (T_start + n t + sum_i n_i t_i) + sum_j n_j t_j, with c = crowd_factor, n = steps, t = step_time_s,
+    n_i and t_i = number and time of evaluations and samples, n_j and t_j = of what waits for the disk: checkpoints and
+    the finish; E = T P for each part.
     """
     seconds = stage_times_s(x, ahead)
     lasted_s = sum(seconds.values())
@@ -112,7 +114,7 @@ def outcome(x: Mapping[str, Number], ahead: Ahead) -> Values:
     facility = of_known(facility_kwh, servers, x.get("pue"))
     energy = {"energy.it_kwh": servers, "energy.facility_kwh": facility}
     work_flop = ahead.steps * ahead.tokens_per_step * ahead.flop_per_token
-    stepping_s = seconds[STEPPING]
+    stepping_s, step_s = seconds[STEPPING], x["crowd_factor"] * x["step_time_s"]
     return {
         "duration_s": lasted_s,
         "accelerator_hours": held_h,
@@ -121,8 +123,8 @@ def outcome(x: Mapping[str, Number], ahead: Ahead) -> Values:
         "energy.servers_kwh": servers,
         **energy,
         **impact_of(x, {"accelerator_hours": held_h or None}, energy),
-        "throughput.step_time_s": x["step_time_s"],
-        "throughput.tokens_per_s": ahead.tokens_per_step / x["step_time_s"],
+        "throughput.step_time_s": step_s,
+        "throughput.tokens_per_s": ahead.tokens_per_step / step_s,
         "throughput.achieved_peak_fraction": work_flop / ahead.peak_flop_per_s / stepping_s if stepping_s else None,
         "throughput.goodput": stepping_s / lasted_s if lasted_s else None,
     }
@@ -130,8 +132,10 @@ def outcome(x: Mapping[str, Number], ahead: Ahead) -> Values:
 
 def stage_times_s(x: Mapping[str, Number], ahead: Ahead) -> dict[str, Number]:
     """Time of each stage of the run [s]; the start is a part of stepping."""
-    others = {stage: ahead.times.get(stage, 0) * x.get(f"{stage}_s", 0.0) for stage in STAGES if stage != STEPPING}
-    return {STEPPING: ahead.steps * x["step_time_s"] + x["start_s"] * (ahead.steps > 0), **others}
+    crowd = x["crowd_factor"]
+    times = {stage: ahead.times.get(stage, 0) * x.get(f"{stage}_s", 0.0) for stage in STAGES if stage != STEPPING}
+    others = {stage: seconds if stage in BY_DISK else crowd * seconds for stage, seconds in times.items()}
+    return {STEPPING: crowd * (ahead.steps * x["step_time_s"] + x["start_s"] * (ahead.steps > 0)), **others}
 
 
 def _place(ahead: Ahead, site: Site | None) -> Factors:

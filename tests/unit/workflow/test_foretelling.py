@@ -15,7 +15,14 @@ from tonne.workflow.foretelling import for_work, foretold, outcome, stage_times_
 from tonne.workflow.machine import Looked, busy_share, power_w, watts_of
 from tonne.workflow.paces import Pace
 
-TIMES = {"step_time_s": 0.5, "start_s": 2.0, "evaluation_s": 3.0, "checkpoints_s": 0.25, "finishing_s": 1.0}
+TIMES = {
+    "crowd_factor": 1.0,
+    "step_time_s": 0.5,
+    "start_s": 2.0,
+    "evaluation_s": 3.0,
+    "checkpoints_s": 0.25,
+    "finishing_s": 1.0,
+}
 WATTS = {"accelerators_w": 0.0, "cpu_w": 50.0, "memory_w": 5.0, "host_rest_w": 20.0}
 FACTS = NodeFacts(cpu="AMD EPYC 7543", sockets=1, threads=64, memory_bytes=64 * 2**30)
 
@@ -28,6 +35,11 @@ def test_stages_by_hand(ahead):
     # 100 steps of 0.5 s and a start of 2 s; 2 evaluations of 3 s; 4 checkpoints of 0.25 s; the finish.
     found = stage_times_s(TIMES, ahead())
     assert found == {"stepping": 52.0, "evaluation": 6.0, "checkpoints": 1.0, "sampling": 0.0, "finishing": 1.0}
+
+
+def test_others_on_the_machine_slow_all_but_the_disk(ahead):
+    found = stage_times_s({**TIMES, "crowd_factor": 1.5}, ahead())
+    assert found == {"stepping": 78.0, "evaluation": 9.0, "checkpoints": 1.0, "sampling": 0.0, "finishing": 1.0}
 
 
 def test_energy_and_co2e_by_hand(ahead):
