@@ -4,6 +4,7 @@
 #   PYTHON=...        the Python to build .venv from (3.11 or newer)
 #   SYSTEM_TORCH=1    use the torch that PYTHON already has, instead of installing one
 #   PYTEST_ARGS=...   more arguments for pytest
+#   WORKERS=...       how many tests run side by side: a number, or auto for one a processor, at most four
 #   SITE=FR           where the demo's machine stands: grid zone, provider:region or a TOML file
 
 SHELL := bash
@@ -18,6 +19,10 @@ SYSTEM_SITE := $(if $(SYSTEM_TORCH),--system-site-packages,)
 PINS := $(VENV)/pins.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS)
 PYTEST_ARGS ?=
+WORKERS ?= auto
+# A file's tests stay in one process, with the fixtures that they share. One thread each: the processes fill the machine.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 4 --dist loadfile
+unexport PYTHONDONTWRITEBYTECODE  # tests start hundreds of interpreters, which would each compile all of tonne
 SITE ?= FR
 
 .PHONY: help demo test check bench calibrate docs clean
@@ -58,13 +63,13 @@ demo: $(VENV)/.train
 	@$(BIN)/python examples/demo.py --site '$(SITE)'
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict src
-	$(BIN)/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,20 @@ def _same_seed_for_every_test() -> None:
     random.seed(20260101)
 
 
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """New folders, one after the other: pytest's own numbering reads all that there are, for every test anew."""
+    root = tmp_path_factory.mktemp("homes")
+    return (root / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def _home_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _home_of_its_own(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's own data folder, or meets runs that go on beside it."""
-    monkeypatch.setenv("TONNE_HOME", str(tmp_path_factory.mktemp("tonne-home")))
-    monkeypatch.setenv("TONNE_RUNTIME", str(tmp_path_factory.mktemp("tonne-runtime")))
+    for name in ("TONNE_HOME", "TONNE_RUNTIME"):
+        folder = next(_homes)
+        folder.mkdir()
+        monkeypatch.setenv(name, str(folder))
 
 
 @pytest.fixture(scope="session")

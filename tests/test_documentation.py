@@ -61,7 +61,13 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "measure/attribution.py",
         "measure/progress.py",
     ],
-    "uncertainty.md": ["estimate.py"],
+    "reconciling.md": [
+        "reconcile/factors.py",
+        "reconcile/spreads.py",
+        "calibrate/own_spreads.py",
+        "forecasting/own.py",
+    ],
+    "uncertainty.md": ["estimate.py", "planning/pairing.py", "planning/comparison.py"],
     "inference.md": [
         "count/inference.py",
         "timing/inference.py",
@@ -70,7 +76,7 @@ METHOD_PAGES = {  # the files whose equations a page repeats, in the page's orde
         "forecasting/offline.py",
     ],
     "inference-validation.md": ["validation/inference_peers.py"],
-    "validation.md": ["validation/peers.py", "validation/statistics.py"],
+    "validation.md": ["validation/peers.py"],
 }
 STAGES = ("calibrate", "count", "energy", "impact", "measure", "reference", "timing", "validation")
 UPDATE = os.environ.get("TONNE_UPDATE_PAGES") == "1"

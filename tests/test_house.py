@@ -7,6 +7,7 @@ import csv
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "tonne"
 FLOORS = [
     {"errors"},  # the ground: reading a quantity (units) may fail
-    {"units", "documents"},
+    {"units", "documents", "showing"},
     {"estimate"},
     {"reference"},
     {"describe"},
@@ -54,6 +55,7 @@ def room_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
+@cache  # three tests ask
 def modules_imported_by(path: Path) -> set[str]:
     """Dotted names; of `from tonne import a`, `tonne.a`."""
     found: set[str] = set()
@@ -79,6 +81,14 @@ def test_imports_point_down(path):
     for other in rooms_imported_by(path) - {room}:
         assert other in FLOOR_OF, f"{name_of(path)} imports tonne.{other}, which is no room"
         assert FLOOR_OF[other] < FLOOR_OF[room], f"{room} may not import {other}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "showing.py"], ids=name_of)
+def test_rooms_above_are_not_known_by_name_either(path):
+    """`showing.py` alone finds its drawer by name (decision 0080)."""
+    text = path.read_text(encoding="utf-8")
+    for room in set(re.findall(r"""["']tonne\.([a-z]+)(?:\.[a-z_.]+)?["']""", text)) & set(FLOOR_OF):
+        assert FLOOR_OF[room] <= FLOOR_OF[room_of(path)], f"{name_of(path)} names tonne.{room}, which stands above it"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -115,6 +125,7 @@ def test_import_of_tonne_loads_nothing_heavy():
     assert in_fresh_interpreter(code).strip() == "[]"
 
 
+@pytest.mark.slow
 def test_no_public_name_is_a_module_even_after_every_room_was_imported():
     code = """
 import importlib, pkgutil, types, tonne
@@ -163,7 +174,10 @@ def known_sources() -> set[str]:
 def citations() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        text = path.read_text(encoding="utf-8")
+        if "Source" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 docstring = ast.get_docstring(node) or ""
                 found += [(name_of(path), key) for key in cited_keys(docstring)]
@@ -197,6 +211,7 @@ def documented_commands() -> list[tuple[str, tuple[str, ...]]]:
     return sorted(set(found))
 
 
+@cache
 def known_tonne_commands() -> set[str]:
     from typer.main import get_command
 

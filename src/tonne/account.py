@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tonne.energy.use import EnergyUse
 from tonne.estimate import Estimate
+from tonne.showing import Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class Development:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(Shown):
     """Time, energy, CO2e, water and money of one run. What cannot be known is None, with a note."""
 
     duration_s: Estimate | None

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+BUILT_IN = (bool, int, float, str, types.NoneType)
 SCHEMA_VERSION = "1"  # of every document that tonne prints or keeps
 
 
@@ -75,9 +76,16 @@ def _hints(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
     return typing.get_type_hints(kind)
 
 
+@functools.cache
+def _is_built_in(kind: Any) -> bool:  # noqa: ANN401 - a type expression
+    """Whether values of a type are the same in JSON: long columns of numbers need not be looked at one by one."""
+    members = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
+    return all(member in BUILT_IN for member in members)
+
+
 def _rebuilt_container(origin: Any, members: tuple[Any, ...], value: Any) -> Any:  # noqa: ANN401 - a generic type
     if origin is tuple:
-        return tuple(rebuilt(members[0], item) for item in value)
+        return tuple(value) if _is_built_in(members[0]) else tuple(rebuilt(members[0], item) for item in value)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {key: rebuilt(members[1], item) for key, item in value.items()}
     return [rebuilt(members[0], item) for item in value] if origin is list else value

@@ -12,6 +12,7 @@ TonneError
 │   └── StoreError                         a token store that is incomplete, or of another tokenizer
 ├── MissingPackageError (ImportError)      a package that an extra brings is not installed
 ├── WeightsError (ValueError)              weights that cannot be read, or that no format can hold
+├── CalibrationError (ValueError)          a file of own measured runs that cannot be read or written
 ├── MeasurementError (RuntimeError)        a run that was not measured, or a journal that cannot be read
 ├── LedgerError (RuntimeError)             a ledger that cannot be opened, or what it does not hold
 └── ElementError (ValueError)              a bad element of an array; carries its index
@@ -70,6 +71,10 @@ class MissingPackageError(TonneError, ImportError):
 
 class WeightsError(TonneError, ValueError):
     """Weights that cannot be read as a model, or written as one."""
+
+
+class CalibrationError(TonneError, ValueError):
+    """A file of own measured runs that cannot be read or written."""
 
 
 class MeasurementError(TonneError, RuntimeError):

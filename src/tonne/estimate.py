@@ -6,13 +6,14 @@ Intervals are 90 % (5th to 95th percentile). A factor is log-normal with a sprea
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 Number = Any  # a float for one plan, a NumPy array for many
 
+BISECTIONS = 60  # to the last bits of a float
 Z_90 = 1.6448536269514722  # 95th percentile of the standard normal distribution
 
 
@@ -148,3 +149,35 @@ def _interval(centre: Number, down: Number, up: Number, inputs: list[Estimate]) 
     low = np.where(centre == 0, -fall, centre * np.exp(-fall))
     high = np.where(centre == 0, rise, centre * np.exp(rise))
     return Estimate(value=centre, low=low, high=high, basis=basis, sources=sources)
+
+
+def binomial_interval(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact (Clopper-Pearson) interval of a share seen as hits of trials.
+
+    Equation: P(X >= hits | low) = P(X <= hits | high) = (1 - confidence) / 2.
+
+    Args:
+        hits: Successes.
+        trials: Attempts.
+        confidence: Two-sided.
+
+    Returns:
+        Lower and upper end.
+    """
+    tail = (1.0 - confidence) / 2.0
+    ways = [math.comb(trials, k) for k in range(hits + 1)]
+    low = 0.0 if hits == 0 else _root(lambda p: 1.0 - _at_most(ways[:-1], trials, p) - tail)
+    high = 1.0 if hits == trials else _root(lambda p: tail - _at_most(ways, trials, p))
+    return low, high
+
+
+def _at_most(ways: Sequence[int], trials: int, share: float) -> float:
+    return math.fsum(n * share**k * (1.0 - share) ** (trials - k) for k, n in enumerate(ways))
+
+
+def _root(rising: Callable[[float], float]) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if rising(middle) < 0.0 else (low, middle)
+    return (low + high) / 2.0

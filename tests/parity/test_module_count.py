@@ -151,6 +151,7 @@ def resnet_50_multiply_adds():
     return total + 2048 * 1000
 
 
+@pytest.mark.slow
 def test_resnet_50():
     # torchvision documents 25,557,032 parameters and 4.09 "GFLOPS" (multiply-adds) for its ResNet-50
     with torch.device("meta"):

@@ -26,6 +26,7 @@ def test_far_positions_stay_within(size, position):
     assert 0 <= int(Permutation(size, seed=1).at(np.array([position % size]))[0]) < size
 
 
+@pytest.mark.slow
 @given(size=st.integers(1, 300), start=st.integers(0, 2000), number=st.integers(1, 50))
 def test_a_stretch_of_the_order_does_not_depend_on_how_it_is_asked_for(size, start, number):
     positions = np.arange(start, start + number)
@@ -52,6 +53,7 @@ def test_buckets_are_a_permutation(lengths, batch, stretch):
     assert sorted(order.tolist()) == list(range(len(lengths)))
 
 
+@pytest.mark.slow
 @given(documents=st.integers(2, 3000), fraction=st.floats(0.001, 0.5))
 def test_held_out_share_is_what_was_asked(documents, fraction):
     found = held_out(documents, fraction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def test_cache_grows_with_the_context(preset, first, second):
     ) == cache_bytes(a, second)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(PRESETS), st.integers(1, 3000), st.integers(1, 2000), st.integers(1, 64))
 @settings(max_examples=30, deadline=None)
 def test_intervals_are_in_order_and_more_output_takes_more(preset, prompt, output, batch):

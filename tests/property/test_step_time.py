@@ -48,6 +48,7 @@ def of(model, chip, layout, framework="megatron-bridge", *, length=2048, flash=T
     return found, shipped_time_model().for_machine(chip, CHIPS[chip], framework)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(model=models, chip=chips, layout=layouts, framework=frameworks)
 def test_parts_are_not_negative_and_sum_to_the_step(model, chip, layout, framework):

@@ -11,10 +11,13 @@ from typing import Any
 from tonne.calibrate.families import family_shares
 from tonne.calibrate.measured_steps import measured_steps
 from tonne.calibrate.outside import outside
+from tonne.calibrate.own_spreads import model_spreads, pace_spread
 from tonne.calibrate.scales import measured_stacks, scale_spreads
 from tonne.calibrate.time_model import cross_validated, fitted_without, refitted, spreads
+from tonne.reference.calibration import shipped
 from tonne.reference.families import TABLE as FAMILIES
 from tonne.reference.families import FamilyShare
+from tonne.reference.own_runs import MODEL_SPREADS, ModelSpread
 from tonne.reference.step_outside import TABLE as OUTSIDE
 from tonne.reference.step_outside import OutsideStep
 from tonne.reference.step_residuals import TABLE as RESIDUALS
@@ -54,11 +57,13 @@ def outside_steps(coefficients: Sequence[Fitted]) -> list[OutsideStep]:
 
 
 def write_stacks(folder: Path, residuals: Sequence[StepResidual]) -> None:
-    """Write which stacks were measured, and what one measured step tells of other scales."""
+    """Write which stacks were measured, and what one measured step tells of other scales and of other models."""
     measured = table("throughput")
     steps = measured_steps(measured)
     _write(folder / STACKS, _columns(MeasuredStack), measured_stacks(steps))
     _write(folder / SCALES, _columns(ScaleSpread), scale_spreads(steps, residuals, measured))
+    own = [*model_spreads(steps, residuals), pace_spread(table("published_runs"), shipped())]
+    _write(folder / f"{MODEL_SPREADS}.csv", _columns(ModelSpread), own)
 
 
 def _columns(kind: type) -> tuple[str, ...]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
+from typing import Any
 
 from tonne.describe.architecture import Architecture
-from tonne.describe.data import Data, Tokenizer, data_paths_from
-from tonne.describe.section import Section
+from tonne.describe.data import Data, Tokenizer
+from tonne.describe.plan import described, plan_fields
 from tonne.documents import SCHEMA_VERSION
-from tonne.errors import DescriptionError, PlanFileError
+from tonne.errors import DescriptionError
 from tonne.report.numbers import SIZE_BYTES, short
 from tonne.train.prepare import Progress, Reporter, store_for, tokenizer_for
 from tonne.train.store import TokenStore
@@ -26,7 +23,6 @@ from tonne.train.tokenizer import TextTokenizer
 DATA_FIELDS = ("format", "columns", "documents", "split", "validation_fraction")
 TOKENIZER_FIELDS = ("file", "kind", "vocabulary", "lowercase")
 LABEL = 14
-Known = TypeVar("Known", bound=Section)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,49 +78,24 @@ def text_run(source: str, given: Mapping[str, Any]) -> TextRun:
     Raises:
         TonneError: The file cannot be read, or a field is wrong.
     """
-    fields = _plan_fields(Path(source)) if source.endswith(".toml") else {"data": {"source": source}}
+    fields = plan_fields(source) if source.endswith(".toml") else {"data": {"source": source}}
     data = {**fields.get("data", {}), **{name: given[name] for name in DATA_FIELDS if name in given}}
     data.setdefault("tokens", 1)  # how long one trains says nothing about what is prepared
     chosen = {name: given[name] for name in TOKENIZER_FIELDS if name in given}
     # A tokenizer named on the command line replaces the plan's, which may say how to train one.
     tokenizer = chosen if "file" in chosen else {**fields.get("tokenizer", {}), **chosen}
     return TextRun(
-        data=_section(Data, data, f"{source}: [data]"),
-        tokenizer=_section(Tokenizer, tokenizer, f"{source}: [tokenizer]"),
+        data=described(Data, data, origin=f"{source}: [data]"),
+        tokenizer=described(Tokenizer, tokenizer, origin=f"{source}: [tokenizer]"),
         objective=given.get("objective") or fields.get("training", {}).get("objective", "causal-lm"),
         vocabulary=_vocabulary(fields, source),
     )
 
 
-def _plan_fields(file: Path) -> dict[str, Any]:
-    try:
-        fields = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PlanFileError(f"{file} does not exist. Give a plan file (TOML), or a file or folder of text.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PlanFileError(f"{file} is no plan file: {error}. Mend it; docs show a whole plan.") from None
-    return data_paths_from(fields, file.parent)
-
-
-def _section(kind: type[Known], fields: Mapping[str, Any], origin: str) -> Known:
-    """A section, its faults told in one clear error."""
-    try:
-        return kind.model_validate(fields)
-    except ValidationError as error:
-        known = ", ".join(kind.model_fields)
-        faults = "; ".join(
-            f"{fault['loc'][0]} is not a field. Known here: {known}."
-            if fault["type"] == "extra_forbidden"
-            else f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors()
-        )
-        raise DescriptionError(f"{origin} {faults}") from None
-
-
 def _vocabulary(fields: Mapping[str, Any], origin: str) -> int | None:
     """Of the model that a plan describes; None where it describes none, or takes it from a model that exists."""
     section = fields.get("architecture")
-    return None if section is None else _section(Architecture, section, f"{origin}: [architecture]").vocabulary
+    return None if section is None else described(Architecture, section, origin=f"{origin}: [architecture]").vocabulary
 
 
 @contextmanager

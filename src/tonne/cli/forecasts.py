@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from tonne import __version__
+from tonne.cli import own
 from tonne.describe.plan import TrainingPlan
 from tonne.documents import plain
 from tonne.forecasting import Forecast, InferenceForecast, explain, explain_inference, forecast, forecast_inference
@@ -33,11 +34,13 @@ def run(
     as_json: bool = False,
     explained: bool = False,
     with_inference: bool = False,
+    own_runs: bool = True,
     kept: Kept | None = None,
 ) -> None:
     """Print what the plan will take, and where asked for, what its use will take; the run's forecast is kept."""
-    use = forecast_inference(plan) if with_inference else None
-    training = forecast(plan) if use is None else use.training
+    calibration = own.calibration(own=own_runs)
+    use = forecast_inference(plan, calibration) if with_inference else None
+    training = forecast(plan, calibration) if use is None else use.training
     _print(training, use, as_json=as_json, explained=explained)
     if training is not None and kept is not None and kept.wanted:
         leave_for_ledger(training, kept)

@@ -12,7 +12,7 @@ os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the ti
 import typer
 
 from tonne import __version__
-from tonne.cli import checking, exporting, measuring, train_commands
+from tonne.cli import checking, comparing, exporting, measuring, reconciling, train_commands
 from tonne.cli.groups import EXIT_INTERNAL, Commands, Json
 
 app = typer.Typer(
@@ -76,6 +76,9 @@ def forecast(
     weight_precision: Annotated[str | None, typer.Option(help="Of the served weights: bf16 fp8 int8 fp4 int4.")] = None,
     inference_accelerator: Annotated[str | None, typer.Option(help="Accelerator that serves, e.g. L40S.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Each number: equation, inputs, sources.")] = False,
+    own_calibration: Annotated[
+        bool, typer.Option("--own-calibration/--no-own-calibration", help="Use own measured runs of this stack.")
+    ] = True,
     project: Annotated[str | None, typer.Option(help="What it belongs to, for the ledger.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A word by which to find it; may be repeated.")] = None,
     no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Do not keep it.")] = False,
@@ -89,7 +92,9 @@ def forecast(
     inference = inference or any(options.FIELD_OF[name][0] == "inference" for name in given)
     planned = options.plan_from(plan, given, accelerators, place, with_inference=inference)
     kept = forecasts.Kept(wanted=not no_ledger, project=project, tags=tuple(tag or ()))
-    forecasts.run(planned, as_json=json, explained=explain, with_inference=inference, kept=kept)
+    forecasts.run(
+        planned, as_json=json, explained=explain, with_inference=inference, own_runs=own_calibration, kept=kept
+    )
 
 
 @app.command()
@@ -269,8 +274,10 @@ def tokenizer_train(
 
 
 measuring.add_to(app)
+reconciling.add_to(app)
 exporting.add_to(app)
 checking.add_to(app)
+comparing.add_to(app)
 train_commands.add_to(app)
 
 

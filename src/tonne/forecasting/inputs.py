@@ -12,11 +12,13 @@ from tonne.count.workload import Counts, counts_of
 from tonne.describe.plan import Parallelism, TrainingPlan
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate, Number
+from tonne.forecasting.kinds import kind_of
 from tonne.forecasting.layouts import timed
 from tonne.forecasting.lost_time import add_lost_time
 from tonne.forecasting.measured import fraction_of_measured, require_batch
 from tonne.forecasting.modification import Modification, modification_of
 from tonne.forecasting.module import add_examples, counts_of_work, fraction_of_module
+from tonne.forecasting.own import add_own_runs
 from tonne.forecasting.place import add_place
 from tonne.forecasting.watts import add_hardware
 from tonne.reference.calibration import Calibration
@@ -89,6 +91,7 @@ def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
     else:
         _add_time(plan, counts, calibration, found)
     add_hardware(plan, found)
+    add_own_runs(plan, calibration.own, found)
     add_place(plan, found)
     if plan.schedule.development_multiplier is not None:
         found.factors["development_multiplier"] = plan.schedule.development_multiplier.estimate()
@@ -104,14 +107,6 @@ def inputs_of(plan: TrainingPlan, calibration: Calibration) -> Inputs:
         modification=modification,
         layout=found.layout,
     )
-
-
-def kind_of(plan: TrainingPlan) -> str:
-    """Kind of model, as the calibration tells them apart."""
-    a = plan.architecture
-    if a is not None and a.experts is not None:
-        return "moe"
-    return "dense-decoder" if a is None or a.kind == "decoder" else a.kind
 
 
 def sequence_lengths(plan: TrainingPlan) -> tuple[Number, Number | None, Number | None, str | None]:

@@ -18,13 +18,14 @@ from tonne.forecasting.modification import Modification
 from tonne.forecasting.outcome import outcome
 from tonne.reference import DATA_VERSION
 from tonne.reference.calibration import Calibration, shipped
+from tonne.showing import Shown
 from tonne.timing.search import LayoutFound
 
 NUDGE = 1.01  # an input on which an output rests moves it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class Forecast(Shown):
     """What a planned run will take: the plan, the work counted, the account, and what was chosen on the way."""
 
     plan: TrainingPlan

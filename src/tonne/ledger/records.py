@@ -23,6 +23,7 @@ from tonne.measure.purposes import (
     SYNTHETIC,
     TEACHER,
 )
+from tonne.showing import Shown
 
 if TYPE_CHECKING:
     from tonne.describe.plan import TrainingPlan
@@ -117,7 +118,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Shown):
     """A run, measured or imported, or a forecast: what it is for, its account, and all that is known beside it.
 
     ``status`` is that of a run, or "forecast". ``purpose`` None: nobody said. ``plan`` is the document of a

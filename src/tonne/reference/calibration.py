@@ -9,12 +9,16 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from tonne.errors import UnknownReferenceError
 from tonne.estimate import Basis, Estimate
+
+if TYPE_CHECKING:
+    from tonne.reference.own_runs import OwnRun
 
 POOLED = "*"
 STEP, PACE, RECOVERY = "achieved_peak_fraction", "pace", "recovery_share"
@@ -46,9 +50,10 @@ class Coefficient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Fitted coefficients, looked up by accelerator, precision and kind of model."""
+    """Fitted coefficients, looked up by accelerator, precision and kind of model; and the user's own measured runs."""
 
     coefficients: Mapping[tuple[str, str, str, str], Coefficient]
+    own: tuple[OwnRun, ...] = ()
 
     @classmethod
     def of(cls, coefficients: Iterable[Coefficient]) -> Calibration:
@@ -94,6 +99,10 @@ class Calibration:
     def recovery_share(self) -> Estimate:
         """Share of the time kept by runs that meet failures, beside what failures cost at best."""
         return self._found(RECOVERY, POOLED, POOLED, KINDS[0])
+
+    def with_own(self, runs: Iterable[OwnRun]) -> Calibration:
+        """The same calibration with measured runs of one's own, which move and narrow forecasts of their stacks."""
+        return replace(self, own=tuple(runs))
 
     def with_runs(self, pace: Mapping[tuple[str, str], Estimate], recovery: Estimate) -> Calibration:
         """The same calibration with what other runs say in place of its own."""

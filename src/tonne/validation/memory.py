@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tonne.estimate import binomial_interval
 from tonne.reference.measured_memory import MemoryResidual, memory_residuals
-from tonne.validation.statistics import binomial_interval, quantile
+from tonne.validation.statistics import quantile
 
 MEDIAN_ASKED, P90_ASKED = 0.03, 0.08
 ASKED_OF = "allocated"

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tonne.validation.statistics import binomial_interval, quantile
+from tonne.estimate import binomial_interval
+from tonne.validation.statistics import quantile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

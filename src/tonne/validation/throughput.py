@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from tonne.estimate import binomial_interval
 from tonne.reference.step_residuals import (
     Stack,
     StepResidual,
@@ -14,7 +15,7 @@ from tonne.reference.step_residuals import (
     step_residuals,
 )
 from tonne.reference.throughput_peers import PeerScore, peer_scores
-from tonne.validation.statistics import binomial_interval, quantile
+from tonne.validation.statistics import quantile
 from tonne.validation.sweeps import Sweep, sweeps
 
 STACKS: tuple[Stack, ...] = ("known", "open", "unseen")

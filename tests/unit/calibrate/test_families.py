@@ -44,6 +44,7 @@ def test_spread_between_families_by_hand():
     assert between_families(shares) == pytest.approx(math.log(2))  # ln 2, 0 and -ln 2, of two degrees of freedom
 
 
+@pytest.mark.slow
 def test_families_are_drawn_towards_the_fitted_ones():
     spreads = [
         Spread(kind=kind, precision="16-bit", stack="unseen", log_half_width=1.6448536 * sd, rows=1)

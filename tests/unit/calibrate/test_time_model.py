@@ -83,6 +83,7 @@ def test_fits_stay_in_their_bounds():
     assert all(c.least <= c.value <= c.most for c in refitted(STEPS[::5], narrow))
 
 
+@pytest.mark.slow
 def test_cross_validation_does_not_see_what_it_predicts():
     # one model's times are doubled: a fit that did not see them still predicts the others' speed
     steps = [s for s in STEPS if s.family == "A100" and s.kind == "dense"][::6]

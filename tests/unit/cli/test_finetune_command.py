@@ -54,6 +54,7 @@ def finetune(*arguments):
     return CliRunner().invoke(app, ["finetune", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_a_run_is_told_on_standard_error_and_its_result_on_standard_output(plan, tmp_path):
     done = finetune(plan, "--output", tmp_path / "run")
     assert done.exit_code == 0, done.output
@@ -67,6 +68,7 @@ def test_a_run_is_told_on_standard_error_and_its_result_on_standard_output(plan,
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"metrics.jsonl", "checkpoints", "best", "model"}
 
 
+@pytest.mark.slow
 def test_json_is_one_document(plan, tmp_path):
     done = finetune(plan, "--output", tmp_path / "run", "--json")
     document = json.loads(done.stdout)
@@ -75,6 +77,7 @@ def test_json_is_one_document(plan, tmp_path):
     assert set(document["run"]["best"]["metrics"]) == {"accuracy", "f1_macro", "f1_micro"}
 
 
+@pytest.mark.slow
 def test_max_steps_and_resume(plan, tmp_path):
     assert finetune(plan, "--output", tmp_path / "run", "--max-steps", 2).exit_code == 0
     assert finetune(plan, "--output", tmp_path / "run").exit_code == 2  # it holds a run

@@ -84,6 +84,7 @@ def test_standard_input_is_the_commands():
     assert process.stdout == b"through"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -105,6 +106,7 @@ def test_wrong_options_are_refused_before_the_command_runs(words, text):
     assert runs() == []
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_enforced_stops_the_command_with_status_3():
     begun = time.monotonic()
     words = ["--max-kwh", "1e-9", "--enforce", "--interval", "0.1s", "--", "sleep", "60"]
@@ -115,12 +117,14 @@ def test_a_limit_that_is_enforced_stops_the_command_with_status_3():
     assert runs()[0]["status"] == "stopped"
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_not_enforced_warns_once():
     code, _, err = tonne("run", "--max-kwh", "1e-9", "--interval", "0.1s", "--", "sleep", "1.5")
     assert code == 0
     assert err.count("over the limit; it goes on") == 1
 
 
+@pytest.mark.slow
 def test_a_limit_of_carbon_is_watched_where_the_place_is_known():
     code, _, err = tonne("run", "--max-kgco2e", "1e-12", "--site", "FR", "--interval", "0.1s", "--", "sleep", "1")
     assert code == 0
@@ -139,6 +143,7 @@ def test_the_framework_of_commands_is_not_loaded_to_run_one():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_a_program_that_tracks_itself_joins_the_run_of_its_command():
     code = "import tonne, time\nwith tonne.track('inner') as meter: time.sleep(0.1)\nprint(meter.run_id)"
     _, out, _ = tonne("run", "--quiet", "--name", "outer", "--", sys.executable, "-c", code)
@@ -149,6 +154,7 @@ def test_a_program_that_tracks_itself_joins_the_run_of_its_command():
     assert shown["windows"] == {"inner": 1}
 
 
+@pytest.mark.slow
 def test_steps_are_found_in_the_output_which_stays_as_it_is():
     code = 'for i in 1 2 3 4 5; do echo "step $i of 10"; sleep 0.3; done'
     words = ["--total-steps", "10", "--step-pattern", r"step (\d+)", "--interval", "0.1s", "--quiet"]
@@ -158,6 +164,7 @@ def test_steps_are_found_in_the_output_which_stays_as_it_is():
     assert (run["expected"]["step"], run["expected"]["total_steps"]) == (5, 10)
 
 
+@pytest.mark.slow
 def test_steps_are_found_in_a_log_file(tmp_path):
     log = tmp_path / "log.txt"
     code = f'for i in 1 2 3 4; do echo "it {{$i}}" >> {log}; sleep 0.3; done'
@@ -167,6 +174,7 @@ def test_steps_are_found_in_a_log_file(tmp_path):
     assert run["expected"]["step"] == 4
 
 
+@pytest.mark.slow
 def test_attach_measures_a_process_until_it_ends():
     other = subprocess.Popen(["sleep", "1"])
     process = started("attach", "--quiet", "--name", "other", str(other.pid))
@@ -178,6 +186,7 @@ def test_attach_measures_a_process_until_it_ends():
     assert run["duration_s"] < 60
 
 
+@pytest.mark.slow
 def test_runs_show_has_the_whole_account():
     tonne("run", "--quiet", "--name", "shown", "--site", "FR", "--", "sleep", "0.2")
     document = json.loads(tonne("runs", "show", "shown", "--json")[1])
@@ -200,6 +209,7 @@ def test_an_unknown_run_names_those_that_are_known():
     assert "no run 'nothing' is known. The newest are: none." in err
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_recovered_and_gone_on_with():
     process = started("run", "--quiet", "--name", "cut", "--", "sleep", "3")
     end = time.monotonic() + 30
@@ -215,6 +225,7 @@ def test_a_run_that_was_killed_is_recovered_and_gone_on_with():
     assert (run["name"], run["status"]) == ("cut", "finished")
 
 
+@pytest.mark.slow
 def test_an_idle_baseline_is_measured_first(tmp_path):
     powercap = tmp_path / "powercap" / "intel-rapl:0"
     powercap.mkdir(parents=True)

@@ -55,6 +55,7 @@ def train(*arguments):
     return CliRunner().invoke(app, ["train", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_run_is_told_on_standard_error_and_its_result_on_standard_output(plan, tmp_path):
     done = train(plan, "--output", tmp_path / "run", "--max-steps", 3)
     assert done.exit_code == 0, done.output
@@ -69,6 +70,7 @@ def test_run_is_told_on_standard_error_and_its_result_on_standard_output(plan, t
     assert {"loss", "tokens", "tokens_per_s", "mfu"} <= lines[0].keys()
 
 
+@pytest.mark.slow
 def test_json_is_one_document(plan, tmp_path):
     done = train(plan, "--output", tmp_path / "run", "--json")
     document = json.loads(done.stdout)
@@ -78,6 +80,7 @@ def test_json_is_one_document(plan, tmp_path):
     assert document["run"]["model"] == str(tmp_path / "run" / "model")
 
 
+@pytest.mark.slow
 def test_second_run_in_one_folder_is_refused_and_resume_goes_on(plan, tmp_path):
     assert train(plan, "--output", tmp_path / "run", "--max-steps", 2).exit_code == 0
     refused = train(plan, "--output", tmp_path / "run")

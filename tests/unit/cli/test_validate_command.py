@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from tonne.cli.main import app
@@ -13,6 +14,7 @@ def called(*arguments: str):
     return CliRunner().invoke(app, ["validate", *arguments])
 
 
+@pytest.mark.slow
 def test_document_and_text_agree():
     found = called("--json")
     assert found.exit_code == 0
@@ -26,6 +28,7 @@ def test_document_and_text_agree():
     assert {"ML CO2 Impact", "Green Algorithms"} <= {name for gate in document["gates"] for name in gate["peers"]}
 
 
+@pytest.mark.slow
 def test_rows_are_listed_only_on_request():
     assert "left out:" in called().stdout
     assert len(called("--rows").stdout) > 2 * len(called().stdout)

@@ -15,6 +15,7 @@ def called(*arguments: str):
     return CliRunner().invoke(app, ["validate", "--throughput", *arguments])
 
 
+@pytest.mark.slow
 def test_text_and_document_agree():
     document = json.loads(called("--json").stdout)
     assert document["schema_version"] == "1"
@@ -30,6 +31,7 @@ def test_text_and_document_agree():
     assert {peer["tool"] for peer in document["peers"]} >= {"Calculon", "llm-analysis", "LLMCarbon"}
 
 
+@pytest.mark.slow
 def test_every_row_is_listed_only_on_request():
     few, every = called().stdout, called("--rows").stdout
     identifiers = {row.id for row in step_residuals()}

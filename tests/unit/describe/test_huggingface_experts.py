@@ -327,6 +327,7 @@ def test_bad_values_are_named(read, model_type, fields, words):
         assert word in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_type", sorted(READERS))
 def test_any_bad_value_is_counted_or_named(read, model_type):
     """Whatever stands in a field: what can be counted is, what cannot is refused by the field's name."""

@@ -169,6 +169,7 @@ def test_design_power_that_the_script_gives_scales_what_no_sensor_reads(monkeypa
         assert 0.14 * tdp_w * 0.9 < power_w[tdp_w] < 0.72 * tdp_w * 1.1  # idle and full load of the curve's middle
 
 
+@pytest.mark.slow
 def test_accelerators_that_are_not_wanted_are_not_counted():
     tracker, _ = tracked(gpu_ids=[1])
     row = tracker.final_emissions_data
@@ -179,6 +180,7 @@ def test_accelerators_that_are_not_wanted_are_not_counted():
     assert row.gpu_count == 1
 
 
+@pytest.mark.slow
 def test_tasks_have_rows_of_their_own():
     tracker = OfflineEmissionsTracker(country_iso_code="FRA", measure_power_secs=0.05, experiment_name="exp")
     for name in ("load", "train"):
@@ -397,6 +399,7 @@ tracker.start()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["tracker.stop()", "", "raise SystemExit(3)", "1 / 0"])
 def test_a_script_leaves_its_row_however_it_ends(ending):
     text = SCRIPT.format(package="tonne.integrations.codecarbon", ending=ending)

@@ -62,6 +62,7 @@ def every_line_is_whole(folder: Path) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "raise"])
 def test_a_run_that_ends_badly_loses_at_most_an_interval(how, tmp_path):
     instants = random.Random(20261127)

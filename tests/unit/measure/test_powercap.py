@@ -100,6 +100,7 @@ def test_dies_add_up_unless_they_show_the_same_counter(powercap, tree, bare):
     assert len(opened(tree, bare)[0]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap_s", [10.0, 2.5, 0.5])
 def test_wraps_are_counted_at_any_rate_when_read_as_often_as_asked(powercap, tree, bare, wrap_s):
     tree.add("intel-rapl:0", "package-0", powercap.constant(100), wrap_uj=round(wrap_s * 100e6))

@@ -39,6 +39,7 @@ def readers(folder: Path) -> int:
     return sum('"v":' in path.read_text() for path in folder.glob("journal*.jsonl"))
 
 
+@pytest.mark.slow
 def test_ranks_of_one_launcher_are_one_run_and_the_node_is_counted_once():
     (found,) = ranks(4, 0.5)
     run, folder = found.split()
@@ -71,6 +72,7 @@ def test_shares_of_ranks_add_up_to_the_node():
         assert parts == pytest.approx(getattr(account.energy, name).value, rel=1e-6), name
 
 
+@pytest.mark.slow
 def test_when_the_reader_leaves_another_rank_reads_on_and_nothing_is_lost(tmp_path):
     folder = str(tmp_path / "run")
     first = program(RANK, "0.4", folder)

@@ -30,6 +30,7 @@ class Rising(Description):
         return
 
 
+@pytest.mark.slow
 def test_the_beginning_is_not_filled_with_the_mean_of_a_long_interval(monkeypatch):
     monkeypatch.delenv("TONNE_RUN", raising=False)
     begun_ns = time.monotonic_ns()

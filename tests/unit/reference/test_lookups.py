@@ -198,6 +198,7 @@ def test_all_intervals_hold_their_value():
             assert math.isfinite(record.high)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_any_text_is_found_or_refused_in_one_way(text):
     for look_up in (accelerator, grid, region, node):

@@ -31,6 +31,7 @@ class Spoiler:
         self.error = error
 
 
+@pytest.mark.slow
 def test_loss_that_is_no_number_stops_at_its_step_and_keeps_the_last_good_checkpoint(tmp_path, tiny_job, quiet):
     job = tiny_job(run={"checkpoint_every": 3})
     spoiler = Spoiler(job.model, after=4)
@@ -110,6 +111,7 @@ def test_folder_in_use_is_refused(tmp_path, tiny_job, quiet):
         fit(tiny_job(), tmp_path / "run", session=quiet)
 
 
+@pytest.mark.slow
 def test_full_disk_while_saving_keeps_what_was_saved(tmp_path, tiny_job, quiet, monkeypatch):
     from tonne.train import checkpoint
 

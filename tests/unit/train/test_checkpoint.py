@@ -75,6 +75,7 @@ def test_checkpoint_of_another_format_is_refused(tmp_path):
         newest(tmp_path)
 
 
+@pytest.mark.slow
 def test_disk_that_is_full_leaves_the_last_good_checkpoint(tmp_path):
     # The system refuses to let a file of this process grow beyond 4 kB, as a full disk would.
     code = f"""

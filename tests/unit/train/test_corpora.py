@@ -45,6 +45,7 @@ def test_every_fifth_text_is_kept_for_a_test_whatever_its_case_and_space():
     assert abs(held / 10_000 - 52 / 256) < 4 * (0.2 * 0.8 / 10_000) ** 0.5  # 52 of 256 bytes leave no remainder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_a_corpus_is_read_as_examples_of_its_task(name):
     task = Task(name=TASKS[name])
@@ -65,6 +66,7 @@ def test_the_parts_of_a_corpus_share_nothing(name):
     assert not kept & tested
 
 
+@pytest.mark.slow
 def test_no_page_to_pre_train_on_holds_what_a_test_asks_for():
     text = plain("\n".join(page for _, page in untested_pages()))
     for row in built_in_rows("builtin:summarise-test"):

@@ -49,6 +49,7 @@ def test_bits_per_byte_by_hand(tmp_path, tiny_job, quiet, lines_of):
     assert line["bits_per_byte"] == pytest.approx(line["loss"] / math.log(2) * view.tokens / view.text_bytes, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_model_that_was_written_predicts_as_the_one_that_was_trained(tmp_path, tiny_job, quiet):
     from tonne.model import from_huggingface
 
@@ -60,6 +61,7 @@ def test_model_that_was_written_predicts_as_the_one_that_was_trained(tmp_path, t
         assert torch.allclose(read.logits(tokens), job.model.eval().logits(tokens), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["causal-lm", "masked-lm+next-sentence", "span-corruption"])
 def test_micro_batches_make_the_step_of_one_batch(objective, tmp_path, tiny_job, quiet, lines_of):
     losses, models = [], []
@@ -100,12 +102,14 @@ def fields_of(objective):
     return {"architecture": {**shape, **heads}, "tokenizer": {"kind": "wordpiece"}}
 
 
+@pytest.mark.slow
 def test_run_that_is_cut_stays_on_the_schedule_of_the_whole(tmp_path, tiny_job, quiet, lines_of):
     fit(tiny_job(), tmp_path / "whole", session=quiet)
     fit(tiny_job(), tmp_path / "cut", session=quiet, max_steps=5)
     assert lines_of(tmp_path / "cut") == lines_of(tmp_path / "whole")[:5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("cut", [1, 3, 5, 11])
 def test_resumed_run_is_bit_for_bit_the_one_that_was_never_stopped(cut, optimizer, tmp_path, tiny_job, quiet, lines_of):
@@ -143,6 +147,7 @@ def test_folder_of_another_run_is_refused_and_left_alone(tmp_path, tiny_job, qui
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_run_that_is_complete_has_nothing_left_to_do(tmp_path, tiny_job, quiet, lines_of):
     fit(tiny_job(), tmp_path / "run", session=quiet)
     lines = lines_of(tmp_path / "run")
@@ -175,6 +180,7 @@ def test_observers_are_told_and_add_columns(tmp_path, tiny_job, quiet, lines_of)
     assert [line["energy_kwh"] for line in lines_of(tmp_path / "run")] == [0.001, 0.002]
 
 
+@pytest.mark.slow
 def test_observer_may_stop_a_run_which_saves_and_can_go_on(tmp_path, tiny_job, quiet, lines_of):
     found = fit(tiny_job(), tmp_path / "run", session=quiet, observers=[Watcher(stop_at=5)])
     assert (found.steps, found.stopped_by) == (5, "observer")
@@ -183,6 +189,7 @@ def test_observer_may_stop_a_run_which_saves_and_can_go_on(tmp_path, tiny_job, q
     assert len(lines_of(tmp_path / "run")) == 12
 
 
+@pytest.mark.slow
 def test_run_without_a_better_evaluation_ends_early(tmp_path, tiny_job, quiet):
     # A rate so high that the loss stops falling after the first evaluations.
     job = tiny_job(training={"learning_rate": 5.0}, run={"evaluate_every": 1, "patience": 2})
@@ -208,6 +215,7 @@ def test_mfu_is_never_above_one(tmp_path, tiny_job, quiet, monkeypatch):
     assert max(line["mfu"] for line in lines) == 1.0
 
 
+@pytest.mark.slow
 def test_sixteen_bit_products_leave_the_weights_in_thirty_two(tmp_path, tiny_job, quiet, lines_of):
     job = tiny_job(training={"precision": "bf16"})
     fit(job, tmp_path / "bf16", session=quiet)
@@ -227,6 +235,7 @@ def test_compiled_layers_make_the_same_run(tmp_path, tiny_job, quiet, lines_of):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_run_that_starts_from_a_folder_goes_on_where_its_model_was(tmp_path, tiny_job, quiet, lines_of):
     first = fit(tiny_job(), tmp_path / "first", session=quiet)
     start = {"start": {"from": str(first.model)}, "architecture": None}
@@ -243,6 +252,7 @@ def test_folder_of_another_shape_than_the_plan_is_refused(tmp_path, tiny_job, qu
         tiny_job(start={"from": str(first.model)}, architecture={"layers": 3})
 
 
+@pytest.mark.slow
 def test_small_run_never_loads_the_compiler(tmp_path, tiny_fields, tiny_folder):
     import subprocess
     import sys

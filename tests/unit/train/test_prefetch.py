@@ -85,6 +85,7 @@ def test_closed_batches_are_not_waited_for():
         list(made)
 
 
+@pytest.mark.slow
 def test_what_was_made_is_let_go():
     class Thing:
         pass

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_no_public_name_is_a_module_even_after_every_file_was_imported():
     code = """
 import importlib, pkgutil, types, tonne.train

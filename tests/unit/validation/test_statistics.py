@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tonne.validation.statistics import binomial_interval, quantile
+from tonne.estimate import binomial_interval
+from tonne.validation.statistics import quantile
 
 
 def test_all_hits_leave_only_a_lower_end_of_closed_form():
