@@ -119,18 +119,13 @@ def _again(command: str, config: Path, options: Options) -> str:
 
 def print_ended(found: Any, options: Options, lines: Callable[[Any], list[str]]) -> int:  # noqa: ANN401 - as above
     """Print how a run ended, in the process that speaks for all; the exit status."""
-    from tonne.report.trained_text import beside_lines, kept_line  # noqa: PLC0415 - as above
+    from tonne.report.trained_text import ended_lines  # noqa: PLC0415 - as above
 
-    fitted, run = found.fitted, found.run
+    fitted = found.fitted
     if fitted.first and options.as_json:
         print(json.dumps(document_of(found), indent=2, allow_nan=False))
     elif fitted.first:
-        told = [
-            *lines(fitted),
-            *beside_lines(found.forecast, found.account),
-            *kept_line(None if run is None else run.id),
-        ]
-        print("\n".join(told))
+        print("\n".join([*lines(fitted), *ended_lines(found)]))
     return OVER_BUDGET if found.over else 0
 
 
@@ -150,7 +145,7 @@ def lines_of(found: Any) -> list[str]:  # noqa: ANN401 - of a room that loads to
 
 
 def document_of(found: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
-    """How a run ended, as one document; `id`, `forecast` and `account` are null where it was not measured."""
+    """How a run ended, as one document; `id`, `account` and `reconciliation` are null where it was not measured."""
     fields = dataclasses.asdict(found.fitted)
     del fields["first"]
     shown = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
@@ -159,5 +154,6 @@ def document_of(found: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
         "id": None if run is None else run.id,
         "forecast": None if found.foretold is None else plain(found.foretold.account),
         "account": None if found.account is None else plain(found.account),
+        "reconciliation": None if found.reconciliation is None else plain(found.reconciliation),
     }
     return {"schema_version": SCHEMA_VERSION, "run": {**shown, **more}}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tonne.report.measured_line import SMALL_ENERGY_KWH, between
-from tonne.report.numbers import MASS_KG, MONEY_USD, TIME_S, short, value_and_interval
+from tonne.report.numbers import MASS_KG, TIME_S, short
 
 if TYPE_CHECKING:
     from tonne.account import Account
-    from tonne.estimate import Estimate
     from tonne.workflow.foretelling import Foretold
+    from tonne.workflow.running import Trained
 
-LABEL, COLUMN = 10, 32
 PARTS = (("accelerators", "accelerators"), ("cpu", "processors"), ("memory", "memory"), ("host_rest", "rest of host"))
-Units = Sequence[tuple[float, str]]
 
 
 def foretold_lines(foretold: Foretold) -> list[str]:
@@ -49,43 +46,11 @@ def _carbon(account: Account) -> str:
     return "CO2e unknown (no place given: --site FR)" if carbon is None else f"{between(carbon, MASS_KG)} CO2e"
 
 
-def beside_lines(forecast: Account | None, account: Account | None) -> list[str]:
-    """Forecast and measurement side by side: duration, energy, CO2e, cost, and whether the interval held it."""
-    if account is None or forecast is None:
+def ended_lines(found: Trained) -> list[str]:
+    """What a run took beside what was forecast for its steps, and where to read more."""
+    if found.run is None:
         return []
-    rows: list[tuple[str, Estimate | None, Estimate | None, Units]] = [
-        ("time", forecast.duration_s, account.duration_s, TIME_S),
-        ("energy", forecast.energy.facility_kwh, account.energy.facility_kwh, SMALL_ENERGY_KWH),
-        (
-            "CO2e",
-            forecast.carbon.operational_location_kgco2e,
-            account.carbon.operational_location_kgco2e,
-            MASS_KG,
-        ),
-        ("cost", forecast.energy_cost_usd, account.energy_cost_usd, MONEY_USD),
-    ]
-    lines = [
-        f"{label:<{LABEL}}{_cell(before, units):<{COLUMN}}{_cell(after, units):<{COLUMN}}{_verdict(before, after)}"
-        for label, before, after, units in rows
-        if before is not None or after is not None
-    ]
-    return [f"{'':<{LABEL}}{'forecast':<{COLUMN}}{'measured':<{COLUMN}}", *lines] if lines else []
+    from tonne.report.reconcile_text import brief_lines  # noqa: PLC0415 - only at the end of a run
 
-
-def _cell(estimate: Estimate | None, units: Units) -> str:
-    if estimate is None:
-        return "unknown"
-    value, interval = value_and_interval(estimate, units)
-    return value if interval == "exact" else f"{value} [{interval.replace(' - ', ', ').rpartition(' ')[0] or interval}]"
-
-
-def _verdict(before: Estimate | None, after: Estimate | None) -> str:
-    if before is None or after is None or not before.value:
-        return ""
-    inside = before.low <= after.value <= before.high
-    return f"{after.value / before.value - 1:+.0%}, {'inside' if inside else 'outside'} the forecast's interval"
-
-
-def kept_line(run: str | None) -> list[str]:
-    """Where to read more of it."""
-    return [] if run is None else [f"run: {run} (tonne runs show {run})"]
+    beside = [] if found.reconciliation is None else brief_lines(found.reconciliation)
+    return [*beside, f"run: {found.run.id} (tonne runs show, reconcile, report, export)"]

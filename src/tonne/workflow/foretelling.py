@@ -71,8 +71,10 @@ def foretold(ahead: Ahead, timed: Timed, looked: Looked, *, paces: list[Pace], s
     )
 
 
-def for_work(inputs: Mapping[str, Estimate], ahead: Ahead, steps: int, counts: Mapping[str, int]) -> Account:
-    """What would have been forecast for so many steps: for a run that ended before its last one, or went beyond it.
+def for_work(
+    inputs: Mapping[str, Estimate], ahead: Ahead, steps: int, counts: Mapping[str, int]
+) -> tuple[Account, dict[str, Estimate]]:
+    """What would have been forecast for so many steps, and its inputs: for a run that ended before its last one.
 
     Args:
         inputs: Of the forecast.
@@ -82,7 +84,8 @@ def for_work(inputs: Mapping[str, Estimate], ahead: Ahead, steps: int, counts: M
     """
     made = replace(ahead, steps=steps, times=dict(counts))
     fixed = _fixed(made)
-    return _account({name: one for name, one in inputs.items() if name not in fixed}, made, ())
+    uncertain = {name: one for name, one in inputs.items() if name not in fixed}
+    return _account(uncertain, made, ()), {**uncertain, **fixed}
 
 
 def _fixed(ahead: Ahead) -> dict[str, Estimate]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from tonne.account import Account
 from tonne.describe.start import Trained as Described
 from tonne.errors import TrainingError
-from tonne.estimate import Basis
+from tonne.estimate import Basis, Estimate
 from tonne.ledger.records import FINAL, FINE_TUNING, MEASURED, Run, Stage
 from tonne.measure import status
 from tonne.measure.environment import home as tonne_home
+from tonne.reconcile import Reconciliation, reconciled
 from tonne.train.ahead import STEPPING
 from tonne.workflow.asked import Asked
 from tonne.workflow.durations import START, STEP, TIMED_AS
@@ -42,13 +44,15 @@ class Trained:
     """How a run ended, what was forecast of it, and what it took.
 
     ``run`` is as the ledger has it; None where nothing was measured, and on all processes but the first. ``forecast``:
-    what was forecast for the steps that were made, be they fewer than planned. ``over``: a limit was passed.
+    what was forecast for the steps that were made, be they fewer than planned, and ``reconciliation`` what came of it.
+    ``over``: a limit was passed that is enforced.
     """
 
     fitted: Fitted
     foretold: Foretold | None = None
     forecast: Account | None = None
     account: Account | None = None
+    reconciliation: Reconciliation | None = None
     run: Run | None = None
     over: bool = False
 
@@ -207,12 +211,18 @@ class Started:
         pace = pace_of(metering, account)
         if pace is not None:
             keep_pace(self.home, pace)
+        run = None if kept is None else run_of(recorded, kept, account)
+        forecast, inputs = _forecast(metering, kept)
+        compared = None
+        if run is not None and account is not None and forecast is not None:
+            compared = reconciled(forecast, account, inputs, run.work, run.stages)
         return Trained(
             fitted=fitted,
             foretold=metering.foretold,
-            forecast=_forecast(metering, kept),
+            forecast=forecast,
             account=account,
-            run=None if kept is None else run_of(recorded, kept, account),
+            reconciliation=compared,
+            run=run,
             over=metering.over is not None and self.asked.enforce,
         )
 
@@ -278,13 +288,13 @@ def run_of(told: Recorded, kept: Kept, account: Account | None) -> Run:
     )
 
 
-def _forecast(metering: Metering, kept: Kept | None) -> Account | None:
-    """What was forecast for the steps that were made in all parts of the run; None where nothing was."""
+def _forecast(metering: Metering, kept: Kept | None) -> tuple[Account | None, Mapping[str, Estimate]]:
+    """What was forecast for the steps that all parts of the run made, and its inputs; None where nothing was."""
     ahead, found = metering.ahead, metering.foretold
     if ahead is None or found is None:
-        return None
+        return None, {}
     if kept is None or not kept.forecast_inputs:
-        return found.account
+        return found.account, found.inputs
     return for_work(kept.forecast_inputs, ahead, kept.steps, kept.counts)
 
 

@@ -91,7 +91,8 @@ def test_a_run_cut_short_is_compared_with_the_forecast_of_its_own_steps(ahead):
     timed = Timed(step_s=0.5, evaluation_s=3.0, checkpoint_s=0.25, finish_s=1.0)
     found = foretold(ahead(), timed, looked(), paces=[], site=None)
     counts = {"evaluation": 1, "checkpoints": 2, "finishing": 1}
-    account = for_work(found.inputs, ahead(), 10, counts)
+    account, inputs = for_work(found.inputs, ahead(), 10, counts)
+    assert (inputs["steps"].value, inputs["tokens"].value) == (10, 10_000)
     assert account.duration_s.value == pytest.approx(10 * 0.5 + 0.25 + 3.0 + 2 * 0.25 + 1.0)
 
 
