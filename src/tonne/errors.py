@@ -12,6 +12,7 @@ TonneError
 │   └── StoreError                         a token store that is incomplete, or of another tokenizer
 ├── MissingPackageError (ImportError)      a package that an extra brings is not installed
 ├── WeightsError (ValueError)              weights that cannot be read, or that no format can hold
+├── BrowserError (RuntimeError)            no browser to print a page with, or one that did not
 ├── CalibrationError (ValueError)          a file of own measured runs that cannot be read or written
 ├── MeasurementError (RuntimeError)        a run that was not measured, or a journal that cannot be read
 ├── LedgerError (RuntimeError)             a ledger that cannot be opened, or what it does not hold
@@ -71,6 +72,10 @@ class MissingPackageError(TonneError, ImportError):
 
 class WeightsError(TonneError, ValueError):
     """Weights that cannot be read as a model, or written as one."""
+
+
+class BrowserError(TonneError, RuntimeError):
+    """No browser is installed that prints a page, or it did not print it."""
 
 
 class CalibrationError(TonneError, ValueError):

@@ -93,6 +93,7 @@ def built(model_type, tmp_path, device, attention):
 
 @pytest.mark.parametrize(("device", "attention"), [("meta", "eager"), ("cpu", "sdpa")])
 @pytest.mark.parametrize("model_type", MODELS)
+@pytest.mark.slow
 def test_transformers_model_takes_what_we_count(model_type, device, attention, tmp_path):
     _, _, example, sequence = MODELS[model_type]
     module, architecture = built(model_type, tmp_path, device, attention)

@@ -15,8 +15,8 @@ from tonne.ledger.records import IMPORTED, Evidence, Run
 from tonne.measure import inbox
 from tonne.measure.purposes import purpose_named
 from tonne.measure.sites import site_of
-from tonne.report.measured_line import SMALL_ENERGY_KWH, between
-from tonne.report.numbers import MASS_KG, TIME_S, short
+from tonne.report.measured_line import between
+from tonne.report.numbers import ENERGY_KWH, MASS_KG, TIME_S, short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def _lines(found: Reading) -> list[str]:
     for run in found.runs:
         account = run.account
         energy, carbon = account.energy.facility_kwh, account.carbon.operational_location_kgco2e
-        told = "unknown" if energy is None else between(energy, SMALL_ENERGY_KWH)
+        told = "unknown" if energy is None else between(energy, ENERGY_KWH)
         grams = "unknown" if carbon is None else between(carbon, MASS_KG)
         lasted = "" if account.duration_s is None else short(account.duration_s.value, TIME_S)
         lines.append(f"{run.name[:28]:<28} {run.begun:<20} {lasted:>9}  {told:<28} {grams}")

@@ -12,7 +12,7 @@ os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the ti
 import typer
 
 from tonne import __version__
-from tonne.cli import checking, comparing, exporting, measuring, reconciling, train_commands
+from tonne.cli import checking, comparing, exporting, measuring, reconciling, reporting, train_commands
 from tonne.cli.groups import EXIT_INTERNAL, Commands, Json
 
 app = typer.Typer(
@@ -277,6 +277,7 @@ measuring.add_to(app)
 reconciling.add_to(app)
 exporting.add_to(app)
 checking.add_to(app)
+reporting.add_to(app)
 comparing.add_to(app)
 train_commands.add_to(app)
 

@@ -160,7 +160,9 @@ def _per_token(account: Account, tokens: float | None) -> Estimate | None:
 def _of_run(run: Run, name: str) -> Scenario:
     if run.account is None:
         raise DescriptionError(f"the run {run.id} has no account yet: nothing of it can be compared.")
-    plan = run.training_plan()
+    plan = None
+    with suppress(DescriptionError):  # kept by a version that described plans otherwise: less is known to be shared
+        plan = run.training_plan()
     facts = _facts_of_run(run, plan)
     if run.kind == FORECAST and run.forecast_inputs:
         traits = Traits() if plan is None else _planned(plan)

@@ -14,12 +14,12 @@ from tonne.report import numbers
 from tonne.report.numbers import count_text, rounded, short, value_and_interval
 from tonne.report.text import INPUT_WORDS, LABEL, VALUE, WHY_UNKNOWN, listed
 
-ENERGY_KWH = (*numbers.ENERGY_KWH, (1e-3, "Wh"), (1e-6, "mWh"))
+ENERGY_KWH = (*numbers.ENERGY_KWH, (1e-6, "mWh"))
 LEAST_WH_KWH = 5e-5  # people say 0.24 Wh, but 3 mWh
-MASS_KG = (*numbers.MASS_KG, (1e-6, "mg"), (1e-9, "µg"))
+MASS_KG = (*numbers.MASS_KG, (1e-9, "µg"))
 SPEED = ((1e6, "M tok/s"), (1.0, "tok/s"))
 MOST_PLAIN_TOKENS = 5e5  # per second: the upper bound stands in the same unit, and may be twice as much
-VOLUME_L = (*numbers.VOLUME_L, (1e-3, "mL"))
+VOLUME_L = numbers.VOLUME_L
 TIME_S = (*numbers.TIME_S, (1e-3, "ms"))
 ONE, INTERVAL = 15, 24
 WORDS = {

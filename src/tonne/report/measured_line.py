@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tonne.estimate import Estimate
     from tonne.measure.progress import Expected
 
-SMALL_ENERGY_KWH = (*ENERGY_KWH, (1e-3, "Wh"))
-
 
 def between(estimate: Estimate, units: Sequence[tuple[float, str]]) -> str:
     """A value and its interval, as in a sentence."""
@@ -27,7 +25,7 @@ def live_line(account: Account, expected: Expected | None) -> str:
     if expected is not None:
         parts.append(f"step {expected.step} of {expected.total_steps}")
         if expected.facility_kwh is not None:
-            parts.append(f"will end at {between(expected.facility_kwh, SMALL_ENERGY_KWH)}")
+            parts.append(f"will end at {between(expected.facility_kwh, ENERGY_KWH)}")
         parts.append(f"after {short(expected.duration_s.value, TIME_S)}")
     return f"{parts[0]} {' · '.join(parts[1:])}"
 
@@ -42,6 +40,6 @@ def closing_line(account: Account, run: str) -> str:
 def _taken(account: Account) -> list[str]:
     parts = [] if account.duration_s is None else [short(account.duration_s.value, TIME_S)]
     energy, carbon = account.energy.facility_kwh, account.carbon.operational_location_kgco2e
-    parts.append("energy unknown" if energy is None else between(energy, SMALL_ENERGY_KWH))
+    parts.append("energy unknown" if energy is None else between(energy, ENERGY_KWH))
     parts.append("CO2e unknown (no place given)" if carbon is None else f"{between(carbon, MASS_KG)} CO2e")
     return parts

@@ -8,8 +8,7 @@ from tonne.account import Account
 from tonne.estimate import Estimate
 from tonne.measure.recover import Listed
 from tonne.measure.replay import Measured
-from tonne.report.measured_line import SMALL_ENERGY_KWH
-from tonne.report.numbers import HOURS, MASS_KG, MONEY_USD, TIME_S, VOLUME_L, short, value_and_interval
+from tonne.report.numbers import ENERGY_KWH, HOURS, MASS_KG, MONEY_USD, TIME_S, VOLUME_L, short, value_and_interval
 from tonne.report.text import listed as with_label
 
 LABEL, VALUE, INTERVAL = 17, 16, 30
@@ -23,11 +22,11 @@ def run_lines(run: Measured, account: Account, view: str) -> list[str]:
     lines = [f"Run  {run.name} · {run.status} · {run.run}{title}", ""]
     lines += [_row("Duration", a.duration_s, TIME_S), _row("  accelerators", a.accelerator_hours, HOURS)]
     coverage = "" if energy.coverage is None else f"{energy.coverage:.0%} of IT measured"
-    lines.append(_row("Energy", energy.facility_kwh, SMALL_ENERGY_KWH, coverage))
+    lines.append(_row("Energy", energy.facility_kwh, ENERGY_KWH, coverage))
     named = [("accelerators", energy.accelerators_kwh), ("processors", energy.cpu_kwh), ("memory", energy.memory_kwh)]
     named += [("rest of host", energy.host_rest_kwh), ("IT", energy.it_kwh), ("measured", energy.measured_kwh)]
     for label, part in named:
-        lines.append(_row(f"  {label}", part, SMALL_ENERGY_KWH, "" if part is None else part.basis.value))
+        lines.append(_row(f"  {label}", part, ENERGY_KWH, "" if part is None else part.basis.value))
     lines.append(_row("CO2e, grid", carbon.operational_location_kgco2e, MASS_KG))
     lines.append(_row("CO2e, embodied", carbon.embodied_kgco2e, MASS_KG))
     lines += [_row("Water", a.water_l, VOLUME_L), _row("Cost", a.cost_usd, MONEY_USD), ""]

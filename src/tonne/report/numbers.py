@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from tonne.estimate import Estimate
 
-ENERGY_KWH = ((1e6, "GWh"), (1e3, "MWh"), (1.0, "kWh"))
-MASS_KG = ((1e6, "kt"), (1e3, "t"), (1.0, "kg"), (1e-3, "g"))
-VOLUME_L = ((1e6, "ML"), (1e3, "m3"), (1.0, "L"))
+ENERGY_KWH = ((1e6, "GWh"), (1e3, "MWh"), (1.0, "kWh"), (1e-3, "Wh"))
+MASS_KG = ((1e6, "kt"), (1e3, "t"), (1.0, "kg"), (1e-3, "g"), (1e-6, "mg"))
+VOLUME_L = ((1e6, "ML"), (1e3, "m3"), (1.0, "L"), (1e-3, "mL"))
 TIME_S = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 MONEY_USD = ((1e6, "M USD"), (1e3, "k USD"), (1.0, "USD"))
 WORK_FLOP = ((1.0, "FLOP"),)
@@ -22,7 +22,9 @@ PLAIN_FROM, PLAIN_TO = 1e-3, 1e6
 
 
 def scale_of(value: float, units: Sequence[tuple[float, str]]) -> tuple[float, str]:
-    """The largest unit that the value fills, or the smallest."""
+    """The largest unit that the value fills, or the smallest; of nothing, the plain one."""
+    if value == 0:
+        return next(((size, name) for size, name in units if size == 1.0), units[-1])
     return next(((size, name) for size, name in units if abs(value) >= size), units[-1])
 
 

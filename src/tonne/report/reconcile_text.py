@@ -11,8 +11,17 @@ from tonne.ledger.records import Run
 from tonne.reconcile import Comparison, Coverage, Factor, Reconciliation
 from tonne.reconcile.result import ABOVE, BELOW, INSIDE, UNKNOWN
 from tonne.reference.own_runs import SPEED, OwnRun
-from tonne.report.measured_line import SMALL_ENERGY_KWH
-from tonne.report.numbers import HOURS, MASS_KG, MONEY_USD, TIME_S, VOLUME_L, rounded, scale_of, value_and_interval
+from tonne.report.numbers import (
+    ENERGY_KWH,
+    HOURS,
+    MASS_KG,
+    MONEY_USD,
+    TIME_S,
+    VOLUME_L,
+    rounded,
+    scale_of,
+    value_and_interval,
+)
 from tonne.report.text import listed
 
 WIDTH = 120
@@ -25,15 +34,15 @@ ROWS: dict[str, tuple[str, Units]] = {
     "throughput.step_time_s": ("  a step", TIME_S),
     "throughput.achieved_peak_fraction": ("Utilisation", SHARE),
     "throughput.goodput": ("Goodput", SHARE),
-    "energy.facility_kwh": ("Energy", SMALL_ENERGY_KWH),
-    "energy.accelerators_kwh": ("  accelerators", SMALL_ENERGY_KWH),
-    "energy.cpu_kwh": ("  processors", SMALL_ENERGY_KWH),
-    "energy.memory_kwh": ("  memory", SMALL_ENERGY_KWH),
-    "energy.host_rest_kwh": ("  rest of host", SMALL_ENERGY_KWH),
-    "energy.hosts_kwh": ("  hosts", SMALL_ENERGY_KWH),
-    "energy.network_kwh": ("  network", SMALL_ENERGY_KWH),
-    "energy.storage_kwh": ("  storage", SMALL_ENERGY_KWH),
-    "energy.it_kwh": ("  IT", SMALL_ENERGY_KWH),
+    "energy.facility_kwh": ("Energy", ENERGY_KWH),
+    "energy.accelerators_kwh": ("  accelerators", ENERGY_KWH),
+    "energy.cpu_kwh": ("  processors", ENERGY_KWH),
+    "energy.memory_kwh": ("  memory", ENERGY_KWH),
+    "energy.host_rest_kwh": ("  rest of host", ENERGY_KWH),
+    "energy.hosts_kwh": ("  hosts", ENERGY_KWH),
+    "energy.network_kwh": ("  network", ENERGY_KWH),
+    "energy.storage_kwh": ("  storage", ENERGY_KWH),
+    "energy.it_kwh": ("  IT", ENERGY_KWH),
     "carbon.operational_location_kgco2e": ("CO2e, grid", MASS_KG),
     "carbon.operational_market_kgco2e": ("CO2e, contract", MASS_KG),
     "carbon.embodied_kgco2e": ("CO2e, embodied", MASS_KG),

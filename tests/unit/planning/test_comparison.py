@@ -213,3 +213,8 @@ def test_what_is_no_side_is_refused():
         compare("a", "b")
     with pytest.raises(DescriptionError, match="run a1 has no account"):
         compare(replace(measured(1.0, 0.0), account=None), plan())
+
+
+def test_a_run_whose_plan_cannot_be_read_any_more_is_compared_all_the_same():
+    run = measured(10.0, 0.0, plan={"a section of": "another version"})
+    assert compare(run, measured(20.0, 0.0)).pairs[0].differences[ENERGY].ratio.value == pytest.approx(2.0)

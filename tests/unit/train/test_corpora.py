@@ -76,6 +76,7 @@ def test_no_page_to_pre_train_on_holds_what_a_test_asks_for():
         assert len(row["context"].split()) < 13 or plain(row["context"]) not in text
 
 
+@pytest.mark.slow
 def test_text_without_tests_is_a_source_of_pre_training():
     data = Data(tokens=1e3, source=UNTESTED_SOURCE)
     (source,) = sources_of(data)

@@ -21,7 +21,8 @@ from tonne.report.exports.forms import template
 from tonne.report.exports.subject import Declared, Subject
 
 UNITS = {  # to the unit of the number behind the cell
-    "GWh": 1e6, "MWh": 1e3, "kWh": 1.0, "kt": 1e6, "t": 1e3, "kg": 1.0, "g": 1e-3, "ML": 1e6, "m3": 1e3, "L": 1.0,
+    "GWh": 1e6, "MWh": 1e3, "kWh": 1.0, "Wh": 1e-3, "kt": 1e6, "t": 1e3, "kg": 1.0, "g": 1e-3, "mg": 1e-6,
+    "ML": 1e6, "m3": 1e3, "L": 1.0, "mL": 1e-3,
     "million": 1e6, "d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0,
 }  # fmt: skip
 NUMBER = r"(-?[\d,]+(?:\.\d+)?(?:e-?\d+)?)"

@@ -1,0 +1,127 @@
+"""`tonne report`: finds what is meant, makes the page, and writes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tonne.cli.options import plan_from
+from tonne.errors import DescriptionError, LedgerError, RunFolderError
+from tonne.report.page.formats import format_named, save_charts, text_of
+from tonne.report.page.language import words_of
+from tonne.report.page.subject import Subject, of_forecast, of_project, of_run
+
+BROWSER = "TONNE_BROWSER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options of the command."""
+
+    format: str | None = None
+    language: str = "en"
+    output: str | None = None
+    charts: str | None = None
+
+
+def run(name: str, asked: Asked) -> None:
+    """Write the report of what is named.
+
+    Raises:
+        TonneError: Nothing of that name is known, or the report cannot be made or written as asked.
+    """
+    form = format_named(asked.format, asked.output)
+    words_of(asked.language)
+    program = _browser(asked) if form == "pdf" else ""
+    subject = subject_named(name)
+    text = text_of(subject, form, asked.language)
+    if asked.output is None:
+        sys.stdout.write(text)
+    else:
+        _write(text, Path(asked.output), program)
+        print(f"Written: {asked.output}", file=sys.stderr)
+    if asked.charts is not None:
+        paths = save_charts(subject, Path(asked.charts), asked.language)
+        print(f"Written: {len(paths)} files of charts in {asked.charts}", file=sys.stderr)
+
+
+def _browser(asked: Asked) -> str:
+    """The browser that prints; looked for first, so that nobody waits for a report that cannot be printed."""
+    from tonne.report.page.pdf import browser  # noqa: PLC0415 - only for PDF
+
+    if asked.output is None:
+        raise DescriptionError("--format pdf writes a file: name it with --output report.pdf.")
+    return browser(os.environ.get(BROWSER))
+
+
+def _write(text: str, path: Path, program: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if program:
+            from tonne.report.page.pdf import pdf  # noqa: PLC0415 - only for PDF
+
+            pdf(text, path, program)
+        else:
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be written: {error.strerror}. Give another --output.") from None
+
+
+def subject_named(name: str) -> Subject:
+    """What a name means: a plan file, a document of a run or a forecast, a run of the ledger, or a project of it.
+
+    Raises:
+        TonneError: It is none of these.
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        return _of_plan(name)
+    if path.suffix == ".json" or path.is_file():
+        return _of_document(path)
+    return _of_ledger(name)
+
+
+def _of_plan(name: str) -> Subject:
+    from tonne.forecasting import forecast  # noqa: PLC0415 - reports of runs that are measured go without
+
+    return of_forecast(forecast(plan_from(name, {})), [f"tonne forecast {name}"])
+
+
+def _of_document(path: Path) -> Subject:
+    """The document that `tonne report --format json` or `tonne forecast --json` wrote."""
+    from tonne.report.document import from_document  # noqa: PLC0415 - as above
+    from tonne.report.page.figures import runs_of  # noqa: PLC0415 - as above
+
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DescriptionError(
+            f"{path} cannot be read: {error.strerror}. Give a run, a project or a plan file."
+        ) from None
+    except ValueError as error:
+        raise DescriptionError(f"{path} is no JSON document: {error}. Give a run, a project or a plan file.") from None
+    if not isinstance(fields, dict):
+        raise DescriptionError(f"{path} holds no document of a run. Write one: tonne report RUN --format json.")
+    if "plan" in fields and "account" in fields:
+        return of_forecast(from_document(fields), [f"tonne report {path}"])
+    runs = runs_of(fields)
+    return of_project(str(fields["project"]), runs) if "project" in fields else of_run(runs[0])
+
+
+def _of_ledger(name: str) -> Subject:
+    """The run of that id, beginning of an id, or name; else the project of that name."""
+    from tonne.ledger.book import Ledger  # noqa: PLC0415 - plans and documents go without
+    from tonne.ledger.records import KINDS  # noqa: PLC0415 - as above
+    from tonne.ledger.rows import Filter  # noqa: PLC0415 - as above
+
+    with Ledger.open() as ledger:
+        try:
+            return of_run(ledger.run(name))
+        except LedgerError as error:
+            runs = list(ledger.whole(Filter(project=name, kinds=KINDS)))
+            if runs:
+                return of_project(name, runs[::-1])
+            raise LedgerError(f"{error} Nor is there such a project, or a plan file.") from None
