@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tonne.report.measured_line import SMALL_ENERGY_KWH, between
-from tonne.report.numbers import MASS_KG, TIME_S, short
+from tonne.report.measured_line import between
+from tonne.report.numbers import ENERGY_KWH, MASS_KG, TIME_S, short
 
 if TYPE_CHECKING:
     from tonne.account import Account
@@ -37,8 +37,8 @@ def _energy(account: Account) -> str:
     if energy.facility_kwh is None:
         return "energy unknown"
     known = [(label, getattr(energy, f"{name}_kwh")) for name, label in PARTS]
-    parts = ", ".join(f"{label} {short(e.value, SMALL_ENERGY_KWH)}" for label, e in known if e is not None and e.value)
-    return f"{between(energy.facility_kwh, SMALL_ENERGY_KWH)} at the building's meter ({parts} before PUE)"
+    parts = ", ".join(f"{label} {short(e.value, ENERGY_KWH)}" for label, e in known if e is not None and e.value)
+    return f"{between(energy.facility_kwh, ENERGY_KWH)} at the building's meter ({parts} before PUE)"
 
 
 def _carbon(account: Account) -> str:
