@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tonne.ledger.records import Run
-from tonne.report.numbers import ENERGY_KWH
+from tonne.report.numbers import ENERGY_KWH, MASS_KG
 from tonne.report.page.blocks import Block, Cell, Items, Section, Table, Text
 from tonne.report.page.language import Words, shown
 from tonne.report.page.project import SHOWN, cut
-from tonne.report.page.quantities import SMALL_MASS_KG, estimate_at
+from tonne.report.page.quantities import estimate_at
 from tonne.report.page.subject import Subject
 
 FIELDS = (
@@ -112,5 +112,5 @@ def _development(subject: Subject, words: Words) -> Iterator[Block]:
     carbon = estimate_at(subject.account, "development.operational_location_kgco2e")
     if energy is not None:
         text = shown(energy, ENERGY_KWH, words)
-        mass = words.of("unknown.short") if carbon is None else shown(carbon, SMALL_MASS_KG, words).value
+        mass = words.of("unknown.short") if carbon is None else shown(carbon, MASS_KG, words).value
         yield Text(text=words.of("left_out.development", value=text.value, interval=text.interval, mass=mass))

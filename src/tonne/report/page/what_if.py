@@ -9,11 +9,12 @@ from tonne.errors import TonneError
 from tonne.estimate import Estimate
 from tonne.reference.grids import grid
 from tonne.report.levers import CLEANER_GRIDS, WORTH_SAYING, Lever, levers
+from tonne.report.numbers import MASS_KG
 from tonne.report.page.blocks import Block, Cell, Picture, Section, Table, Text
 from tonne.report.page.language import Words, change, number_text
 from tonne.report.page.palette import CHANGE
 from tonne.report.page.pictures import Bar, bars_chart
-from tonne.report.page.quantities import CARBON, ENERGY, SMALL_MASS_KG, estimate_at
+from tonne.report.page.quantities import CARBON, ENERGY, estimate_at
 from tonne.report.page.subject import Subject
 
 
@@ -101,7 +102,7 @@ def _row(one: Change, carbon: Estimate | None, words: Words) -> tuple[Cell, ...]
     unknown = words.of("unknown.short")
     then = unknown
     if carbon is not None and one.carbon is not None:
-        then = number_text(carbon.value * (1 + one.carbon), SMALL_MASS_KG, words, digits=2)
+        then = number_text(carbon.value * (1 + one.carbon), MASS_KG, words, digits=2)
     changed = (one.carbon, one.energy, one.duration)
     texts = [unknown if value is None else change(value) for value in changed]
     return Cell(text=one.name), Cell(text=texts[0]), Cell(text=then), Cell(text=texts[1]), Cell(text=texts[2])
