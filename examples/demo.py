@@ -53,9 +53,9 @@ def main() -> int:
         )
         runs[name] = json.loads((folder / name / "metered.json").read_text(encoding="utf-8"))["run"]
     _title("After: why it was not quite as forecast")
-    _tonne("reconcile", runs["gpt"], until="Verdict")
+    _tonne("reconcile", runs["gpt"], until="  Energy x")
     _title("After: what is published of it")
-    _tonne("export", runs["classify"], "--as", "model-card", until="### Missing")
+    _tonne("export", runs["classify"], "--as", "model-card", until="- **Method**")
     _tonne("report", runs["gpt"], "--output", f"{folder}/report.html")
     _tonne("export", "--project", PROJECT, "--as", "eu-form", "--output", f"{folder}/eu-form.md")
     _where(folder, runs, time.monotonic() - begun_s)
@@ -81,7 +81,7 @@ def _begin(folder: Path, tokens: int) -> None:
         r"^name = .*": 'name = "demo-gpt"',
         r"^tokens = .*": f"tokens = {tokens}",
         r"^expected_loss = .*\n": "",
-        r"^sample_tokens = .*": f"evaluate_every = {-(-steps // 3)}\n{seldom}",
+        r"^sample_tokens = .*": f"evaluate_every = {-(-steps // 2)}\n{seldom}",
         r"^\[cluster\](.*\n)*": "",  # the machine at hand
     }
     classify = {
@@ -89,7 +89,7 @@ def _begin(folder: Path, tokens: int) -> None:
         r"^from = .*": 'from = "gpt/model"',
         r"^max_source_length = .*": "max_source_length = 128",
         r"^epochs = .*": f"epochs = {TUNING_EPOCHS if tokens >= TOKENS else 0.02}",
-        r"^\[cluster\](.*\n)*": f"[run]\nevaluate_every = 42\n{seldom}\n",
+        r"^\[cluster\](.*\n)*": f"[run]\nevaluate_every = 1000000\n{seldom}\n",
     }
     for name, plan, changes in (("gpt", "pretrain-gpt", gpt), ("classify", "finetune-classify", classify)):
         text = (HERE / f"{plan}.toml").read_text(encoding="utf-8")
