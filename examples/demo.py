@@ -53,11 +53,11 @@ def main() -> int:
         )
         runs[name] = json.loads((folder / name / "metered.json").read_text(encoding="utf-8"))["run"]
     _title("After: why it was not quite as forecast")
-    _tonne("reconcile", runs["gpt"], until="  Energy x")
+    _tonne("reconcile", runs["gpt"], until="    hosts")
     _title("After: what is published of it")
-    _tonne("export", runs["classify"], "--as", "model-card", until="- **Method**")
+    _tonne("export", runs["classify"], "--as", "model-card", until="- **Method**", without="[missing")
     _tonne("report", runs["gpt"], "--output", f"{folder}/report.html")
-    _tonne("export", "--project", PROJECT, "--as", "eu-form", "--output", f"{folder}/eu-form.md")
+    _tonne("export", "--project", PROJECT, "--as", "eu-form", "--output", f"{folder}/eu-form.md", until="missing")
     _where(folder, runs, time.monotonic() - begun_s)
     return 0
 
@@ -112,28 +112,31 @@ def _published() -> None:
     published_runs.print_run(run, tonne.forecast(plan))
 
 
-def _tonne(*words: str, until: str | None = None) -> None:
-    """A command of tonne, shown as a user writes it; its lines come as it says them.
+def _tonne(*words: str, until: str | None = None, without: str | None = None) -> None:
+    """A command of tonne, shown as a user writes it; its lines come as it says them, empty ones left out.
 
     Args:
         words: The command.
         until: Begin of the line from which on the rest is left to whoever calls it again.
+        without: Lines with this in them are left out too.
     """
-    print(f"\n$ tonne {' '.join(words)}", flush=True)
+    print(f"$ tonne {' '.join(words)}", flush=True)
     command = [sys.executable, "-m", "tonne.cli.entry", *words]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=None if sys.stderr.isatty() else subprocess.STDOUT
-    )
+    # On a terminal the live line is left as it is; elsewhere standard error joins the rest in its order.
+    errors = None if sys.stderr.isatty() else subprocess.STDOUT
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
     assert process.stdout is not None
-    left_out = 0
+    is_over, left_out = False, 0
     for line in io.TextIOWrapper(process.stdout, encoding="utf-8"):
-        left_out += left_out > 0 or (until is not None and line.startswith(until))
-        if not left_out:
+        is_over = is_over or (until is not None and line.startswith(until))
+        if is_over or (without is not None and without in line):
+            left_out += bool(line.strip())
+        elif line.strip():
             print(line, end="", flush=True)
     if left_out:
         print(f"({left_out} more lines)")
     if process.wait():
-        print(f"\nThis command ended with status {process.returncode}; the demo ends here.")
+        print(f"This command ended with status {process.returncode}; the demo ends here.")
         sys.exit(process.returncode)
 
 
