@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 TOKENS = 450_000  # of pre-training: about 75 s of one core
 PUBLISHED = "bloom-176b"
 PROJECT = "demo"
+RUNS = ("gpt", "classify")
 TUNING_EPOCHS = 0.5
 
 
@@ -44,21 +45,18 @@ def main() -> int:
     begun_s = time.monotonic()
     _title("Before: a run that was published, forecast from its plan file")
     _published()
-    runs = {}
-    for number, command in enumerate(("train", "finetune"), start=1):
-        name = ("gpt", "classify")[number - 1]
-        _title(f"During: {('a small GPT, pre-trained', 'and taught a task')[number - 1]}, measured")
-        _tonne(
-            command, f"{folder}/{name}.toml", "--output", f"{folder}/{name}", "--site", asked.site, "--project", PROJECT
-        )
-        runs[name] = json.loads((folder / name / "metered.json").read_text(encoding="utf-8"))["run"]
-    _title("After: why it was not quite as forecast")
-    _tonne("reconcile", runs["gpt"], until="    hosts")
-    _title("After: what is published of it")
+    place = ("--site", asked.site, "--project", PROJECT)
+    _title("During: a small GPT, pre-trained and measured")
+    _tonne("train", f"{folder}/gpt.toml", "--output", f"{folder}/gpt", *place)
+    _title("During: and taught a task")
+    _tonne("finetune", f"{folder}/classify.toml", "--output", f"{folder}/classify", *place, until="  Energy x")
+    runs = {name: json.loads((folder / name / "metered.json").read_text(encoding="utf-8"))["run"] for name in RUNS}
+    _title("After: why it was not quite as forecast, and what is published of it")
+    _tonne("reconcile", runs["gpt"], until="  Energy")
     _tonne("export", runs["classify"], "--as", "model-card", until="- **Method**", without="[missing")
     _tonne("report", runs["gpt"], "--output", f"{folder}/report.html")
     _tonne("export", "--project", PROJECT, "--as", "eu-form", "--output", f"{folder}/eu-form.md", until="missing")
-    _where(folder, runs, time.monotonic() - begun_s)
+    _where(folder, time.monotonic() - begun_s)
     return 0
 
 
@@ -73,7 +71,7 @@ def _asked() -> argparse.Namespace:
 def _begin(folder: Path, tokens: int) -> None:
     """The folder with two plan files; runs of an earlier call make room."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("gpt", "classify"):
+    for name in RUNS:
         shutil.rmtree(folder / name, ignore_errors=True)
     steps = max(tokens // 1024, 1)
     seldom = "evaluation_sequences = 128\nlog_every = 1000000"
@@ -144,7 +142,7 @@ def _title(text: str) -> None:
     print(f"\n== {text}", flush=True)
 
 
-def _where(folder: Path, runs: dict[str, str], lasted_s: float) -> None:
+def _where(folder: Path, lasted_s: float) -> None:
     """Where everything is."""
     _title(f"All of it took {lasted_s / 60:.1f} min. Where things are:")
     rows = {
