@@ -12,7 +12,7 @@ os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the ti
 import typer
 
 from tonne import __version__
-from tonne.cli import checking, comparing, exporting, measuring, reconciling, reporting, train_commands
+from tonne.cli import checking, comparing, exporting, ledgers, measuring, reconciling, reporting, train_commands
 from tonne.cli.groups import EXIT_INTERNAL, Commands, Json
 
 app = typer.Typer(
@@ -274,6 +274,7 @@ def tokenizer_train(
 
 
 measuring.add_to(app)
+ledgers.add_to(app)
 reconciling.add_to(app)
 exporting.add_to(app)
 checking.add_to(app)

@@ -78,13 +78,15 @@ class Stage:
     name: str
     duration_s: float
     it_kwh: Estimate | None = None
+    count: int | None = None  # how often it came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
     """A run over time, thinned to at most some hundred points; each tuple is one column of equal length.
 
-    ``power_w``: part -> watts at ``time_s`` after the begin. ``steps`` to ``step_kwh`` are columns of the loss: the
+    ``power_w``: part -> watts at ``time_s`` after the begin; a part that no sensor told of is modelled from how busy it
+    was, and its basis is that of its energy in the account. ``steps`` to ``step_kwh`` are columns of the loss: the
     last one holds facility energy so far, where it is known. ``grid_time_s``, ``grid_gco2e_per_kwh``: of the place.
     """
 
