@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from tonne.account import Account
 from tonne.estimate import Z_90, Basis, Estimate, propagate
@@ -69,6 +70,14 @@ def _spread(points: Sequence[Point], slope: float) -> float:
     student = STUDENT_90[blocks - 2] if blocks - 2 < len(STUDENT_90) else Z_90
     own = student * statistics.stdev(slopes) / math.sqrt(blocks) / slope
     return math.hypot(own, DRIFT_SPREAD)
+
+
+def so_far(measured: Measured, site: Any) -> tuple[Account, Expected | None]:  # noqa: ANN401 - see site_of
+    """The account of a run, and what it will have taken at its end."""
+    from tonne.measure.accounting import account_of  # noqa: PLC0415 - tables that others here do not need
+
+    account = account_of(measured, site=site)
+    return account, expected(measured, account)
 
 
 def expected(measured: Measured, account: Account) -> Expected | None:

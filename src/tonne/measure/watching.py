@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tonne.account import Account
     from tonne.estimate import Estimate
     from tonne.measure.meter import Meter
+    from tonne.measure.progress import Expected
     from tonne.measure.windows import Window
 
 LOGGER = logging.getLogger(__name__)
@@ -129,6 +130,18 @@ class Watch:
         ended_s = time.monotonic()
         self._next_account_s = ended_s + max(SHORTEST_PAUSE_S, (ended_s - begun_s) / SHARE_OF_TIME)
         return dict(self._columns)
+
+    def so_far(self) -> tuple[Account, Expected | None]:
+        """The account now, and what the run will have taken at its end, from one reading of the journal.
+
+        Raises:
+            MeasurementError: Nothing was measured yet.
+        """
+        from tonne.measure.progress import so_far  # noqa: PLC0415 - tables that a start does not need
+
+        if self.meter is None:
+            raise MeasurementError("no run has begun yet, so that there is no account. Ask again once training began.")
+        return so_far(self.meter._measured(None), self.meter.site)
 
     def account(self, view: str = "node") -> Account:
         """The account of the run, or of the last one; see `Meter.account`.

@@ -206,11 +206,10 @@ class Metering:
 
     def _look(self, now_s: float) -> None:
         """Make the columns anew, and see to the limits; a fault of ours must not end the training."""
-        meter = self.watch.meter
-        if meter is None or not self.watch.is_on:
+        if not self.watch.is_on:
             return
         try:
-            account, expected = meter.so_far()
+            account, expected = self.watch.so_far()
             if self.before is not None:  # the meter knows the steps of one part of the run alone
                 expected = self._expected(account)
             self._columns = {**columns_of(account), **expected_columns(expected)}

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("altair")
 
-MOST_LINES = 80
+MOST_LINES = 85  # some wrap, as their numbers come
 
 
 @pytest.mark.slow
