@@ -152,11 +152,13 @@ class Run(Shown):
     notes: tuple[str, ...] = ()
 
     def training_plan(self) -> TrainingPlan | None:
-        """The plan that it was run by; None where none is known.
+        """The plan that it was run by; None where none is known, or where it left the machine to whoever trained it.
 
         Raises:
             DescriptionError: The plan was kept by a version that described plans otherwise.
         """
+        if self.plan is None or not self.plan.get("cluster"):
+            return None
         from tonne.describe.plan import TrainingPlan  # noqa: PLC0415 - a quarter of a second, and not always asked for
 
-        return None if self.plan is None else TrainingPlan.from_fields(dict(self.plan))
+        return TrainingPlan.from_fields(dict(self.plan))

@@ -213,9 +213,9 @@ class Meter:
 
     def expected(self) -> Expected | None:
         """What the run will have taken at its end; None where it told no steps, or not how many there are."""
-        from tonne.measure.progress import expected  # noqa: PLC0415 - as in account
+        from tonne.measure.progress import so_far  # noqa: PLC0415 - as in account
 
-        return expected(self._measured(self._main_window()), self.account())
+        return so_far(self._measured(self._main_window()), self.site)[1]
 
     def account(self, view: str = "node", *, window: str | None = None) -> Account:
         """What the run took so far, on all nodes that are known: the same on every rank.
