@@ -27,7 +27,7 @@ OTHER_SPREAD = 0.5  # of evaluations, checkpoints and samples that were only tri
 PEAK_SHARE = (0.45, 0.2, 0.8)  # of the fastest product that training reaches, where nothing was tried
 FORWARD_AND_BACKWARD = (1.3, 1.0, 1.9)  # a whole step over its forward and backward pass
 TRIAL = "trial of this run's pieces"
-STUDENT_90 = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89)  # by degrees of freedom, from 1
+STUDENT_90 = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83, 1.81)  # by degrees of freedom, from 1
 
 
 def step_time_s(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
@@ -59,15 +59,35 @@ def step_time_s(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
     return _around(value, together, Basis.MEASURED, f"{_runs(own)}, {TRIAL}")
 
 
-def crowd_factor(ahead: Ahead, timed: Timed) -> Estimate:
+def crowd_factor(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
     """By what others on the machine will change all times from those of now: they may stay, leave, or be joined.
 
-    Equation: s = ln(k n) / 2, with s = log-spread to either side, k = slowness and n = threads: of a process alone k n
-    is 1.
+    Equation: s^2 = (2 s_0^2 + n t^2 sum_i d_i^2 / n) / (n + 2), with s = log-spread to either side; s_0 = ln(k m) / 2,
+    k = slowness and m = threads: of a process alone k m is 1; d_i = ln(k_run / k_trial) of n earlier runs here, and t =
+    Student's 95 % point for n + 2 degrees of freedom.
+
+    Args:
+        ahead: The run. Of one on accelerators the slowness is not known, and taken to be theirs alone.
+        timed: Its pieces, tried.
+        paces: What is kept of this machine.
+
+    Source: tonne
     """
-    crowded = math.log(max(timed.slowness * ahead.threads, 1.0))
-    spread = crowded / 2 if crowded > CROWDED_FROM else 0.0
-    return _around(1.0, spread, Basis.MODELLED, "others on the machine, as many as during the trial")
+    crowded = math.log(max(timed.slowness * ahead.threads, 1.0)) if ahead.device == "cpu" else 0.0
+    now = crowded / 2 if crowded > CROWDED_FROM else 0.0
+    source = "others on the machine, as many as during the trial"
+    squares = [
+        math.log(pace.slowness / pace.tried_slowness) ** 2
+        for pace in same_machine(paces, ahead.machine)
+        if STEP in pace.tried
+    ]
+    if not squares:
+        return _around(1.0, now, Basis.MODELLED, source)
+    count = len(squares)
+    seen = student_90(count + 2) ** 2 * math.fsum(squares)
+    spread = math.sqrt((2 * now**2 + seen) / (count + 2))
+    changed = f"{source}, give or take what changed within {_runs(squares)}"
+    return _around(1.0, spread, Basis.MODELLED, changed)
 
 
 def _tried_step(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
@@ -138,10 +158,14 @@ def _mean_and_spread(values: Sequence[float], least: float) -> tuple[float, floa
     mean = math.exp(statistics.fmean(logs))
     if len(logs) < 2:
         return mean, least
-    student = STUDENT_90[len(logs) - 2] if len(logs) - 2 < len(STUDENT_90) else Z_90
-    own = student * statistics.stdev(logs) * math.sqrt(1 + 1 / len(logs))
+    own = student_90(len(logs) - 1) * statistics.stdev(logs) * math.sqrt(1 + 1 / len(logs))
     # Few runs say little of their spread: it is drawn towards the usual one, as if two more had shown that.
     return mean, max(least, math.sqrt((2 * least**2 + (len(logs) - 1) * own**2) / (len(logs) + 1)))
+
+
+def student_90(degrees: int) -> float:
+    """Half of a 90 % interval over the standard deviation that so many degrees of freedom have shown."""
+    return STUDENT_90[degrees - 1] if degrees <= len(STUDENT_90) else Z_90
 
 
 def _around(value: float, spread: float, basis: Basis, source: str) -> Estimate:

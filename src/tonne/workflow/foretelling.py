@@ -57,7 +57,7 @@ def foretold(ahead: Ahead, timed: Timed, looked: Looked, *, paces: list[Pace], s
     inputs = {
         "step_time_s": step_time_s(ahead, timed, paces),
         "start_s": start_time_s(ahead, timed, paces),
-        "crowd_factor": crowd_factor(ahead, timed),
+        "crowd_factor": crowd_factor(ahead, timed, paces),
         **{f"{stage}_s": one for stage, one in pieces.items()},
         **{f"{part}_w": one for part, one in watts.items()},
         **place.factors,

@@ -74,25 +74,29 @@ def power_w(ahead: Ahead, looked: Looked, paces: list[Pace]) -> tuple[dict[str, 
     for part in PARTS:
         rows = [pace for pace in own if part in pace.watts]
         if rows:
-            found[part] = _as_before(part, rows)
+            found[part] = _as_before(part, rows, found.get(part))
     return found, (*notes, f"processors {share:.0%} busy, as while the run's pieces were tried")
 
 
-def _as_before(part: str, rows: list[Pace]) -> Estimate:
-    """The power that earlier runs of the same steps had: read by sensors, or modelled by their load."""
+def _as_before(part: str, rows: list[Pace], modelled: Estimate | None) -> Estimate:
+    """The power that earlier runs of the same steps had: read by sensors, or modelled by their load.
+
+    What was modelled names the model's sources too: whoever compares must see that both sides rest on one.
+    """
     value = statistics.fmean(pace.watts[part][0] for pace in rows)
     is_read = all(part in pace.measured_parts for pace in rows)
     before, low, high = rows[-1].watts[part]
     down, up = (low / before, high / before) if before > 0 else (1.0, 1.0)
     if is_read:
         down, up = min(down, 1 - AGAIN_SPREAD), max(up, 1 + AGAIN_SPREAD)
+    model = () if is_read or modelled is None else modelled.sources
     source = f"{len(rows)} earlier run{'s' if len(rows) > 1 else ''} on this machine"
     return Estimate(
         value=value,
         low=value * down,
         high=value * up,
         basis=Basis.MEASURED if is_read else Basis.MODELLED,
-        sources=(source,),
+        sources=(*model, source),
     )
 
 

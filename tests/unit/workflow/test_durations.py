@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -62,10 +63,32 @@ def test_a_crowded_machine_is_slower_by_as_much_as_the_trial_sees(ahead):
 
 
 def test_crowd_may_leave_or_grow_by_half_of_what_it_costs_in_logarithms(ahead):
-    assert crowd_factor(ahead(threads=2), Timed(slowness=0.5)).is_exact  # two threads, all that they asked for
-    found = crowd_factor(ahead(threads=1), Timed(slowness=2.0))
+    assert crowd_factor(ahead(threads=2), Timed(slowness=0.5), []).is_exact  # two threads, all that they asked for
+    found = crowd_factor(ahead(threads=1), Timed(slowness=2.0), [])
     assert (found.value, found.low, found.high) == (1.0, pytest.approx(2**-0.5), pytest.approx(2**0.5))
-    assert crowd_factor(ahead(), Timed(slowness=1.03)).is_exact
+    assert crowd_factor(ahead(), Timed(slowness=1.03), []).is_exact
+
+
+def test_threads_beside_an_accelerator_are_no_crowd(ahead):
+    assert crowd_factor(ahead(device="cuda", threads=16), Timed(step_s=0.1), []).is_exact
+
+
+def test_a_crowd_that_came_within_an_earlier_run_widens_the_next_forecast(ahead):
+    # Twice as slow in the run as in its trial: ln 2 = 0.6931; Student's point for 3 degrees of freedom 2.35, of squares
+    # of two runs that are as now (0) and this one: 2.35 x 0.6931 / sqrt(3) = 0.9405.
+    joined = pace(0.8, slowness=2.0, tried_slowness=1.0)
+    found = crowd_factor(ahead(), Timed(), [joined])
+    assert math.log(found.high) == pytest.approx(0.9405, abs=1e-4)
+    assert math.log(found.low) == pytest.approx(-0.9405, abs=1e-4)
+    elsewhere = dataclasses.replace(joined, machine="there")
+    assert crowd_factor(ahead(), Timed(), [elsewhere]).is_exact
+
+
+def test_a_crowd_that_stayed_as_it_was_within_earlier_runs_is_expected_to(ahead):
+    # ln 2 / 2 = 0.3466 without them; two runs without a change: sqrt(2 / 4) of it.
+    steady = pace(0.8, slowness=2.0, tried_slowness=2.0)
+    found = crowd_factor(ahead(), Timed(slowness=2.0), [steady, steady])
+    assert math.log(found.high) == pytest.approx(0.3466 * math.sqrt(0.5), abs=1e-4)
 
 
 def test_more_runs_that_agree_do_not_widen_the_interval_and_runs_that_differ_do(ahead):

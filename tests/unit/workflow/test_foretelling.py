@@ -135,3 +135,13 @@ def test_busy_share_needs_a_fifth_of_a_second():
 def test_every_field_of_what_lies_ahead_is_told_but_for_the_trial(ahead):
     names = {field.name for field in dataclasses.fields(ahead())}
     assert set(ahead().facts()) == names - {"trial"}
+
+
+def test_modelled_power_of_earlier_runs_is_still_that_of_one_model(ahead):
+    # So that a comparison knows that its errors cancel, and that no sensor put it to the test.
+    modelled, _ = power_w(ahead(), looked(), [])
+    row = Pace(machine="here", shape="small", steps=9, watts={"cpu": (90.0, 30.0, 300.0)})
+    again, _ = power_w(ahead(), looked(), [row])
+    assert again["cpu"].value == 90.0
+    assert set(modelled["cpu"].sources) < set(again["cpu"].sources)
+    assert again["cpu"].basis == "modelled"
