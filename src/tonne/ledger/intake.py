@@ -148,7 +148,7 @@ class Intake:
 
     def _batch(self, paths: Sequence[Path]) -> None:
         """Some files, the lines of all of them in one transaction: most of the time of one is waiting for the disk."""
-        found = [one for path in paths if (one := self._read(path)) is not None]
+        found = [one for path in paths if (one := self._read(path)) is not None and not _goes_on(one.line)]
         lines = [one for one in found if one.line.folder is None]
         if lines:
             with self.store.writing() as connection:
@@ -239,6 +239,11 @@ class Intake:
             (folder / f"{path.name}.txt").write_text(f"{reason}\n", encoding="utf-8")
             path.replace(folder / path.name)
         self.taken.refused.append((str(folder / path.name), reason))
+
+
+def _goes_on(line: Line) -> bool:
+    """Whether a line tells of the begin of a run that has not ended: it waits, or takes the place of nothing yet."""
+    return line.journal is not None and status.status_of(line.journal) == status.RUNNING
 
 
 def _enter_line(connection: Connection, line: Line, name: str) -> None:

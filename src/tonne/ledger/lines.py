@@ -26,12 +26,17 @@ class Refused(Exception):  # noqa: N818 - no error: a line is set aside, and the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A line that was understood. ``folder`` is that of a journal that is still to be read."""
+    """A line that was understood.
+
+    ``folder`` is that of a journal that is still to be read; ``journal`` that of a run which this is to be taken in
+    with, once it has ended.
+    """
 
     kind: str
     run: str
     content: Mapping[str, Any]
     folder: str | None = None
+    journal: str | None = None
 
 
 def understood(text: str) -> Line:
@@ -89,14 +94,15 @@ def _run(told: Mapping[str, Any]) -> Line:
 
 
 def _work(told: Mapping[str, Any]) -> Line:
-    content = {name: value for name, value in told.items() if name not in {"kind", "schema_version", "unix_s", "run"}}
+    not_said = {"kind", "schema_version", "unix_s", "run", "journal"}
+    content = {name: value for name, value in told.items() if name not in not_said}
     purpose = content.get("purpose")
     if purpose is not None and purpose not in PURPOSES:
         raise ValueError(f"purpose={purpose!r} is none of {', '.join(PURPOSES)}")
     for link in content.get("links") or ():
         if link["kind"] not in LINKS:
             raise ValueError(f"link {link['kind']!r} is none of {', '.join(LINKS)}")
-    return Line(kind=WORK, run=told["run"], content=content)
+    return Line(kind=WORK, run=told["run"], content=content, journal=told.get("journal"))
 
 
 def _import(told: Mapping[str, Any]) -> Line:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from tonne.workflow.foretelling import Foretold, foretold
 from tonne.workflow.kept import Kept, keep
 from tonne.workflow.machine import Look
 from tonne.workflow.paces import paces_in
-from tonne.workflow.points import Points
+from tonne.workflow.points import Points, series_of
 
 if TYPE_CHECKING:
     from tonne.account import Account
@@ -73,8 +73,7 @@ class Metering:
         self.error: BaseException | None = None
         self.watch = Watch(name, site=site, interval_s=asked.interval_s, folder=self._journal(), labels=labels)
         self.first_step_s = self._begun_s = self._ended_s = self._next_look_s = 0.0
-        self._earlier_s = 0.0 if before is None else sum(before.stages_s.values())
-        self._earlier_tokens = 0 if before is None else before.tokens
+        self.tell_begun: Callable[[Metering], None] | None = None  # once it has begun, in the process that speaks
         self._first = self._last = (0.0, 0.0)  # time and CPU time at the end of a step
         self._columns: dict[str, float] = {}
         self._warned: set[tuple[str, bool]] = set()
@@ -126,6 +125,8 @@ class Metering:
         found = self.kept()
         if self.first and found is not None:
             keep(self._output, found)
+            if self.tell_begun is not None:
+                self.tell_begun(self)
 
     def on_step(self, step: int, tokens: int, loss: float) -> Mapping[str, float] | None:
         """Note the step; columns of the line, and the wish to stop at a limit."""
@@ -136,8 +137,9 @@ class Metering:
             self.first_step_s = now_s - self._begun_s
             self._first = (now_s, cpu_s)
         self._last = (now_s, cpu_s)
-        self.points.add((step, self.time_s(), self.tokens + self._earlier_tokens, float(loss)))
-        self.watch.step(step, self.tokens + self._earlier_tokens)
+        tokens_so_far = self.tokens + (0 if self.before is None else self.before.tokens)
+        self.points.add((step, self.time_s(), tokens_so_far, float(loss)))
+        self.watch.step(step, tokens_so_far)
         if not (self.first and self._asked.measured):
             return None
         if now_s >= self._next_look_s:
@@ -176,8 +178,8 @@ class Metering:
         return found
 
     def all_stages_s(self) -> dict[str, float]:
-        """Seconds by stage of this part of the run; what is no other stage is stepping."""
-        whole_s = max(self._ended_s - self._begun_s, 0.0)
+        """Seconds by stage of this part of the run, as far as it is; what is no other stage is stepping."""
+        whole_s = max((self._ended_s or time.perf_counter()) - self._begun_s, 0.0)
         return {STEPPING: max(whole_s - sum(self.stages_s.values()), 0.0), **self.stages_s}
 
     def slowness(self) -> float:
@@ -200,9 +202,24 @@ class Metering:
             found = replace(found, forecast=self.foretold.account, forecast_inputs=self.foretold.inputs)
         return found if found.begun_unix_s is not None else replace(found, begun_unix_s=self.begun_unix_s)
 
+    def kept_so_far(self) -> Kept | None:
+        """What the folder is to know, with what this part of the run did as far as it is."""
+        before, own, counts = self.kept(), self.all_stages_s(), self.counts
+        if before is None:
+            return None
+        return replace(
+            before,
+            counts={name: before.counts.get(name, 0) + counts.get(name, 0) for name in {**before.counts, **counts}},
+            stages_s={name: before.stages_s.get(name, 0.0) + own.get(name, 0.0) for name in {**before.stages_s, **own}},
+            steps=before.steps + self.steps,
+            tokens=before.tokens + self.tokens,
+            series=series_of(self.points.all(), self.energy, before.series),
+        )
+
     def time_s(self) -> float:
         """Time of the run so far, that of earlier parts counted [s]."""
-        return (self._ended_s or time.perf_counter()) - self._begun_s + self._earlier_s
+        earlier_s = 0.0 if self.before is None else sum(self.before.stages_s.values())
+        return (self._ended_s or time.perf_counter()) - self._begun_s + earlier_s
 
     def _look(self, now_s: float) -> None:
         """Make the columns anew, and see to the limits; a fault of ours must not end the training."""
@@ -215,6 +232,9 @@ class Metering:
             self._columns = {**columns_of(account), **expected_columns(expected)}
             self._note(account)
             self._check(account, expected)
+            found = self.kept_so_far()
+            if found is not None:  # a part that is killed can tell nobody later
+                keep(self._output, found)
         except Exception as error:
             LOG.warning("no energy in the line any more: %s: %s", type(error).__name__, error)
             self._next_look_s = float("inf")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from tonne.measure import environment, inbox
 from tonne.reference.accelerators import accelerator
 from tonne.train.ahead import STAGES
 from tonne.workflow.kept import Kept, keep
-from tonne.workflow.points import series_of
 
 if TYPE_CHECKING:
     from tonne.describe.recipe import Recipe
@@ -32,6 +31,7 @@ WEIGHTS = "model.safetensors"
 MOST_HASHED_BYTES = 2**30  # of weights: beyond it hashing takes seconds
 HELD_OUT = "validation_"
 NOT_METRICS = ("loss", "bits_per_byte")
+OF_THE_END = ("status", "ended_unix_s", "work", "series", "stages")  # fields that a run which begins has not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,17 +67,34 @@ def tell_ledger(told: Recorded, status: str) -> Kept | None:
     Returns:
         The run as its folder knows it now; None where nothing was measured.
     """
-    before = told.metering.kept()
-    if before is None:
+    kept = told.metering.kept_so_far()
+    if kept is None:
         return None
-    kept = _with_this_part(before, told.metering)
     keep(told.output, kept)
-    fields = work_fields(told, kept, status)
-    if inbox.put("work", fields) is None and environment.ledger() != environment.OFF:
+    fields, name = work_fields(told, kept, status), _name_of(told.metering, kept)
+    if inbox.put("work", fields, name=name) is None and environment.ledger() != environment.OFF:
         own = str(told.output / inbox.INBOX)
         if inbox.put("work", fields, own) is not None:
             told.asked.say(f"tonne: the run is kept in {own}: move what is in it to the inbox of TONNE_HOME.")
     return kept
+
+
+def tell_begun(told: Recorded) -> None:
+    """Leave word that a run has begun, so that the ledger knows its plan and forecast even where it is killed.
+
+    The line waits in the inbox until the run has ended, and the one of the end takes its place.
+    """
+    kept = told.metering.kept()
+    if kept is None or told.output in Path(told.asked.home or environment.home()).parents:
+        return
+    known = work_fields(told, kept, status="")
+    begun = {name: value for name, value in known.items() if name not in OF_THE_END}
+    inbox.put("work", {**begun, "journal": kept.journal}, name=_name_of(told.metering, kept))
+
+
+def _name_of(metering: Metering, kept: Kept) -> str:
+    """Of the file in the inbox: one for each part of the run."""
+    return f"work-{kept.run}-{metering.begun_unix_s:.0f}"
 
 
 def work_fields(told: Recorded, kept: Kept, status: str) -> dict[str, Any]:
@@ -102,19 +119,6 @@ def work_fields(told: Recorded, kept: Kept, status: str) -> dict[str, Any]:
         "evidence": plain(evidence_of(told)),
         "notes": list(notes),
     }
-
-
-def _with_this_part(before: Kept, metering: Metering) -> Kept:
-    """What the folder knows, with what this part of the run did."""
-    own, counts = metering.all_stages_s(), metering.counts
-    return replace(
-        before,
-        counts={name: before.counts.get(name, 0) + counts.get(name, 0) for name in {**before.counts, **counts}},
-        stages_s={name: before.stages_s.get(name, 0.0) + own.get(name, 0.0) for name in {**before.stages_s, **own}},
-        steps=before.steps + metering.steps,
-        tokens=before.tokens + metering.tokens,
-        series=series_of(metering.points.all(), metering.energy, before.series),
-    )
 
 
 def work_of(told: Recorded, kept: Kept) -> Work:

@@ -26,7 +26,7 @@ from tonne.workflow.kept import Kept, kept_in, run_that_made
 from tonne.workflow.machine import watts_of
 from tonne.workflow.metering import Metering
 from tonne.workflow.paces import Pace, keep_pace
-from tonne.workflow.record import Origin, Recorded, evidence_of, plan_of, tell_ledger, work_of
+from tonne.workflow.record import Origin, Recorded, evidence_of, plan_of, tell_begun, tell_ledger, work_of
 
 if TYPE_CHECKING:
     from tonne.describe.finetuning import FinetuningRecipe
@@ -179,6 +179,7 @@ class Started:
 
         earlier = kept_in(self.output) if resume else None
         goes_on = earlier is not None and earlier.goes_on and self.asked.measured
+        origin = Origin(model_of=self.model_of, continues=None if earlier is None or goes_on else earlier.run)
         metering = Metering(
             self.asked,
             self.output,
@@ -187,7 +188,7 @@ class Started:
             labels=self._labels(),
             before=earlier if goes_on else None,
         )
-        origin = Origin(model_of=self.model_of, continues=None if earlier is None or goes_on else earlier.run)
+        metering.tell_begun = lambda begun: tell_begun(self._recorded(begun, origin, None))
         try:
             fitted = fit(
                 job, self.output, max_steps=max_steps, resume=resume, observers=[metering], session=self.session

@@ -206,6 +206,8 @@ import os, signal
 from tonne.train.fitting import Session
 from tonne.workflow import Asked, train
 from tonne.workflow import metering
+metering.FIRST_LOOK_S = metering.PAUSE_S = 0.0
+metering.SHARE_OF_TIME = 1e9
 def dies(self, step, tokens, loss, told=metering.Metering.on_step):
     if step == 12:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -216,8 +218,18 @@ train({str(plan)!r}, {str(tmp_path / "run")!r}, asked=Asked(), session=Session(d
     done = subprocess.run([sys.executable, "-c", code], check=False, timeout=300)
     assert done.returncode == -9
     before = kept_in(tmp_path / "run")
+    with Ledger.open() as ledger:  # the line of its begin: it could tell nothing later
+        cut = ledger.run(before.run)
+    assert (cut.status, cut.purpose) == ("interrupted", "final")
+    assert cut.plan["data"]["tokens"] == STEPS * TOKENS_A_STEP
+    assert cut.forecast == before.forecast
     found = run(plan, tmp_path / "run", resume=True)
     assert found.run.id == before.run
+    # Killed in its 12th step and gone on with from the checkpoint after the 10th: 11 steps were told, and 10 more made,
+    # the 11th a second time.
+    assert found.run.work.steps == 11 + 10
+    assert found.run.work.tokens == found.fitted.tokens + TOKENS_A_STEP
+    assert found.forecast.duration_s.value == pytest.approx(found.run.forecast.duration_s.value * 21 / 20, rel=0.3)
     assert found.fitted.steps == STEPS
     assert found.run.forecast == before.forecast
 
