@@ -54,7 +54,9 @@ def verify(expect: str | None, *, as_json: bool) -> None:
     elif found.problems:
         print(f"{shown} is not whole:")
         print("\n".join(f"  {problem}" for problem in found.problems))
-        if any("list" in problem for problem in found.problems):
+        if not found.is_chain_whole:
+            print("Entries cannot be made anew: put the database's backup in its place.", file=sys.stderr)
+        elif found.holds_expected is not False:
             print("What is listed is made anew from the entries by: tonne ledger mend", file=sys.stderr)
     else:
         print(f"{shown} is whole: {found.entries} entries, {found.runs} runs, head {found.head_sha256}")

@@ -168,12 +168,16 @@ def link(
     run: Id,
     kind: Annotated[str, typer.Argument(help="continues, initialised-from, distils or foretold-by.")],
     to: Annotated[str, typer.Argument(help="The other run; it need not be in this ledger.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take this link away.")] = False,
     json: Json = False,
 ) -> None:
     """Say how a run goes back to another."""
     from tonne.cli import runs_changing as command  # noqa: PLC0415 - see the module's docstring
 
-    command.link(run, kind, to, as_json=json)
+    if remove:
+        command.unlink(run, kind, to, as_json=json)
+    else:
+        command.link(run, kind, to, as_json=json)
 
 
 @runs_app.command("merge")

@@ -113,9 +113,15 @@ def say_refused(ledger: Ledger) -> None:
     for folder, reason in ledger.taken.unreadable:
         print(f"Cannot be read: the journal in {folder}: {reason}.", file=sys.stderr)
     if ledger.taken.waiting:
-        print(f"{len(ledger.taken.waiting)} journals are not read yet: tonne ledger take-in", file=sys.stderr)
+        journals = _counted(len(ledger.taken.waiting), "journal is", "journals are")
+        print(f"{journals} not read yet: tonne ledger take-in", file=sys.stderr)
     if ledger.taken.left:
-        print(f"{ledger.taken.left} lines of the inbox were left: tonne ledger take-in", file=sys.stderr)
+        lines = _counted(ledger.taken.left, "line of the inbox was", "lines of the inbox were")
+        print(f"{lines} left: tonne ledger take-in", file=sys.stderr)
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def is_off() -> bool:
@@ -240,7 +246,8 @@ def show_totals(asked: Asked, by: str | None, *, as_json: bool) -> None:
     if unread:
         going = sum(row.status == RUNNING for row in unread)
         print(
-            f"Not counted: {going} runs that go on, {len(unread) - going} whose journals were not read yet "
+            f"Not counted: {_counted(going, 'run that goes', 'runs that go')} on, "
+            f"{_counted(len(unread) - going, 'whose journal was', 'whose journals were')} not read yet "
             f"(`tonne ledger take-in` reads them).",
             file=sys.stderr,
         )

@@ -40,6 +40,13 @@ def link(run: str, kind: str, to: str, *, as_json: bool) -> None:
         _print(ledger, found, "linked", as_json=as_json)
 
 
+def unlink(run: str, kind: str, to: str, *, as_json: bool) -> None:
+    """Take a link away, and print how the run stands."""
+    with opened() as ledger:
+        found = ledger.unlink(run, kind, to)
+        _print(ledger, found, "unlinked", as_json=as_json)
+
+
 def merge(runs: list[str], name: str | None, *, as_json: bool) -> None:
     """Merge runs, and print the whole."""
     with opened() as ledger:

@@ -19,7 +19,8 @@ from tonne.ledger import writing
 from tonne.ledger.chain import Entry, head_of, problems
 from tonne.ledger.folding import DELETE, LINK, MERGED, TAG, WHOLE, document_of
 from tonne.ledger.intake import BUDGET_S, REFUSED, Intake, Taken
-from tonne.ledger.records import LINKS, Run
+from tonne.ledger.lineage import check_link
+from tonne.ledger.records import SAYABLE_LINKS, Link, Run
 from tonne.ledger.rows import Filter, Row, Totals
 from tonne.ledger.store import Store
 from tonne.ledger.tables import DOCUMENTS, ENTRIES, RUNS
@@ -44,6 +45,7 @@ class Verification:
     runs: int
     head_sha256: str
     problems: tuple[str, ...]
+    is_chain_whole: bool = True  # else lists cannot be made anew from it
     holds_expected: bool | None = None  # whether the hash that was noted earlier is in the chain
 
 
@@ -247,13 +249,29 @@ class Ledger:
         """Say how a run goes back to another, which need not be in this ledger; the id of the first.
 
         Raises:
-            LedgerError: There is no such run, or no such kind of link.
+            LedgerError: There is no such run, no such kind of link, or the link would lead back to the run.
         """
-        if kind not in LINKS:
-            raise LedgerError(f"link={kind!r} is none. Use one of {', '.join(LINKS)}.")
+        run = self.id_of(run)
         with suppress(LedgerError):
             to = self.id_of(to)
-        return self._tell(run, LINK, {"kind": kind, "to": to})
+        with self.store.writing() as connection:
+            check_link(connection, run, kind, to)
+            writing.enter(connection, writing.new_entry(LINK, run, {"kind": kind, "to": to}))
+        return run
+
+    def unlink(self, run: str, kind: str, to: str) -> str:
+        """Take a link away, whoever said it; the id of the run.
+
+        Raises:
+            LedgerError: There is no such run, or it has no such link.
+        """
+        found = self.run(run)
+        meant = [one.to for one in found.links if one.kind == kind and one.to != to and one.to.startswith(to)]
+        whole = to if Link(kind=kind, to=to) in found.links else meant[0] if len(meant) == 1 else None
+        if whole is None or kind not in SAYABLE_LINKS:
+            has = ", ".join(f"{one.kind} {one.to}" for one in found.links if one.kind in SAYABLE_LINKS)
+            raise LedgerError(f"{found.id} has no link {kind} {to} that can be taken away. It has: {has or 'none'}.")
+        return self._tell(found.id, LINK, {"kind": kind, "to": whole, "gone": True})
 
     def merge(self, names: Sequence[str], *, name: str | None = None) -> Run:
         """Several runs as one, which takes their place in lists and sums; they stay, and come back if it is deleted.
@@ -309,6 +327,7 @@ class Ledger:
         """
         with self.store.reading() as connection:
             entries, head, found = problems(connection)
+            is_chain_whole = not found
             found += writing.changed_runs(connection)
             runs = int(connection.execute(select(func.count()).select_from(RUNS)).scalar_one())
             holds = None
@@ -317,11 +336,28 @@ class Ledger:
                 holds = connection.execute(query).first() is not None
                 if not holds:
                     found.append(f"no entry has the hash {expected_sha256}: the chain is not the one that had it")
-        return Verification(entries=entries, runs=runs, head_sha256=head, problems=tuple(found), holds_expected=holds)
+        return Verification(
+            entries=entries,
+            runs=runs,
+            head_sha256=head,
+            problems=tuple(found),
+            is_chain_whole=is_chain_whole,
+            holds_expected=holds,
+        )
 
     def make_anew(self) -> None:
-        """Make lists and documents anew from the entries of the chain, where `verify` says that they were changed."""
+        """Make lists and documents anew from the entries of the chain, where `verify` says that they were changed.
+
+        Raises:
+            LedgerError: Entries were changed or are missing themselves: what would be made from them is wrong.
+        """
         with self.store.writing() as connection:
+            found = problems(connection)[2]
+            if found:
+                raise LedgerError(
+                    f"the chain itself is not whole: {found[0]}. Lists that were made from it would be wrong, so that "
+                    f"they were left as they are. Put the backup of {self.store.shown} in its place."
+                )
             writing.make_anew(connection)
 
     def head(self) -> tuple[int, str]:

@@ -33,6 +33,7 @@ class State:
     told: dict[str, Any] = field(default_factory=dict)
     tagged: dict[str, Any] = field(default_factory=dict)
     links: list[dict[str, Any]] = field(default_factory=list)
+    unlinked: list[dict[str, Any]] = field(default_factory=list)  # taken away, whoever told them
     folder: str | None = None
     merged_into: str | None = None
     seen: bool = False  # whether there is anything, since it was last deleted
@@ -62,9 +63,16 @@ def _take(state: State, kind: str, content: Fields) -> None:
     elif kind == TAG:
         state.tagged = _tagged(state.tagged, content)
     elif kind == LINK:
-        state.links.append({"kind": content["kind"], "to": content["to"]})
+        _link(state, {"kind": content["kind"], "to": content["to"]}, gone=bool(content.get("gone")))
     elif kind == MERGED:
         state.merged_into = content["into"]
+
+
+def _link(state: State, link: dict[str, Any], *, gone: bool) -> None:
+    """The last word on a link counts."""
+    state.links = [one for one in state.links if one != link]
+    state.unlinked = [one for one in state.unlinked if one != link]
+    (state.unlinked if gone else state.links).append(link)
 
 
 def _told(before: Fields, content: Fields) -> dict[str, Any]:
@@ -102,7 +110,8 @@ def document_of(run: str, state: State) -> dict[str, Any]:
     named = {stage["name"] for stage in stages}
     base["stages"] = [*stages, *(stage for stage in base["stages"] if stage["name"] not in named)]
     base["notes"] = _union(base["notes"], told.get("notes"))
-    base["links"] = _union(base["links"], told.get("links"), state.links)
+    links = _union(base["links"], told.get("links"), state.links)
+    base["links"] = [link for link in links if link not in state.unlinked]
     tags = _union(base["tags"], told.get("tags"), state.tagged.get("tags"))
     base["tags"] = [tag for tag in tags if tag not in state.tagged.get("untag", [])]
     base |= {name: state.tagged[name] for name in ("purpose", "project", "name") if name in state.tagged}

@@ -14,7 +14,9 @@ from tonne.estimate import Basis, Estimate
 from tonne.ledger.records import FORECAST, IMPORTED, KINDS, MEASURED
 from tonne.ledger.tables import ENDS, QUANTITIES, RUNS
 from tonne.measure.purposes import purpose_named
+from tonne.measure.status import WORST_FIRST
 
+STATUSES = (*WORST_FIRST, FORECAST, "unknown")
 GROUPS = ("kind", "name", "project", "purpose", "status")
 LEDGER = "the sum of the ledger's runs"
 
@@ -45,13 +47,15 @@ class Filter:
         """Check the words.
 
         Raises:
-            LedgerError: There is no such kind.
+            LedgerError: There is no such kind or status.
             DescriptionError: There is no such purpose.
         """
         purpose_named(self.purpose)
         for kind in self.kinds:
             if kind not in KINDS:
                 raise LedgerError(f"kind={kind!r} is none. Use one of {', '.join(KINDS)}.")
+        if self.status is not None and self.status not in STATUSES:
+            raise LedgerError(f"status={self.status!r} is none. Use one of {', '.join(STATUSES)}.")
 
 
 class Row(NamedTuple):

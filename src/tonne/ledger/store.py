@@ -79,8 +79,8 @@ class Store:
         except (DBAPIError, SQLAlchemyError) as error:
             why = _why(getattr(error, "orig", None) or error)
             raise LedgerError(
-                f"the ledger {self.shown} cannot be used: {why}. Mend it, or name another with TONNE_LEDGER; nothing "
-                f"is lost: what was measured and forecast waits in the inbox until the ledger is opened again."
+                f"the ledger {self.shown} cannot be used: {why}. {_MEND if self.is_file else _START} What was measured "
+                f"and forecast meanwhile waits in the inbox until the ledger is opened again."
             ) from error
 
     def _new_engine(self) -> Engine:
@@ -151,6 +151,8 @@ def _url(given: str) -> URL:
     return url
 
 
+_MEND = "Mend the file or put its backup in its place, or name another with TONNE_LEDGER."
+_START = "See that the database runs and lets you in, or name another with TONNE_LEDGER."
 _ADDRESSES = "Use a path, sqlite:///path, postgresql+pg8000://user@host/database, or off."
 
 
@@ -159,7 +161,7 @@ def _why(error: BaseException) -> str:
     told = error.args[0] if error.args else None
     if isinstance(told, dict):
         return str(told.get("M", told))
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _prepare(connection: Any, _: object) -> None:  # noqa: ANN401 - of the driver

@@ -125,7 +125,11 @@ def totals_lines(whole: Totals, groups: Mapping[str | None, Totals]) -> list[str
         value: Estimate | None = getattr(whole, name)
         unknown = whole.unknown.get(name, 0)
         told = "unknown" if value is None else between(value, units)
-        without = f"   without {unknown} runs of which it is unknown" if unknown and value is not None else ""
+        without = (
+            f"   without {unknown} {'run' if unknown == 1 else 'runs'} of which it is unknown"
+            if unknown and value is not None
+            else ""
+        )
         lines.append(f"  {label:<20}{told}{without}".rstrip())
     if groups:
         lines += ["", *_group_lines(groups)]

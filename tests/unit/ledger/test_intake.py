@@ -364,6 +364,20 @@ def test_run_without_an_end_is_taken_in_when_it_is_over_and_again_when_it_is_rec
         assert [row.status for row in ledger.rows()] == ["recovered"]
 
 
+def test_word_of_a_begin_waits_until_its_run_has_ended(make_account):
+    path = write_journal(runs_folder() / "r1", "r1", end=None)
+    fields = {"run": "r1", "purpose": "sweep", "forecast": plain(make_account(2.0)), "journal": str(path.parent)}
+    put("work", fields, name="work-r1")
+    with Ledger.open() as ledger:
+        assert waiting() == ["work-r1.json"]  # its file was written just now: it goes on
+        assert ledger.rows() == []
+        os.utime(path, (1.0, 1.0))
+        ledger.take_in()
+        assert waiting() == []
+        found = ledger.run("r1")
+    assert (found.status, found.purpose, found.forecast) == ("interrupted", "sweep", make_account(2.0))
+
+
 def test_what_was_said_of_a_run_that_goes_on_is_shown_with_it():
     path = write_journal(runs_folder() / "r1", "r1", end=None)
     with Ledger.open() as ledger:
@@ -548,7 +562,7 @@ def test_locked_away_sqlite_ledger_loses_nothing(tmp_path):
     bad = tmp_path / "ledger.db"
     bad.write_text("this is no database, but a letter to somebody " * 100)
     put("work", {"run": "r1"})
-    with pytest.raises(LedgerError, match=r"cannot be used: file is not a database.*nothing is lost"):
+    with pytest.raises(LedgerError, match=r"cannot be used: file is not a database.*waits in the inbox"):
         Ledger.open(str(bad))
     assert len(waiting()) == 1
     with Ledger.open(str(tmp_path / "other.db")) as ledger:
@@ -563,7 +577,7 @@ def test_postgresql_that_goes_away_during_a_run_gets_it_when_it_is_back(server, 
         server.stop()
         put("work", {"run": "during"})  # training goes on
         with pytest.raises(
-            LedgerError, match=r"postgresql\+pg8000://tonne@127.0.0.1.* cannot be used.*nothing is lost"
+            LedgerError, match=r"postgresql\+pg8000://tonne@127.0.0.1.* cannot be used.*waits in the inbox"
         ):
             ledger.take_in()
         with pytest.raises(LedgerError, match="cannot be used"):

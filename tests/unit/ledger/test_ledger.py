@@ -123,8 +123,37 @@ def test_tags_and_links_are_added_and_taken_away(ledger, make_run):
         ledger.tag("a", purpose="x")
     with pytest.raises(LedgerError, match="link='cousin' is none"):
         ledger.link("a", "cousin", "b")
+    with pytest.raises(LedgerError, match="link='merged-from' is none"):
+        ledger.link("a", "merged-from", "b")
+    with pytest.raises(LedgerError, match=r"status='over' is none\. Use one of running"):
+        Filter(status="over")
     with pytest.raises(LedgerError, match="tag=' ' is none"):
         ledger.tag("a", tags=[" "])
+
+
+def test_links_that_cannot_be_are_refused_and_wrong_ones_taken_away(ledger, make_run):
+    for run in ("first", "second", "third"):
+        ledger.put(make_run(run))
+    ledger.put(make_run("foretold", kind="forecast", status="forecast"))
+    ledger.link("second", "continues", "first")
+    ledger.link("third", "initialised-from", "second")
+    with pytest.raises(LedgerError, match="first cannot be linked to itself"):
+        ledger.link("first", "continues", "first")
+    with pytest.raises(LedgerError, match="third goes back to first already"):
+        ledger.link("first", "distils", "third")
+    with pytest.raises(LedgerError, match="second is no forecast"):
+        ledger.link("third", "foretold-by", "second")
+    ledger.link("third", "foretold-by", "foretold")
+    with pytest.raises(
+        LedgerError, match=r"third has no link continues second .* initialised-from second, foretold-by"
+    ):
+        ledger.unlink("third", "continues", "second")
+    ledger.unlink("third", "initialised-from", "sec")
+    assert ledger.run("third").links == (Link(kind="foretold-by", to="foretold"),)
+    ledger.link("first", "distils", "third")  # nothing leads back any more
+    ledger.link("third", "distils", "second-hand")
+    assert Link(kind="distils", to="second-hand") in ledger.run("third").links
+    assert ledger.verify().problems == ()
 
 
 def test_what_was_tagged_outlives_what_is_put_later(ledger, make_run):
@@ -219,6 +248,16 @@ def test_tampering_and_loss_show(ledger, make_run, command, says):
     import re
 
     assert re.search(says, " | ".join(found)), found
+
+
+def test_lists_are_not_made_anew_from_a_chain_that_was_changed(ledger, make_run, make_account):
+    ledger.put(make_run("a", account=make_account(2.0)))
+    with ledger.store.writing() as connection:
+        connection.execute(text("UPDATE tonne_entries SET content = replace(content, '2.0', '1.0')"))
+    assert not ledger.verify().is_chain_whole
+    with pytest.raises(LedgerError, match=r"content of entry 1 .* was changed.*backup"):
+        ledger.make_anew()
+    assert ledger.rows()[0].facility_kwh == 2.0  # as it was before
 
 
 def test_chain_that_was_made_anew_does_not_hold_the_hash_that_was_noted(address, make_run):

@@ -98,7 +98,10 @@ def test_ledger_shares_its_database_with_others(address):
         ("postgresql+psycopg://host/db", r"a ledger cannot be kept in postgresql\+psycopg|needs the package"),
         ("sqlite+aiosqlite:///x", "a ledger cannot be kept in|needs the package"),
         ("/proc/nowhere/ledger.db", "the ledger's folder /proc/nowhere cannot be made"),
-        ("postgresql+pg8000://me:secret@127.0.0.1:1/db", r"me:\*\*\*@127.0.0.1:1/db cannot be used: .*nothing is lost"),
+        (
+            "postgresql+pg8000://me:secret@127.0.0.1:1/db",
+            r"me:\*\*\*@127.0.0.1:1/db cannot be used: .*waits in the inbox",
+        ),
     ],
 )
 def test_address_that_cannot_be_is_said_without_its_password(address_, says):
