@@ -120,7 +120,7 @@ def verdicts_of(run: Run, quantities: Iterable[str]) -> dict[str, str]:
     forecast, measured = _both(run)
     accelerators = have_accelerators(forecast, measured)
     expected = forecast_side(forecast, _inputs_of(run), accelerators=accelerators)
-    seen, _ = measured_side(measured, run.work, run.stages, expected, accelerators=accelerators)
+    seen, _ = measured_side(measured, run.work, tuple(run.stages), expected, accelerators=accelerators)
     untested = OF_ENERGY if _is_one_model(expected, seen) else ()
     asked = [path for path in quantities if path not in untested]
     pairs = {path: (expected.figures[path], seen.figures[path]) for path in asked}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tonne.account import Account
 from tonne.estimate import Basis, Estimate
 from tonne.ledger.records import Stage, Work
+from tonne.ledger.stepping import STEPPING as STAGE
 from tonne.ledger.stepping import stepping_s
 from tonne.reconcile.quantities import (
     DURATION,
@@ -61,7 +62,7 @@ def forecast_side(account: Account, inputs: Mapping[str, Estimate], *, accelerat
 
 
 def measured_side(
-    account: Account, work: Work, stages: Iterable[Stage], expected: Side, *, accelerators: bool
+    account: Account, work: Work, stages: Sequence[Stage], expected: Side, *, accelerators: bool
 ) -> tuple[Side, tuple[str, ...]]:
     """What was measured, and notes.
 
@@ -77,7 +78,8 @@ def measured_side(
     stepped_s = stepping_s(account, work, stages)
     if figures[GOODPUT] is None and stepped_s is not None and lasted is not None:
         figures[GOODPUT] = Estimate.exact(stepped_s / float(lasted.value), Basis.MEASURED, DERIVED)
-    if figures[STEP_TIME] is None and stepped_s is not None and work.steps:
+    is_staged = any(stage.name == STAGE for stage in stages)  # else the meter's, with what came between steps
+    if (figures[STEP_TIME] is None or is_staged) and stepped_s is not None and work.steps:
         figures[STEP_TIME] = Estimate.exact(stepped_s / work.steps, Basis.MEASURED, DERIVED)
     told = {TOKENS: _exact(work.tokens), STEPS: _exact(work.steps), FLOP: _exact(work.training_flop)}
     side = _side(figures, told, accelerators=accelerators)

@@ -95,7 +95,7 @@ class Stepper:
             return
         shapes = ", ".join(str(tuple(batch.tokens.shape)) for batch in batches)
         raise TrainingError(
-            f"step {step + 1}: {what} is {value}. The batch is the {step + 1}th of the run (micro-batches {shapes} on "
+            f"step {step + 1}: {what} is {value}. The batch is number {step + 1} of the run (micro-batches {shapes} on "
             f"process {self.processes.rank}); the step was not applied. Lower learning_rate, lengthen warmup_steps or "
             f"use precision = 'fp32', and go on from the last checkpoint."
         )

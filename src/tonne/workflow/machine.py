@@ -81,7 +81,8 @@ def power_w(ahead: Ahead, looked: Looked, paces: list[Pace]) -> tuple[dict[str, 
 def _as_before(part: str, rows: list[Pace], modelled: Estimate | None) -> Estimate:
     """The power that earlier runs of the same steps had: read by sensors, or modelled by their load.
 
-    What was modelled names the model's sources too: whoever compares must see that both sides rest on one.
+    What was modelled, or is not there, names the model's sources too: whoever compares must see that both sides rest
+    on one.
     """
     value = statistics.fmean(pace.watts[part][0] for pace in rows)
     is_read = all(part in pace.measured_parts for pace in rows)
@@ -89,7 +90,7 @@ def _as_before(part: str, rows: list[Pace], modelled: Estimate | None) -> Estima
     down, up = (low / before, high / before) if before > 0 else (1.0, 1.0)
     if is_read:
         down, up = min(down, 1 - AGAIN_SPREAD), max(up, 1 + AGAIN_SPREAD)
-    model = () if is_read or modelled is None else modelled.sources
+    model = () if modelled is None or (is_read and value > 0) else modelled.sources
     source = f"{len(rows)} earlier run{'s' if len(rows) > 1 else ''} on this machine"
     return Estimate(
         value=value,

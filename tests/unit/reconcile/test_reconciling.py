@@ -90,6 +90,15 @@ def test_duration_is_tokens_speed_goodput_and_accelerators(found):
     assert math.prod(ratios) == pytest.approx(22_000 / (18_750 / 0.9), rel=1e-12)
 
 
+def test_a_step_is_that_of_the_stepping_and_not_of_the_evaluations_between():
+    # The meter knows when steps were told: 22,000 s / 980. The stage knows what they took: 20,000 s / 980.
+    told = took(throughput={"step_time_s": Estimate.exact(22_000 / 980, Basis.MEASURED)})
+    staged = reconciled(foretold(), told, INPUTS, WORK, STAGES).of("throughput.step_time_s")
+    assert staged.measured.value == pytest.approx(20_000 / 980)
+    alone = reconciled(foretold(), told, INPUTS, WORK).of("throughput.step_time_s")
+    assert alone.measured.value == pytest.approx(22_000 / 980)
+
+
 def test_factors_show_both_numbers_in_their_unit(found):
     by_name = factors(found.of("carbon.operational_location_kgco2e"))
     shown = {name: (one.forecast.value, one.measured.value) for name, one in by_name.items()}

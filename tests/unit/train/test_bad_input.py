@@ -35,7 +35,7 @@ class Spoiler:
 def test_loss_that_is_no_number_stops_at_its_step_and_keeps_the_last_good_checkpoint(tmp_path, tiny_job, quiet):
     job = tiny_job(run={"checkpoint_every": 3})
     spoiler = Spoiler(job.model, after=4)
-    with pytest.raises(TrainingError, match=r"step 5: the loss is nan. The batch is the 5th of the run .*\(8, 32\)"):
+    with pytest.raises(TrainingError, match=r"step 5: the loss is nan. The batch is number 5 of the run .*\(8, 32\)"):
         fit(job, tmp_path / "run", session=quiet, observers=[spoiler])
     assert isinstance(spoiler.error, TrainingError)
     assert newest(tmp_path / "run" / "checkpoints").step == 3
