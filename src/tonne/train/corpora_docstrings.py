@@ -39,7 +39,7 @@ def summaries() -> Iterator[Keyed]:
         if "\n" in summary or not fits or body.casefold() in seen:
             continue
         seen.add(body.casefold())
-        yield key_of(docstring), {"source": f"{docstring.name or docstring.module}: {body}", "target": summary}
+        yield key_of(docstring), {"source": f"{docstring.heading}: {body}", "target": summary}
 
 
 def modules() -> Iterator[Keyed]:
