@@ -50,6 +50,8 @@ def test_a_corpus_is_read_as_examples_of_its_task(name):
     task = Task(name=TASKS[name])
     trained, tested = (read_labelled(f"builtin:{name}{part}", None, task) for part in ("", "-test"))
     assert len(trained) > 1000
+    if name == "answer":  # what is trained on is asked about more often; a fifth of the contexts is tested
+        trained, tested = ({one.context for one in part} for part in (trained, tested))
     assert 0.15 < len(tested) / (len(trained) + len(tested)) < 0.27
 
 
@@ -68,10 +70,24 @@ def test_the_parts_of_a_corpus_share_nothing(name):
 def test_no_page_to_pre_train_on_holds_what_a_test_asks_for():
     text = plain("\n".join(page for _, page in untested_pages()))
     for row in built_in_rows("builtin:summarise-test"):
-        body = plain(row["source"].partition(": ")[2])
+        body = plain(row["source"].partition("\n\n")[0])
         assert len(body.split()) < 13 or body not in text  # short ones stand in others: "Raises KeyError if ..."
     for row in built_in_rows("builtin:answer-test"):
         assert len(row["context"].split()) < 13 or plain(row["context"]) not in text
+
+
+def test_what_a_docstring_describes_stands_above_it_on_the_pages(monkeypatch, corpus):
+    one = Docstring(module="m", name="Path.resolve", kind="function", text="Make it absolute.", arguments=("strict",))
+    held = "A text that the hash keeps for the test"
+    assert not held_for_test(one.text)
+    corpus(one, Docstring(module="m", name="Path", kind="class", text="A path of files."), *docstrings(held))
+    monkeypatch.setattr(corpora_reference, "in_tests", lambda: ())
+    untested_pages.cache_clear()
+    try:
+        found = "\n\n".join(text for _, text in untested_pages())
+    finally:
+        untested_pages.cache_clear()
+    assert "Path.resolve(strict)\nMake it absolute.\n\nPath\nA path of files." in found
 
 
 def test_text_without_tests_is_a_source_of_pre_training():
@@ -114,7 +130,7 @@ def test_a_summary_is_the_first_line_and_its_body_the_rest(corpus):
         )
     )
     rows = [row for _, row in corpora_docstrings.summaries()]
-    wanted = "f0: The rest of it tells what the first line leaves out, over two lines."
+    wanted = "The rest of it tells what the first line leaves out, over two lines.\n\nf0()"
     assert rows == [{"source": wanted, "target": "Return what was asked."}]
 
 
@@ -150,6 +166,22 @@ def test_questions_ask_for_definitions_and_for_gaps():
         ("What does str.lower do?", 12, "Return a copy in lower case."),
         ("It never raises ____ but for odd code points.", text.index('"Value'), '"ValueError"'),
     ]
+
+
+def test_what_is_trained_on_also_asks_for_words_without_marks():
+    # words of four letters or more, with the next one where it follows: "handles the", "errors that", "occur while",
+    # "files are", "read and", "written"; the second of them, and the sixth
+    context = corpora_reference.Context(
+        "files", "It handles the errors that occur while files are read and written.", ()
+    )
+    found = list(corpora_reference._words(context))
+    assert found == [
+        ("It handles the ____ occur while files are read and written.", 15, "errors that"),
+        ("It handles the errors that occur while files are read and ____.", 58, "written"),
+    ]
+    asked = [row["question"] for row in built_in_rows("builtin:answer-test")]
+    marked = [row for row in built_in_rows("builtin:answer-test") if row["answers"]["text"][0].startswith('"')]
+    assert len(marked) + sum(question.startswith("What does ") for question in asked) >= len(asked)
 
 
 def test_a_signature_is_the_name_that_the_next_paragraph_defines():
