@@ -50,6 +50,7 @@ def ours(folder: Path, seed: int, epochs: float) -> dict:
     torch.set_num_threads(1)
     fields = plan_fields(PLAN)
     fields["start"] = {"from": str(folder)}
+    fields["task"].pop("pooling", None)  # transformers' class tells labels from the last token
     fields["training"] = {
         "objective": "classification",
         "global_batch_sequences": BATCH,

@@ -171,15 +171,12 @@ def test_questions_ask_for_definitions_and_for_gaps():
 
 def test_what_is_trained_on_also_asks_for_words_without_marks():
     # words of four letters or more, with the next one where it follows: "handles the", "errors that", "occur while",
-    # "files are", "read and", "written"; the second of them, and the sixth
+    # "files are", "read and", "written"; the second of them, and where there are more the eighth
     context = corpora_reference.Context(
         "files", "It handles the errors that occur while files are read and written.", ()
     )
     found = list(corpora_reference._words(context))
-    assert found == [
-        ("It handles the ____ occur while files are read and written.", 15, "errors that"),
-        ("It handles the errors that occur while files are read and ____.", 58, "written"),
-    ]
+    assert found == [("It handles the ____ occur while files are read and written.", 15, "errors that")]
     asked = [row["question"] for row in built_in_rows("builtin:answer-test")]
     marked = [row for row in built_in_rows("builtin:answer-test") if row["answers"]["text"][0].startswith('"')]
     assert len(marked) + sum(question.startswith("What does ") for question in asked) >= len(asked)
