@@ -23,9 +23,7 @@ LONGEST_CONTEXT = 400  # characters
 LONGEST_ANSWER = 160  # characters of a description
 AROUND_GAP = 60  # characters of a sentence on either side of what is asked for
 GAP = "____"
-WORDS_APART = 6  # of what is found, so many are passed over for one that is asked for
 _QUOTED = re.compile(r'"[^"\s][^"\n]{0,30}"')
-_SOME_WORDS = re.compile(r"[A-Za-z_]\w{3,}(?: \w+)?")
 _NAMED = re.compile(r"[A-Za-z]\w")  # marks alone are no name: metrics of answers see none of them
 _SIGNATURE = re.compile(r"(?:[a-z]\w*\.)?_*[a-z]\w*(?:\.\w+)*(?:\([^)]*\))?")
 _SENTENCE_END = re.compile(r"(?<=[.:;])\s")
@@ -50,14 +48,9 @@ class Context:
 
 
 def questions() -> Iterator[Keyed]:
-    """Key and row of each question; the key is the context, so that no context is in both parts.
-
-    What is trained on also asks for words that no marks set off: where an answer stands is then told by what stands
-    around it alone. The test asks for definitions and names in marks.
-    """
+    """Key and row of each question; the key is the context, so that no context is in both parts."""
     for context in contexts():
-        more = () if held_for_test(context.text) else _words(context)
-        for question, start, answer in (*_definitions(context), *_gaps(context), *more):
+        for question, start, answer in (*_definitions(context), *_gaps(context)):
             answers = {"text": [answer], "answer_start": [start]}
             yield context.text, {"question": question, "context": context.text, "answers": answers}
 
@@ -130,35 +123,17 @@ def _definitions(context: Context) -> Iterator[tuple[str, int, str]]:
 
 def _gaps(context: Context) -> Iterator[tuple[str, int, str]]:
     """Every name in quotation marks, asked for by what stands around it in its sentence."""
-    for begin, end in _sentences(context.text):
+    ends = [0, *(match.end() for match in _SENTENCE_END.finditer(context.text)), len(context.text)]
+    for begin, end in pairwise(ends):
         for match in _QUOTED.finditer(context.text, begin, end):
-            if _NAMED.search(match.group()):
-                yield from _gap(context.text, match, begin, end)
-
-
-def _words(context: Context) -> Iterator[tuple[str, int, str]]:
-    """One word or two of every few, asked for in the same way."""
-    found = [
-        (match, begin, end)
-        for begin, end in _sentences(context.text)
-        for match in _SOME_WORDS.finditer(context.text, begin, end)
-    ]
-    for match, begin, end in found[1::WORDS_APART]:
-        yield from _gap(context.text, match, begin, end)
-
-
-def _sentences(text: str) -> Iterator[tuple[int, int]]:
-    """First and last + 1 character of each."""
-    return pairwise([0, *(match.end() for match in _SENTENCE_END.finditer(text)), len(text)])
-
-
-def _gap(text: str, match: re.Match[str], begin: int, end: int) -> Iterator[tuple[str, int, str]]:
-    """What is found, asked for by the rest of its sentence; nothing where too little stands around it."""
-    before = text[max(begin, match.start() - AROUND_GAP) : match.start()]
-    after = text[match.end() : min(end, match.end() + AROUND_GAP)]
-    if len(before) + len(after) > AROUND_GAP // 2:
-        question = f"{_whole_words(before, first=True)}{GAP}{_whole_words(after, first=False)}".strip()
-        yield question, match.start(), match.group()
+            before = context.text[max(begin, match.start() - AROUND_GAP) : match.start()]
+            after = context.text[match.end() : min(end, match.end() + AROUND_GAP)]
+            if _NAMED.search(match.group()) and len(before) + len(after) > AROUND_GAP // 2:
+                yield (
+                    f"{_whole_words(before, first=True)}{GAP}{_whole_words(after, first=False)}".strip(),
+                    match.start(),
+                    match.group(),
+                )
 
 
 def _whole_words(text: str, *, first: bool) -> str:
