@@ -102,8 +102,11 @@ def csv_values(path: Path, asked: Asked, *, separator: str = ",") -> Iterator[Va
         DataError: As ``csv_rows``.
     """
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB stops at the first long article
-    quoting = csv.QUOTE_MINIMAL if separator != TAB or quotes_count(path) else csv.QUOTE_NONE
-    reader = csv.reader(_lines(path, keep_ends=True), delimiter=separator, strict=True, quoting=quoting)
+    lines = _lines(path, keep_ends=True)
+    if separator != TAB or quotes_count(path):
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+    else:
+        reader = csv.reader(lines, delimiter=separator, strict=True, quoting=csv.QUOTE_NONE)
     try:
         heading = [name.strip() for name in next(reader, [])]
         known = _known(asked, heading, f"{path}: the heading")

@@ -74,7 +74,8 @@ def from_huggingface(
 def _lay_out(model: torch.nn.Module, device: torch.device) -> None:
     """Give the tensors of a model on the meta device room on another.
 
-    As ``Module.to_empty`` does; that asks meta tensors to be alike, for which torch loads its compiler and sympy: 35 MB.
+    As ``Module.to_empty`` does; but that asks for tensors like those of the meta device, for which torch loads its
+    compiler and sympy, 35 MB.
     """
     made: dict[torch.Tensor, torch.Tensor] = {}  # one that two modules share stays one
     for module in model.modules():
