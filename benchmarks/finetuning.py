@@ -13,14 +13,13 @@ The model is the one that the example starts from, or with --width a larger one,
 1.1 million parameters; medians of three seeds, the accuracy of each:
 
                        tokens/CPU-s  fill   peak MiB  accuracy on the test
-    tonne                    10,366  96 %        563  75.9  73.8  74.8 %
+    tonne                    10,537  96 %        531  75.9  73.8  74.8 %
     Trainer                   3,525  31 %        667  74.6  75.9  73.2 %
-    Trainer, by length       10,558  93 %        667   9.3   9.1  10.5 %
+    Trainer, by length       10,160  93 %        664   9.3   9.1  10.5 %
 
-2.9 times the Trainer as it comes at the same accuracy, and as fast as by length, within noise (0.98; single runs differ
-by 7 %). Since then weights are read without torch's compiler, which takes some 30 MiB from the peak (PEAK_NOW).
-
-The Trainer needs transformers and accelerate: --trainer-python names an interpreter that has them, and tonne.
+3.0 times the Trainer as it comes at the same accuracy, in 0.80 of its memory; 1.04 times by length. (The Trainer as it
+comes was measured half an hour before the other two; there by length was 10,558 and tonne 10,366. Single runs differ by
+7 %, so that by length and tonne are alike within noise.)
 """
 
 from __future__ import annotations
