@@ -14,6 +14,8 @@ from tonne.report.page.palette import INK, LINES, MUTED
 WIDTH = 360  # a chart is read at its own size on a telephone, and a third larger on a page
 LABELS, RIGHT = 112, 64  # beside the plot: names of rows, and numbers written at their ends
 ROW = 24
+TICK_PX = 60  # of the plot for each number of an axis
+APART_PX = 8  # between two numbers: the page's own font may be wider than the one they were measured in
 FONT = "Arial, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"  # the page puts its own in its place
 
 
@@ -38,6 +40,21 @@ def row_axis(order: list[str], width: int = LABELS) -> Any:  # noqa: ANN401 - Al
             maxExtent=width,
             labelPadding=5,
         ),
+    )
+
+
+def number_axis(pixels: int, **more: Any) -> Any:  # noqa: ANN401 - Altair's
+    """An axis of numbers as many as there is room for; of two that would touch, one is left out."""
+    count = max(pixels // TICK_PX, 3)
+    return altair().Axis(
+        **{
+            "format": ",~r",
+            "tickCount": count,
+            "labelOverlap": "greedy",
+            "labelSeparation": APART_PX,
+            "labelFlush": False,
+        }
+        | more
     )
 
 
