@@ -531,6 +531,17 @@ def test_the_format_is_the_one_named_or_that_of_the_suffix(name, output, found):
 def test_a_format_that_is_none_says_which_there_are():
     with pytest.raises(DescriptionError, match=r"--format 'docx' is none. Use one of html, md, json, csv, pdf"):
         format_named("docx", None)
+    with pytest.raises(DescriptionError, match=r"--output a/report.docx: no report is written as .docx. Use .html, "):
+        format_named(None, "a/report.docx")
+    assert format_named("md", "a/report.txt") == "md"
+
+
+def test_markdown_and_data_need_no_charts(monkeypatch):
+    monkeypatch.setitem(sys.modules, "altair", None)
+    for name in ("md", "json", "csv"):
+        assert text_of(of_run(samples.gpu_run()), name)
+    with pytest.raises(MissingPackageError, match="Charts need Altair and vl-convert"):
+        text_of(of_run(samples.gpu_run()), "html")
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def finished(chart: Any, *, background: str = "transparent", padding: int = 2) -
 def svg(picture: Picture) -> str:
     """The chart as SVG, of a width that its frame decides; its title and description are said once, for the whole."""
     text = io.StringIO()
-    finished(picture.chart).save(text, format="svg")
+    finished(picture.chart()).save(text, format="svg")
     found = text.getvalue()
     found = re.sub(r"\s(?:role|aria-[a-z]+)=\"[^\"]*\"", "", found)
     found = _own_ids(found, picture.key)
@@ -98,7 +98,7 @@ def svg(picture: Picture) -> str:
 def save(picture: Picture, folder: Path) -> tuple[Path, Path]:
     """Write the chart as SVG and PNG, with its title and on white, and return the two paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    titled = finished(altair().vconcat(picture.chart).properties(title=picture.title), background="white", padding=12)
+    titled = finished(altair().vconcat(picture.chart()).properties(title=picture.title), background="white", padding=12)
     paths = folder / f"{picture.key}.svg", folder / f"{picture.key}.png"
     titled.save(str(paths[0]))
     titled.save(str(paths[1]), scale_factor=PNG_SCALE)

@@ -66,7 +66,7 @@ def _power_picture(series: Series, hours: GridHours | None, words: Words) -> Pic
         key="power-over-time",
         title=words.of("over_time.title" if hours is None else "over_time.title_grid"),
         description=words.of("over_time.description", items=words.listed(means)),
-        chart=lines_chart(panels, words.of("chart.since_begin", unit=time_unit)),
+        chart=lambda: lines_chart(panels, words.of("chart.since_begin", unit=time_unit)),
         table=_power_table(series, names, words),
     )
 
@@ -139,7 +139,7 @@ def _learning(subject: Subject, words: Words) -> Iterator[Block]:
         title=words.of("learning.title" if by_energy else "learning.title_work"),
         description=words.of("learning.description", first=rounded(loss[0], 3), last=rounded(loss[-1], 3),
                              used=f"{rounded(x[-1] / size, 3)} {unit}".rstrip()),
-        chart=loss_chart([Line(name="", x=[one / size for one in x], y=loss)], axis, words.of("chart.loss")),
+        chart=lambda: loss_chart([Line(name="", x=[one / size for one in x], y=loss)], axis, words.of("chart.loss")),
         table=_loss_table(series, words),
     )  # fmt: skip
 

@@ -155,7 +155,7 @@ def _blocks(subject: Subject, words: Words) -> Iterator[Block]:
         description=words.of(
             "what_if.description", items=words.listed([f"{name} {one.text(words)}" for name, one in shown])
         ),
-        chart=bars_chart(
+        chart=lambda: bars_chart(
             [_bar(name, one) for name, one in shown],
             words.of("chart.change" if of_carbon else "chart.change_energy"),
             colour=CHANGE,
