@@ -114,11 +114,13 @@ def _of_document(path: Path) -> Subject:
         raise DescriptionError(f"{path} holds no document of a run. Write one: tonne report RUN --format json.")
     if "plan" in fields and "account" in fields:
         return of_forecast(from_document(fields), [f"tonne report {path}"])
-    name, runs = str(fields.get("project", fields.get("name", ""))), runs_of(fields)
-    if "project" in fields or len(runs) > 1:
-        return of_project(name, runs)
-    exported_as = {"", runs[0].name, runs[0].id}  # another name is that of a project of one run
-    return of_run(runs[0]) if name in exported_as else of_project(name, runs)
+    runs = runs_of(fields)
+    if "project" in fields:
+        return of_project(str(fields["project"]), runs)
+    name = str(fields.get("name", runs[0].name))
+    if len(runs) == 1 and name in {runs[0].name, runs[0].id}:  # another name is that of a project of one run
+        return of_run(runs[0])
+    return of_project(name, runs[::-1])  # exports begin with the newest
 
 
 def _of_ledger(name: str) -> Subject:
@@ -133,5 +135,5 @@ def _of_ledger(name: str) -> Subject:
         except LedgerError as error:
             runs = list(ledger.whole(Filter(project=name, kinds=KINDS)))
             if runs:
-                return of_project(name, runs)
+                return of_project(name, runs[::-1])
             raise LedgerError(f"{error} Nor is there such a project, or a plan file.") from None

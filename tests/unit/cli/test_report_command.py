@@ -173,7 +173,7 @@ def test_a_folder_that_cannot_hold_charts_says_so(plan, tmp_path):
 def test_a_forecast_that_cannot_be_read_says_so(tmp_path):
     path = tmp_path / "forecast.json"
     path.write_text('{"schema_version": "1", "plan": 1, "account": 2}', encoding="utf-8")
-    with pytest.raises(DescriptionError, match="holds a forecast that cannot be read .* Make it again with `tonne fo"):
+    with pytest.raises(DescriptionError, match=r"holds a forecast that cannot be read .* Make it again with `tonne fo"):
         subject_named(str(path))
 
 
@@ -194,9 +194,17 @@ def exported(ledger, tmp_path):
     return written
 
 
-@pytest.mark.parametrize("name", ["base-models", samples.cpu_run().id])
-def test_an_export_is_reported_as_the_ledger_is(exported, name):
+def test_an_exported_run_is_reported_as_the_ledger_is(exported):
+    name = samples.cpu_run().id
     assert document(subject_named(exported(name))) == document(subject_named(name))
+
+
+def test_an_exported_project_is_reported_as_its_runs(exported):
+    """An export holds what happened; forecasts, which the ledger's report lists beside the sum, are not in it."""
+    here, there = subject_named("base-models"), subject_named(exported("base-models"))
+    assert (there.name, there.is_project) == ("base-models", True)
+    assert (there.account, there.known) == (here.account, here.known)
+    assert sorted(run.id for run in there.runs) == sorted(run.id for run in here.counted)
 
 
 def test_a_project_of_one_run_stays_a_project(tmp_path):
