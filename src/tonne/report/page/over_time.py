@@ -26,9 +26,16 @@ def over_time(subject: Subject, words: Words) -> Section:
         blocks.append(_power_picture(series, hours, words))
         blocks += _about_the_grid(hours, words)
     else:
-        key = "not_run" if subject.is_forecast else "unread"
-        blocks.append(Text(text=words.of(f"over_time.{key}")))
+        blocks.append(Text(text=words.of(f"over_time.{_why_none(subject)}")))
     return Section(key="over-time", title=words.of("section.over_time"), blocks=tuple(blocks), narrow=True)
+
+
+def _why_none(subject: Subject) -> str:
+    """The key of why there is no power over time: nothing ran, nothing read it, or nothing kept it."""
+    if subject.is_forecast:
+        return "not_run"
+    energy = None if subject.account is None else subject.account.energy
+    return "no_sensor" if energy is not None and energy.coverage == 0 else "unread"
 
 
 def _about_the_grid(hours: GridHours | None, words: Words) -> Iterator[Text]:
