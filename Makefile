@@ -5,6 +5,7 @@
 #   SYSTEM_TORCH=1    use the torch that PYTHON already has, instead of installing one
 #   PYTEST_ARGS=...   more arguments for pytest
 #   WORKERS=...       how many tests run side by side: a number, or auto for one a processor, at most four
+#   SITE=FR           where the demo's machine stands: grid zone, provider:region or a TOML file
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -22,11 +23,12 @@ WORKERS ?= auto
 # A file's tests stay in one process, with the fixtures that they share. One thread each: the processes fill the machine.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 4 --dist loadfile
 unexport PYTHONDONTWRITEBYTECODE  # tests start hundreds of interpreters, which would each compile all of tonne
+SITE ?= FR
 
 .PHONY: help demo test check bench calibrate docs clean
 
 help:
-	@echo "make demo    forecasts of published training runs, beside what was published (no torch)"
+	@echo "make demo    all of it in two minutes: forecast, pre-train, fine-tune, measure, reconcile, report"
 	@echo "make test    all tests"
 	@echo "make check   format, lint, types, fast tests"
 	@echo "make bench   how fast tonne is on this machine"
@@ -53,8 +55,12 @@ $(VENV)/.dev: $(VENV)/.core
 	$(PIP_INSTALL) -e '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.core
-	$(BIN)/python examples/demo.py
+$(VENV)/.train: $(VENV)/.core
+	$(PIP_INSTALL) -e '.[report,train,metrics,names]'
+	@touch $@
+
+demo: $(VENV)/.train
+	@$(BIN)/python examples/demo.py --site '$(SITE)'
 
 test: $(VENV)/.dev
 	$(PYTEST) $(PYTEST_ARGS)

@@ -49,6 +49,7 @@ class Case:
     limit: float = 1e-3
     interval_s: float = 1.0
     seconds: float | None = None
+    repeats: int = 1  # of which the median counts
     told: bool = False  # a larger error is well, where a note tells it
 
 
@@ -71,7 +72,7 @@ CASES = (
     Case("ramp 0-200 W, 10 s", (package(RAMP),), interval_s=10.0),
     Case("square wave 2 s, 1 s", (package(SQUARE_2S),)),
     Case("square wave 7 s, 1 s", (package(SQUARE_7S),)),
-    Case("window of 0.2 s", (package(CONSTANT),), limit=5e-3, seconds=0.2),
+    Case("window of 0.2 s", (package(CONSTANT),), limit=5e-3, seconds=0.2, repeats=9),
     Case("package + DRAM, core inside", PARTS),
     Case("8 devices, summed", EIGHT),
     Case("wraps every 10 s", (package(CONSTANT, wrap_j=1000.0),)),
@@ -100,6 +101,19 @@ def errors(case: Case, names: list[str], folder: Path) -> dict[str, dict[str, An
     return found
 
 
+def median_errors(case: Case, names: list[str]) -> dict[str, dict[str, Any]]:
+    """What each tool answered in the repeat with the median error; one that failed in any counts as failed."""
+    repeats = []
+    for _ in range(case.repeats):
+        with scratch() as folder:
+            repeats.append(errors(case, names, Path(folder)))
+    found = {}
+    for name in names:
+        answers = sorted((one[name] for one in repeats), key=lambda one: -one.get("error", -math.inf))
+        found[name] = answers[0] if "error" not in answers[0] else answers[len(answers) // 2]
+    return found
+
+
 def shown(one: dict[str, Any]) -> str:
     if "error" not in one:
         return "fails"
@@ -111,8 +125,7 @@ def main() -> int:
     missed = []
     print(f"{'':<30}{''.join(f'{name:>15}' for name in names)}")
     for case in CASES:
-        with scratch() as folder:
-            found = errors(case, names, Path(folder))
+        found = median_errors(case, names)
         print(f"{case.name:<30}{''.join(f'{shown(found[name]):>15}' for name in names)}", flush=True)
         ours = found["tonne"]
         well = abs(ours.get("error", math.inf)) <= case.limit

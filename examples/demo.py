@@ -1,139 +1,161 @@
-"""Published training runs, forecast from their plan files and set beside what was published.
+"""All of tonne in two minutes on two cores: forecast, pre-train, fine-tune, measure, reconcile, report.
 
-Run with `make demo` or `python examples/demo.py [FOLDER]`; the charts go to build/demo/ unless a folder is named.
+Run with `make demo`, or `python examples/demo.py [--folder demo] [--site FR] [--tokens 450000]`. Nothing is downloaded:
+the text is the documentation that the Python interpreter carries. Everything is written below one folder; what an
+earlier call learned of this machine is kept there, so that a second call forecasts better.
 """
 
 from __future__ import annotations
 
-import csv
+import argparse
+import importlib.util
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import time
 from pathlib import Path
 
+import published_runs
+
 import tonne
-from tonne.energy.use import EnergyUse
-from tonne.report import numbers
-from tonne.report.charts import Comparison, comparison_chart, save
 
 HERE = Path(__file__).resolve().parent
-OUTPUT = HERE.parent / "build" / "demo"
-KWH_PER_MWH = 1000.0
-KG_PER_T = 1000.0
+TOKENS = 450_000  # of pre-training: about 75 s of one core
+PUBLISHED = "bloom-176b"
+PROJECT = "demo"
+RUNS = ("gpt", "classify")
+TUNING_EPOCHS = 0.5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """One row of published.csv."""
-
-    plan: str
-    model: str
-    chip_hours: float
-    energy_mwh: float | None
-    boundary: str
-    basis: str
-    co2e_t: float | None
-    source: str
-    remark: str
-
-
-def published_runs() -> list[Published]:
-    """The rows of published.csv; what was not published is None."""
-    with (HERE / "published.csv").open(encoding="utf-8", newline="") as file:
-        return [
-            Published(
-                plan=row["plan"],
-                model=row["model"],
-                chip_hours=float(row["chip_hours"]),
-                energy_mwh=float(row["energy_mwh"]) if row["energy_mwh"] else None,
-                boundary=row["energy_boundary"],
-                basis=row["power_basis"],
-                co2e_t=float(row["co2e_t"]) if row["co2e_t"] else None,
-                source=f"{row['source']}, {row['locator']}",
-                remark=row["remark"],
-            )
-            for row in csv.DictReader(file)
-        ]
+def main() -> int:
+    """The whole demonstration; the exit status of the first command that fails."""
+    asked = _asked()
+    if importlib.util.find_spec("torch") is None:
+        print(
+            "The demo trains, and torch is not installed. Run: make demo, or pip install 'tonne[report,train,metrics]'"
+        )
+        return 2
+    folder = Path(os.path.relpath(asked.folder))
+    os.environ["TONNE_HOME"] = str(asked.folder.resolve() / "home")
+    _begin(folder, asked.tokens)
+    begun_s = time.monotonic()
+    _title("Before: a run that was published, forecast from its plan file")
+    _published()
+    place = ("--site", asked.site, "--project", PROJECT)
+    _title("During: a small GPT, pre-trained and measured")
+    _tonne("train", f"{folder}/gpt.toml", "--output", f"{folder}/gpt", *place)
+    _title("During: and taught a task")
+    _tonne("finetune", f"{folder}/classify.toml", "--output", f"{folder}/classify", *place, until="  Energy x")
+    runs = {name: json.loads((folder / name / "metered.json").read_text(encoding="utf-8"))["run"] for name in RUNS}
+    _title("After: why it was not quite as forecast, and what is published of it")
+    _tonne("reconcile", runs["gpt"], until="  Energy")
+    _tonne("export", runs["classify"], "--as", "model-card", until="- **Method**", without="[missing")
+    _tonne("report", runs["gpt"], "--output", f"{folder}/report.html")
+    _tonne("export", "--project", PROJECT, "--as", "eu-form", "--output", f"{folder}/eu-form.md", until="missing")
+    _where(folder, time.monotonic() - begun_s)
+    return 0
 
 
-def scaled(estimate: tonne.Estimate, factor: float) -> tonne.Estimate:
-    """The estimate in another unit."""
-    return replace(estimate, value=estimate.value * factor, low=estimate.low * factor, high=estimate.high * factor)
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="All of tonne in two minutes.")
+    parser.add_argument("--folder", type=Path, default=HERE.parent / "demo", help="everything is written below it")
+    parser.add_argument("--site", default="FR", help="where this machine stands: grid zone, provider:region, TOML file")
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="of pre-training")
+    return parser.parse_args()
 
 
-def energy_at(energy: EnergyUse, boundary: str) -> tonne.Estimate | None:
-    """Forecast energy [MWh] at the boundary that the published figure has."""
-    part, _, times_pue = boundary.partition(" x ")
-    found = {"accelerators": energy.accelerators_kwh, "servers": energy.servers_kwh, "it": energy.it_kwh}.get(part)
-    if found is None or energy.facility_kwh is None or energy.it_kwh is None:
-        return None
-    pue = energy.facility_kwh.value / energy.it_kwh.value if times_pue else 1.0
-    return scaled(found, pue / KWH_PER_MWH)
+def _begin(folder: Path, tokens: int) -> None:
+    """The folder with two plan files; runs of an earlier call make room."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in RUNS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    steps = max(tokens // 1024, 1)
+    seldom = "evaluation_sequences = 128\nlog_every = 1000000"
+    gpt = {
+        r"^name = .*": 'name = "demo-gpt"',
+        r"^tokens = .*": f"tokens = {tokens}",
+        r"^expected_loss = .*\n": "",
+        r"^sample_tokens = .*": f"evaluate_every = {-(-steps // 2)}\n{seldom}",
+        r"^\[cluster\](.*\n)*": "",  # the machine at hand
+    }
+    classify = {
+        r"^name = \"finetune-classify\"": 'name = "demo-classify"',
+        r"^from = .*": 'from = "gpt/model"',
+        r"^max_source_length = .*": "max_source_length = 128",
+        r"^epochs = .*": f"epochs = {TUNING_EPOCHS if tokens >= TOKENS else 0.02}",
+        r"^\[cluster\](.*\n)*": f"[run]\nevaluate_every = 1000000\n{seldom}\n",
+    }
+    for name, plan, changes in (("gpt", "pretrain-gpt", gpt), ("classify", "finetune-classify", classify)):
+        text = (HERE / f"{plan}.toml").read_text(encoding="utf-8")
+        (folder / f"{name}.toml").write_text(_changed(text, changes), encoding="utf-8")
 
 
-def beside(estimate: tonne.Estimate | None, published: float | None, show: Callable[[float], str]) -> str:
-    """The forecast with its interval, what was published, the difference, and whether the interval holds it."""
-    if estimate is None:
-        return "not forecast"
-    text = f"{show(estimate.value):>9} [{show(estimate.low)}, {show(estimate.high)}]"
-    if published is None:
-        return f"{text:<34} not published"
-    inside = "inside" if estimate.low <= published <= estimate.high else "OUTSIDE"
-    return f"{text:<34} {show(published):>9}  {estimate.value / published - 1:+7.0%}  {inside}"
+def _changed(text: str, changes: dict[str, str]) -> str:
+    """A plan file with some of its lines changed; one that is not there is a fault."""
+    for pattern, line in changes.items():
+        text, count = re.subn(pattern, line, text, count=1, flags=re.MULTILINE)
+        assert count == 1, f"no line of the plan is {pattern}"
+    return text
 
 
-def print_run(run: Published, forecast: tonne.Forecast) -> None:
-    """Hours always; energy and CO2e at the published boundary, where they were published."""
-    account = forecast.account
-    print(f"\n{run.model}  ({run.source})")
-    print(f"  {'chip-hours':<24}{beside(account.accelerator_hours, run.chip_hours, numbers.short)}")
-    energy = energy_at(account.energy, run.boundary)
-    if run.energy_mwh is not None:
-        print(f"  {'MWh, ' + run.boundary:<24}{beside(energy, run.energy_mwh, numbers.rounded)}")
-    whole, carbon = account.energy.facility_kwh, account.carbon.operational_location_kgco2e
-    if energy is not None and whole is not None and carbon is not None:
-        tonnes = scaled(carbon, energy.value * KWH_PER_MWH / whole.value / KG_PER_T)
-        print(f"  {'t CO2e, ' + run.boundary:<24}{beside(tonnes, run.co2e_t, numbers.rounded)}")
-    if run.remark:
-        print(f"  {'remark':<24}{run.remark}")
+def _published() -> None:
+    """A forecast beside what was published."""
+    run = next(one for one in published_runs.published_runs() if one.plan == PUBLISHED)
+    plan = tonne.TrainingPlan.from_toml(HERE / f"{run.plan}.toml")
+    print(f"{'':<26}{'forecast [5 %, 95 %]':<34} published")
+    published_runs.print_run(run, tonne.forecast(plan))
 
 
-def print_whole(forecast: tonne.Forecast) -> None:
-    """One line with everything: parameters, training FLOP, MWh, t CO2e and millions of dollars."""
-    counts, account = forecast.counts, forecast.account
-    energy, carbon, cost = account.energy.facility_kwh, account.carbon.operational_location_kgco2e, account.cost_usd
-    if counts is None or energy is None or carbon is None or cost is None:
-        return
-    print(
-        f"  {'whole facility':<24}{numbers.short(counts.parameters)} parameters, {counts.training_flop:.3g} FLOP, "
-        f"{numbers.rounded(energy.value / KWH_PER_MWH)} MWh, {numbers.rounded(carbon.value / 1e3)} t CO2e, "
-        f"{numbers.rounded(cost.value / 1e6)} million USD"
-    )
+def _tonne(*words: str, until: str | None = None, without: str | None = None) -> None:
+    """A command of tonne, shown as a user writes it; its lines come as it says them, empty ones left out.
+
+    Args:
+        words: The command.
+        until: Begin of the line from which on the rest is left to whoever calls it again.
+        without: Lines with this in them are left out too.
+    """
+    print(f"$ tonne {' '.join(words)}", flush=True)
+    command = [sys.executable, "-m", "tonne.cli.entry", *words]
+    # On a terminal the live line is left as it is; elsewhere standard error joins the rest in its order.
+    errors = None if sys.stderr.isatty() else subprocess.STDOUT
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
+    assert process.stdout is not None
+    is_over, left_out = False, 0
+    for line in io.TextIOWrapper(process.stdout, encoding="utf-8"):
+        is_over = is_over or (until is not None and line.startswith(until))
+        if is_over or (without is not None and without in line):
+            left_out += bool(line.strip())
+        elif line.strip():
+            print(line, end="", flush=True)
+    if left_out:
+        print(f"({left_out} more lines)")
+    if process.wait():
+        print(f"This command ended with status {process.returncode}; the demo ends here.")
+        sys.exit(process.returncode)
 
 
-def main(folder: Path) -> None:
-    """Forecast all runs, print them beside what was published, and draw the comparison."""
-    hours: list[Comparison] = []
-    energies: list[Comparison] = []
-    print("forecast [5 %, 95 %]      beside published, difference, and whether the 90 % interval holds it")
-    for run in published_runs():
-        forecast = tonne.forecast(tonne.TrainingPlan.from_toml(HERE / f"{run.plan}.toml"))
-        print_run(run, forecast)
-        print_whole(forecast)
-        if forecast.account.accelerator_hours is not None:
-            held = forecast.account.accelerator_hours
-            hours.append(Comparison(run=run.model, forecast=held, published=run.chip_hours))
-        energy = energy_at(forecast.account.energy, run.boundary)
-        if energy is not None and run.energy_mwh is not None:
-            label = f"{run.model} ({run.boundary.replace(' x ', ' × ')})"
-            energies.append(Comparison(run=label, forecast=energy, published=run.energy_mwh))
-    chart = comparison_chart(
-        [("accelerator-hours", hours), ("energy at the published boundary [MWh]", energies)],
-        "Training runs: forecast beside published",
-    )
-    png, svg = save(chart, folder, "published_runs")
-    print(f"\nCharts: {png} and {svg}")
+def _title(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+def _where(folder: Path, lasted_s: float) -> None:
+    """Where everything is."""
+    _title(f"All of it took {lasted_s / 60:.1f} min. Where things are:")
+    rows = {
+        f"{folder}/gpt/model, {folder}/classify/model": "the models, as transformers loads them",
+        f"{folder}/report.html": "the report of the pre-training, to open in a browser",
+        f"{folder}/eu-form.md": "a draft of what the EU's AI Act asks of both runs",
+        f"{folder}/gpt.toml, {folder}/classify.toml": "the plans: change them, and train again",
+        f"TONNE_HOME={folder}/home tonne runs": "both runs in the ledger",
+        f"TONNE_HOME={folder}/home tonne reconcile": "how often forecasts held so far",
+    }
+    width = max(map(len, rows))
+    print("\n".join(f"{place:<{width}}  {text}" for place, text in rows.items()))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else OUTPUT)
+    sys.exit(main())

@@ -50,6 +50,8 @@ def tools(*names: str) -> list[str]:
 
 def environment_of(tool: str, folder: Path) -> dict[str, str]:
     """Environment variables of a tool's process, with a home of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TONNE_", "CODECARBON_"))}
+    # Whoever installs a package has it compiled: ours, which lies in a source tree, is compiled when it is first used.
+    left_out = ("TONNE_", "CODECARBON_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     found = {**kept, "HOME": str(folder), "TONNE_HOME": str(folder / "tonne"), "TONNE_RUNTIME": str(folder / "locks")}
     return {**found, "PYTHONPATH": str(ROOT / "src")} if tool == "tonne" else found

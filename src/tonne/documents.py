@@ -10,22 +10,21 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel
-
 BUILT_IN = (bool, int, float, str, types.NoneType)
 SCHEMA_VERSION = "1"  # of every document that tonne prints or keeps
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any result or description
     """A result or a description as dictionaries, lists, numbers and strings."""
-    if isinstance(value, BaseModel):
+    if hasattr(value, "model_dump"):  # of pydantic, whose own import would be the most of a short command's time
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+    fields = value._asdict() if hasattr(value, "_asdict") else value  # a tuple whose fields have names
+    if isinstance(fields, Mapping):
+        return {str(key): plain(item) for key, item in fields.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
@@ -59,7 +58,7 @@ def _fitting(members: tuple[Any, ...], value: Any) -> Any:  # noqa: ANN401 - typ
 
 
 def _rebuilt_simple(kind: Any, value: Any) -> Any:  # noqa: ANN401 - a class
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if hasattr(kind, "model_validate"):
         return kind.model_validate(value)
     return kind(value) if isinstance(kind, type) and issubclass(kind, Enum) else value
 

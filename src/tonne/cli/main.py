@@ -12,7 +12,7 @@ os.environ.setdefault("TYPER_USE_RICH", "0")  # plain help starts in half the ti
 import typer
 
 from tonne import __version__
-from tonne.cli import checking, comparing, exporting, measuring, reconciling, reporting
+from tonne.cli import checking, comparing, exporting, ledgers, measuring, reconciling, reporting, train_commands
 from tonne.cli.groups import EXIT_INTERNAL, Commands, Json
 
 app = typer.Typer(
@@ -178,34 +178,6 @@ def validate(
 
 
 @app.command()
-def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A plan file (TOML).")],
-    output: Annotated[Path, typer.Option(help="Folder of the run: metrics.jsonl, checkpoints, model.")],
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Last step to make; the schedule stays.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
-    json: Json = False,
-) -> None:
-    """Pre-train a transformer."""
-    from tonne.cli import training  # noqa: PLC0415 - see the module's docstring
-
-    training.run(config, output=output, max_steps=max_steps, resume=resume, as_json=json)
-
-
-@app.command()
-def finetune(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A plan file (TOML) with a [task].")],
-    output: Annotated[Path, typer.Option(help="Folder of the run: metrics.jsonl, checkpoints, best, model.")],
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Last step to make; the schedule stays.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
-    json: Json = False,
-) -> None:
-    """Teach a pre-trained transformer a task."""
-    from tonne.cli import finetuning  # noqa: PLC0415 - see the module's docstring
-
-    finetuning.run(config, output=output, max_steps=max_steps, resume=resume, as_json=json)
-
-
-@app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Of a finished run, or of a model with its tokenizer.json.")],
     data: Annotated[list[str], typer.Option(help="Labelled examples: files, folders, builtin:NAME; may be repeated.")],
@@ -302,11 +274,13 @@ def tokenizer_train(
 
 
 measuring.add_to(app)
+ledgers.add_to(app)
 reconciling.add_to(app)
 exporting.add_to(app)
 checking.add_to(app)
 reporting.add_to(app)
 comparing.add_to(app)
+train_commands.add_to(app)
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""The commands that measure, and those that read what was measured."""
+"""The commands that measure, and those that take in what others measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ def add_to(app: typer.Typer) -> None:
     app.command("run", context_settings=PASSED_ON, add_help_option=False)(run_command)
     app.command("attach", context_settings=PASSED_ON, add_help_option=False)(attach_command)
     app.command()(recover)
-    app.add_typer(runs_app, name="runs", cls=Commands)
     app.add_typer(imports_app, name="import", cls=Commands)
 
 
@@ -32,42 +31,6 @@ def attach_command(words: Annotated[list[str] | None, typer.Argument(hidden=True
     from tonne.cli.running import main  # noqa: PLC0415 - see the module's docstring
 
     raise typer.Exit(main(["attach", *(words or [])]))
-
-
-runs_app = typer.Typer(
-    help="The runs that were measured here.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
-
-
-@runs_app.callback()
-def runs(
-    ctx: typer.Context,
-    folder: Annotated[str | None, typer.Option(help="Where they lie; left out, below TONNE_HOME.")] = None,
-    json: Json = False,
-) -> None:
-    """The runs that were measured here."""
-    ctx.obj = folder
-    if ctx.invoked_subcommand is None:
-        from tonne.cli import runs as command  # noqa: PLC0415 - see the module's docstring
-
-        command.show_all(folder, as_json=json)
-
-
-@runs_app.command("show")
-def show(
-    ctx: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="ID", help="Of the run, as `tonne runs` lists it; or its folder.")],
-    view: Annotated[str, typer.Option(help="node, job (this job's share of it) or others.")] = "node",
-    window: Annotated[str | None, typer.Option(help="Only the windows of this name.")] = None,
-    site: Annotated[str | None, typer.Option(help="Grid zone, provider:region or a TOML file.")] = None,
-    json: Json = False,
-) -> None:
-    """One run and its account."""
-    from tonne.cli import runs as command  # noqa: PLC0415 - see the module's docstring
-
-    command.show(run, ctx.obj, view=view, window=window, site=site, as_json=json)
 
 
 def recover(

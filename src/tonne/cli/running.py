@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any
 
 from tonne.errors import TonneError
 from tonne.measure import environment, processes, status
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
     from types import FrameType
+    from typing import Any
 
     from tonne.cli.watching import Watch
 

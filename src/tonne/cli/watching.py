@@ -24,7 +24,7 @@ LINE_EVERY_S = 600.0
 SHARE_OF_TIME = 0.02  # that looking at the account may take
 FIRST_LOOK_S = 0.5  # commands that end sooner are not looked at while they run
 LONGEST_LINE = 65_536
-LONG_BYTES = 20e6  # of a journal that takes seconds to add up: nobody waits for that at the end of a command
+LONG_BYTES = 300e6  # of a journal that takes a second to read: nobody waits for that at the end of a command
 
 
 class Watch:
@@ -42,6 +42,7 @@ class Watch:
         self._site()
         self.stop_child: Callable[[], None] | None = None
         self._begun_s = time.monotonic()
+        self._has_looked = False
         self._next_look_s = self._begun_s + FIRST_LOOK_S
         self._next_line_s = self._begun_s + LINE_EVERY_S
         self._warned: set[tuple[str, bool]] = set()
@@ -51,13 +52,13 @@ class Watch:
     def _site(self) -> None:
         """The place, checked where it is given; what is limited must be known there."""
         place, usd_per_kwh = self._options.place, self._options.usd_per_kwh
+        from tonne.measure.sites import is_known_by_tables, site_of  # noqa: PLC0415 - light, but not always needed
+
         if place is None and usd_per_kwh is None:
             require_known(self.limits, place=False, price=False)
-        elif usd_per_kwh is None and _is_known_by_tables(place):
+        elif usd_per_kwh is None and is_known_by_tables(place):
             require_known(self.limits, place=True, price=False)
         else:
-            from tonne.measure.sites import site_of  # noqa: PLC0415 - a fifth of a second
-
             site = site_of({} if place is None else place)
             assert site is not None
             if usd_per_kwh is not None:
@@ -75,6 +76,7 @@ class Watch:
             if now_s >= self._next_look_s:
                 self._prepare()
             return
+        begun_s = time.thread_time()
         account, expected = self._account()
         self._check(account, expected)
         if now_s >= self._next_line_s and not self._options.quiet:
@@ -82,7 +84,9 @@ class Watch:
 
             self._say(live_line(account, expected))
             self._next_line_s = now_s + LINE_EVERY_S
-        self._next_look_s = now_s + (time.monotonic() - now_s) / SHARE_OF_TIME
+        took_s = time.thread_time() - begun_s  # of the first time most was for loading tables and code
+        self._next_look_s = now_s + (took_s / SHARE_OF_TIME if self._has_looked else FIRST_LOOK_S)
+        self._has_looked = True
 
     def _prepare(self) -> None:
         """Look once while the command runs, so that tables and code are at hand and its end comes without delay."""
@@ -160,25 +164,6 @@ class Watch:
                 f"tonne: the run will take about {standing.expected:.3g} {standing.unit}, "
                 f"more than its limit of {standing.limit:g}."
             )
-
-
-def _is_known_by_tables(place: str) -> bool:
-    """Whether this is a zone or a region, which the tables alone can say; an unknown one is an error.
-
-    Raises:
-        UnknownReferenceError: No table knows it.
-    """
-    if place.endswith(".toml") or os.path.isfile(place):  # noqa: PTH113 - the light path has no pathlib
-        return False
-    if ":" in place:
-        from tonne.reference.regions import region  # noqa: PLC0415 - only the table that is needed
-
-        region(place)
-    else:
-        from tonne.reference.grids import grid  # noqa: PLC0415 - as above
-
-        grid(place)
-    return True
 
 
 def _pattern(text: str | None) -> re.Pattern[bytes] | None:

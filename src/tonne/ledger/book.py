@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,20 +17,21 @@ from tonne.errors import LedgerError, TonneError
 from tonne.ledger import rows as listing
 from tonne.ledger import writing
 from tonne.ledger.chain import Entry, head_of, problems
-from tonne.ledger.folding import DELETE, LINK, MERGED, TAG, WHOLE
-from tonne.ledger.intake import BUDGET_S, Intake, Taken
-from tonne.ledger.journals import run_of_journal
-from tonne.ledger.merging import merged
+from tonne.ledger.folding import DELETE, LINK, MERGED, TAG, WHOLE, document_of
+from tonne.ledger.intake import BUDGET_S, REFUSED, Intake, Taken
 from tonne.ledger.records import LINKS, Run
 from tonne.ledger.rows import Filter, Row, Totals
 from tonne.ledger.store import Store
 from tonne.ledger.tables import DOCUMENTS, ENTRIES, RUNS
+from tonne.ledger.unread import row_of_journal
 from tonne.measure import environment
 from tonne.measure.identity import new_id
+from tonne.measure.inbox import INBOX
 from tonne.measure.purposes import purpose_named
-from tonne.measure.recover import Listed, listed
+from tonne.measure.recover import listed
 
-OFF = "off"
+__all__ = ["Filter", "Ledger", "Row", "Totals", "Verification"]
+
 FEW = 5  # that an error names
 PAGE = 200
 
@@ -68,10 +70,14 @@ class Ledger:
         """
         folder = home or environment.home()
         address = url or environment.ledger() or f"{folder}/ledger.db"
-        if address == OFF:
+        if address == environment.OFF:
             raise LedgerError("the ledger is switched off by TONNE_LEDGER=off. Unset it, or name a ledger with it.")
         ledger = cls(Store(address), folder)
-        ledger.take_in(budget_s)
+        try:
+            ledger.take_in(budget_s)
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
 
     def __enter__(self) -> Ledger:
@@ -95,8 +101,20 @@ class Ledger:
         self.taken = Intake(self.store, self.home).all(budget_s)
         return self.taken
 
+    def retry_refused(self) -> int:
+        """Try again what was set aside, such as lines of a newer version after an update; how many files that were."""
+        intake = Intake(self.store, self.home)
+        tried = intake.retry_refused()
+        self.taken = intake.taken
+        return tried
+
+    def refused(self) -> list[Path]:
+        """Files that were set aside, beside each a text that says why."""
+        found = (Path(self.home) / INBOX / REFUSED).glob("*")
+        return sorted(path for path in found if path.suffix != ".txt")
+
     def rows(self, which: Filter | None = None) -> list[Row]:
-        """Runs as a list shows them, the newest first."""
+        """Runs as a list shows them, the newest first; without those of `unread`."""
         with self.store.reading() as connection:
             return listing.rows(connection, which or Filter())
 
@@ -129,11 +147,21 @@ class Ledger:
         if folder is not None:
             kept = Intake(self.store, self.home).journal(folder)
             if kept is None:
-                return run_of_journal(folder)
+                return self._going_on(run, folder)
             self.taken.waiting.pop(run, None)
             run = kept
         with self.store.reading() as connection:
             return _run(connection, run)
+
+    def _going_on(self, run: str, folder: str) -> Run:
+        """A run that goes on, with what people said of it; nothing is kept yet."""
+        from tonne.ledger.journals import run_of_journal  # noqa: PLC0415 - NumPy and more, only where there is one to read
+
+        with self.store.reading() as connection:
+            state = writing.state_of(connection, run)
+        state.base = plain(run_of_journal(folder))
+        found: Run = rebuilt(Run, document_of(run, state))
+        return found
 
     def id_of(self, name: str) -> str:
         """The id of the run that is meant; see `run`."""
@@ -147,6 +175,9 @@ class Ledger:
             newest = connection.execute(select(RUNS.c.id).order_by(RUNS.c.begun_unix_s.desc()).limit(FEW)).scalars()
             known = [*self._unread(), *newest][:FEW]
         found |= dict.fromkeys(run for run, one in self._unread().items() if run.startswith(name) or one.name == name)
+        if not found and self.taken.left:
+            self.take_in()
+            return self.id_of(name)
         if len(found) == 1:
             return next(iter(found))
         if found:
@@ -156,16 +187,16 @@ class Ledger:
             f"no run {name!r} is known. The newest are: {', '.join(known) or 'none'}. `tonne runs` lists them all."
         )
 
-    def unread(self) -> list[Listed]:
+    def unread(self) -> list[Row]:
         """Runs that go on, or whose journal was too long to be read by the way, the newest first."""
         return sorted(self._unread().values(), key=lambda run: -run.begun_unix_s)
 
-    def _unread(self) -> dict[str, Listed]:
+    def _unread(self) -> dict[str, Row]:
         found = {}
-        for folder in [*self.taken.running.values(), *self.taken.waiting.values()]:
+        for folder in dict.fromkeys([*self.taken.running.values(), *self.taken.waiting.values()]):
             one = listed(folder)
             if one is not None:
-                found[one.id] = one
+                found[one.id] = row_of_journal(one)
         return found
 
     def whole(self, which: Filter | None = None) -> Iterator[Run]:
@@ -230,6 +261,8 @@ class Ledger:
         Raises:
             LedgerError: A run is unknown, a forecast, without an account, or part of another whole.
         """
+        from tonne.ledger.merging import merged  # noqa: PLC0415 - as in _going_on
+
         parts = [self.run(one) for one in names]
         with self.store.writing() as connection:
             for part in parts:
@@ -286,12 +319,19 @@ class Ledger:
                     found.append(f"no entry has the hash {expected_sha256}: the chain is not the one that had it")
         return Verification(entries=entries, runs=runs, head_sha256=head, problems=tuple(found), holds_expected=holds)
 
+    def make_anew(self) -> None:
+        """Make lists and documents anew from the entries of the chain, where `verify` says that they were changed."""
+        with self.store.writing() as connection:
+            writing.make_anew(connection)
+
     def head(self) -> tuple[int, str]:
         """Number of entries, and the hash of the last one."""
         with self.store.reading() as connection:
             return head_of(connection)
 
     def _read_waiting(self) -> None:
+        if self.taken.left:
+            self.take_in()
         for run, folder in list(self.taken.waiting.items()):
             with suppress(TonneError):
                 Intake(self.store, self.home).journal(folder)

@@ -70,16 +70,15 @@ def link_sha256(previous: str, position: int, entry: Mapping[str, Any]) -> str:
     return sha256_of(previous + canonical({"position": position, **{name: entry[name] for name in names}}))
 
 
-def head_of(connection: Connection, *, locked: bool = False) -> tuple[int, str]:
-    """Position and hash of the last entry; locked, nobody else writes until the transaction ends."""
-    query = select(HEAD.c.position, HEAD.c.sha256).where(HEAD.c.name == CHAIN)
-    found = connection.execute(query.with_for_update() if locked else query).one()
+def head_of(connection: Connection) -> tuple[int, str]:
+    """Position and hash of the last entry."""
+    found = connection.execute(select(HEAD.c.position, HEAD.c.sha256).where(HEAD.c.name == CHAIN)).one()
     return int(found.position), str(found.sha256)
 
 
 def append(connection: Connection, *entries: Entry) -> None:
-    """Add entries to the chain, in a transaction that writes."""
-    position, previous = head_of(connection, locked=True)
+    """Add entries to the chain, in a transaction that alone writes (`Store.writing`)."""
+    position, previous = head_of(connection)
     rows = []
     for entry in entries:
         position += 1

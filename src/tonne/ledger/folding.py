@@ -6,6 +6,7 @@ and link it. Each side keeps to itself here, so that neither overwrites the othe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -34,19 +35,22 @@ class State:
     links: list[dict[str, Any]] = field(default_factory=list)
     folder: str | None = None
     merged_into: str | None = None
-    is_deleted: bool = False
-    seen: bool = False
+    seen: bool = False  # whether there is anything, since it was last deleted
+    entries: int = 0  # in all
 
 
 def folded(entries: Iterable[tuple[str, Fields | None]]) -> State:
     """The state after entries in their order, each kind and content; a deletion begins anew."""
     state = State()
+    count = 0
     for kind, content in entries:
+        count += 1
         if kind == DELETE:
-            state = State(is_deleted=True)
+            state = State()
         elif content is not None:
             _take(state, kind, content)
-            state.seen, state.is_deleted = True, False
+            state.seen = True
+    state.entries = count
     return state
 
 
@@ -86,8 +90,7 @@ def _tagged(before: Fields, content: Fields) -> dict[str, Any]:
 
 def document_of(run: str, state: State) -> dict[str, Any]:
     """The document of a run: every field of `Run`, as built-in types."""
-    nothing = Run(id=run, name=run, kind=MEASURED, status=UNKNOWN, begun_unix_s=0.0)
-    base = {**plain(nothing), **state.base, "id": run}
+    base = {**_nothing(), "name": run, **state.base, "id": run}
     told, has_journal = state.told, bool(state.base)
     for name in TOLD:
         value = told.get(name)
@@ -104,6 +107,12 @@ def document_of(run: str, state: State) -> dict[str, Any]:
     base["tags"] = [tag for tag in tags if tag not in state.tagged.get("untag", [])]
     base |= {name: state.tagged[name] for name in ("purpose", "project", "name") if name in state.tagged}
     return base
+
+
+@functools.cache
+def _nothing() -> dict[str, Any]:
+    """A run of which nobody said anything."""
+    return dict(plain(Run(id="", name="", kind=MEASURED, status=UNKNOWN, begun_unix_s=0.0)))
 
 
 def _over(before: Fields | None, after: Fields | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,25 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tonne.documents import plain
-from tonne.errors import TonneError
+from tonne.errors import LedgerError, TonneError
 from tonne.ledger.chain import holds, sha256_of
 from tonne.ledger.folding import DELETE, RUN, WHOLE, WORK
-from tonne.ledger.journals import journal_bytes, run_of_journal
 from tonne.ledger.lines import Line, Refused, understood
 from tonne.ledger.records import FORECAST, FORETOLD_BY, Run
 from tonne.ledger.store import Store
 from tonne.ledger.tables import ENTRIES, RUNS
+from tonne.ledger.unread import journal_bytes
 from tonne.ledger.writing import document_in, enter, new_entry
 from tonne.measure import status
+from tonne.measure.family import Register
 from tonne.measure.inbox import INBOX, SUFFIX
 
 REFUSED, PART = "refused", ".part"
 BUDGET_S = 0.5  # of opening a ledger
 BYTES_PER_S = 4e6  # of a journal, read and added up: says which are left for later
+BATCH = 100  # lines in a transaction
 ABANDONED_S = 60.0  # a file that is not finished by then never will be
+BAD_JOURNAL = (TonneError, OSError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 SAME_ID = (
     "another run has the id {run}: this one is kept as {new}. "
     "If both are nodes of one run, `tonne runs merge` adds them up"
@@ -51,6 +54,17 @@ class Taken:
     )  # run -> folder; its journal is too long to be read by the way
     left: int = 0  # files of the inbox that there was no time for
     refused: list[tuple[str, str]] = field(default_factory=list)  # file set aside, and why
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  # folder whose journal cannot be read, and why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A file of the inbox that was understood; ``name`` is that of its entry, ``version`` tells it from a later one."""
+
+    path: Path
+    version: int
+    name: str
+    line: Line
 
 
 class Intake:
@@ -69,15 +83,29 @@ class Intake:
         self._end_s = 0.0
 
     def all(self, budget_s: float) -> Taken:
-        """Take in as much as there is time for [s]."""
+        """Take in as much as there is time for [s]; always some of it."""
         self._end_s = time.monotonic() + budget_s
-        for path in self._files():
-            if time.monotonic() > self._end_s:
-                self.taken.left += 1
-                continue
-            self._file(path)
+        files = list(self._files())
+        for begin in range(0, len(files), BATCH):
+            if begin and time.monotonic() > self._end_s:
+                self.taken.left = len(files) - begin
+                break
+            self._batch(files[begin : begin + BATCH])
         self._journals_below(Path(self.home) / "runs")
+        for run, folder in Register().running().items():
+            if status.status_of(folder) == status.RUNNING:
+                self.taken.running[run] = folder
         return self.taken
+
+    def retry_refused(self) -> int:
+        """Put what was set aside back into the inbox, and take it in; how many files that were."""
+        folder = self.inbox / REFUSED
+        files = [path for path in sorted(folder.glob("*")) if path.suffix in {SUFFIX, PART}]
+        for path in files:
+            path.replace(self.inbox / path.name)
+            path.with_name(f"{path.name}.txt").unlink(missing_ok=True)
+        self.all(float("inf"))
+        return len(files)
 
     def journal(self, folder: str, *, name: str | None = None) -> str | None:
         """Take in a journal, however long; the id under which it is kept, None where the run goes on.
@@ -88,6 +116,8 @@ class Intake:
         standing = status.status_of(folder)
         if standing == status.RUNNING:
             return None
+        from tonne.ledger.journals import run_of_journal  # noqa: PLC0415 - NumPy and more, only where there is one to read
+
         found = run_of_journal(folder)
         with self.store.writing() as connection:
             kept = kept_as(connection, found)
@@ -116,68 +146,90 @@ class Intake:
                     if time.time() - path.stat().st_mtime > ABANDONED_S:
                         yield path
 
-    def _file(self, path: Path) -> None:
+    def _batch(self, paths: Sequence[Path]) -> None:
+        """Some files, the lines of all of them in one transaction: most of the time of one is waiting for the disk."""
+        found = [one for path in paths if (one := self._read(path)) is not None]
+        lines = [one for one in found if one.line.folder is None]
+        if lines:
+            with self.store.writing() as connection:
+                for one in lines:
+                    if not holds(connection, one.name):
+                        _enter_line(connection, one.line, one.name)
+        for one in found:
+            if one.line.folder is None or self._journal_of(one, one.line.folder):
+                self._done(one)
+
+    def _journal_of(self, one: Waiting, folder: str) -> bool:
+        """Whether the journal that a line names is in the ledger now."""
         try:
-            version = path.stat().st_ino
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            self._set_aside(path, "it is no text")
-            return
-        except OSError:
-            return  # another process took it in meanwhile, or it cannot be read now
+            return self._journal_line(one.line, folder, one.name)
+        except Refused as reason:
+            self._set_aside(one.path, str(reason))
+            return False
+
+    def _read(self, path: Path) -> Waiting | None:
+        """What a file says; None where it is set aside, or another process took it in meanwhile."""
         try:
-            line = understood(text)
-            gone = self._line(line, f"{path.name.partition('.')[0]}-{sha256_of(text)[:12]}")
+            version, text = path.stat().st_ino, path.read_text(encoding="utf-8")
+            name = f"{path.name.partition('.')[0]}-{sha256_of(text)[:12]}"
+            return Waiting(path=path, version=version, name=name, line=understood(text))
         except Refused as reason:
             self._set_aside(path, str(reason))
-            return
-        if gone:
-            self.taken.lines += 1
-            with contextlib.suppress(OSError):
-                if path.stat().st_ino == version:  # a later line of that name may have taken its place
-                    path.unlink()
+        except UnicodeDecodeError:
+            self._set_aside(path, "it is no text")
+        except OSError:
+            pass
+        return None
 
-    def _line(self, line: Line, name: str) -> bool:
-        """Whether what a line says is in the ledger now."""
-        if line.folder is not None:
-            return self._journal_line(line, line.folder, name)
-        with self.store.writing() as connection:
-            if not holds(connection, name):
-                _enter_line(connection, line, name)
-        return True
+    def _done(self, one: Waiting) -> None:
+        """What a file says is in the ledger: it may go."""
+        self.taken.lines += 1
+        with contextlib.suppress(OSError):
+            if one.path.stat().st_ino == one.version:  # a later line of that name may have taken its place
+                one.path.unlink()
 
     def _journal_line(self, line: Line, folder: str, name: str) -> bool:
-        standing = status.status_of(folder)
-        if standing is None:
-            raise Refused(f"there is no journal in {folder}: it was moved or removed before it was read")
-        if standing == status.RUNNING:
-            self.taken.running[line.run] = folder
-            return False
-        if not self._has_time_for(folder):
-            self.taken.waiting[line.run] = folder
-            return False
+        """Whether the journal that a line names is in the ledger now."""
         try:
-            self.journal(folder, name=name)
-        except (TonneError, OSError, KeyError, ValueError, TypeError) as error:
+            standing = status.status_of(folder)
+            if standing is None:
+                raise Refused(f"there is no journal in {folder}: it was moved or removed before it was read")
+            if standing == status.RUNNING:
+                self.taken.running[line.run] = folder
+            elif self._has_time_for(folder):
+                self.journal(folder, name=name)
+                return True
+            else:
+                self.taken.waiting[line.run] = folder
+        except LedgerError:
+            raise
+        except BAD_JOURNAL as error:
             raise Refused(f"the journal in {folder} cannot be read: {error}") from None
-        return True
+        return False
 
     def _has_time_for(self, folder: str) -> bool:
         return time.monotonic() + journal_bytes(folder) / BYTES_PER_S < self._end_s
 
     def _journals_below(self, root: Path) -> None:
-        """Runs that left no line, as they were killed; and those that go on."""
+        """Runs that left no line, as they were killed, and those that go on; what cannot be read stays, and is told."""
         for run, folder in unknown_folders(self.store, root):
-            standing = status.status_of(folder)
-            if standing == status.RUNNING:
-                self.taken.running[run] = folder
-            elif standing is None or run in self.taken.waiting:
-                continue
-            elif self._has_time_for(folder):
-                with contextlib.suppress(TonneError, OSError, KeyError, ValueError, TypeError):
-                    self.journal(folder)
-            else:
-                self.taken.waiting[run] = folder
+            try:
+                self._found(run, folder)
+            except LedgerError:
+                raise
+            except BAD_JOURNAL as error:
+                self.taken.unreadable.append((folder, f"{type(error).__name__}: {error}"))
+
+    def _found(self, run: str, folder: str) -> None:
+        standing = status.status_of(folder)
+        if standing == status.RUNNING:
+            self.taken.running[run] = folder
+        elif standing is None or run in self.taken.waiting:
+            return
+        elif self._has_time_for(folder):
+            self.journal(folder)
+        else:
+            self.taken.waiting[run] = folder
 
     def _set_aside(self, path: Path, reason: str) -> None:
         """Move a file to where it is kept, with the reason beside it."""
@@ -243,7 +295,7 @@ def _free_id(connection: Connection, run: str) -> str:
 
 
 def unknown_folders(store: Store, root: Path) -> list[tuple[str, str]]:
-    """Id and folder of the runs below a folder that the ledger does not hold and did not delete."""
+    """Name and path of the folders whose journals the ledger did not read, and whose runs it did not delete."""
     try:
         names = [entry.name for entry in os.scandir(root) if entry.is_dir()]
     except OSError:
@@ -251,9 +303,7 @@ def unknown_folders(store: Store, root: Path) -> list[tuple[str, str]]:
     if not names:
         return []
     with store.reading() as connection:
-        known = set(connection.execute(select(RUNS.c.id)).scalars())
+        folders = connection.execute(select(RUNS.c.folder).where(RUNS.c.folder.is_not(None))).scalars()
+        known = {folder.rpartition(os.sep)[2] for folder in folders}  # which need not be called as its run
         known |= set(connection.execute(select(ENTRIES.c.run).where(ENTRIES.c.kind == DELETE)).scalars())
-        if set(names) - known:  # a folder may be called otherwise than its run
-            folders = connection.execute(select(RUNS.c.folder).where(RUNS.c.folder.is_not(None))).scalars()
-            known |= {folder.rpartition(os.sep)[2] for folder in folders}
     return [(name, str(root / name)) for name in sorted(names) if name not in known]

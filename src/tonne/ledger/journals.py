@@ -15,9 +15,9 @@ from tonne.documents import plain
 from tonne.errors import TonneError
 from tonne.ledger.records import MEASURED, Evidence, Run, Stage, Work
 from tonne.ledger.series import power_series
+from tonne.ledger.unread import labels_of
 from tonne.measure import journal, status
 from tonne.measure.accounting import account_of
-from tonne.measure.purposes import PURPOSES
 from tonne.measure.recover import listed
 from tonne.measure.replay import Measured, NodeUse, measured, node_use
 from tonne.measure.sensors.protocol import ACCELERATOR
@@ -41,7 +41,7 @@ def run_of_journal(folder: str) -> Run:
     stages = _stages(whole, site)
     if sum(stage.duration_s for stage in stages) > OVERLAP * lasted_s:
         notes += ("its windows overlap, or ranks pass through them side by side: they add up to more than the run",)
-    project, purpose, tags = _labels(whole)
+    project, purpose, tags = labels_of(m.header for node in whole.nodes for m in node.members)
     return Run(
         id=whole.run,
         name=whole.name,
@@ -62,17 +62,6 @@ def run_of_journal(folder: str) -> Run:
         evidence=_evidence(whole, account),
         notes=notes,
     )
-
-
-def _labels(whole: Measured) -> tuple[str | None, str | None, tuple[str, ...]]:
-    """Project, purpose and tags, as the first of the processes says them; a purpose that is none is a tag."""
-    headers = sorted((m.header for node in whole.nodes for m in node.members), key=lambda header: header["unix_s"])
-    project = next((header["project"] for header in headers if header.get("project")), None)
-    purpose = next((header["purpose"] for header in headers if header.get("purpose")), None)
-    tags = [str(tag) for header in headers for tag in header.get("tags") or ()]
-    if purpose is not None and purpose not in PURPOSES:
-        return project, None, tuple(dict.fromkeys([*tags, str(purpose)]))
-    return project, purpose, tuple(dict.fromkeys(tags))
 
 
 def _account(whole: Measured) -> tuple[Account, dict[str, Any] | None, tuple[str, ...]]:
@@ -108,7 +97,7 @@ def _stages(whole: Measured, site: dict[str, Any] | None) -> tuple[Stage, ...]:
         if name != CALLS:
             nodes = tuple(node_use(list(node.members), name) for node in whole.nodes)
             account = account_of(replace(whole, nodes=nodes, site=None), site=site)
-            found.append(Stage(name=name, duration_s=lasted_s, it_kwh=account.energy.it_kwh))
+            found.append(Stage(name=name, duration_s=lasted_s, it_kwh=account.energy.it_kwh, count=whole.windows[name]))
     return tuple(found)
 
 
@@ -167,8 +156,3 @@ def journal_digest(folder: str) -> tuple[str, int]:
     if len(sums) == 1:
         return sums[0][0], count
     return hashlib.sha256("".join(f"{one}  {name}\n" for one, name in sums).encode()).hexdigest(), count
-
-
-def journal_bytes(folder: str) -> int:
-    """How much there is to read [B]."""
-    return sum(os.stat(path).st_size for path in journal.paths(folder))  # noqa: PTH116 - as above

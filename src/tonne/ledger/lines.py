@@ -10,11 +10,14 @@ from typing import Any
 from tonne.documents import rebuilt
 from tonne.ledger.folding import RUN, WHOLE, WORK, State, document_of, folded, of_forecast, of_import
 from tonne.ledger.records import LINKS, Run
+from tonne.ledger.rows import columns_of
 from tonne.measure.inbox import SCHEMA
 from tonne.measure.purposes import PURPOSES
 
 NEWER = "it was written by a newer tonne (schema {version}, this one reads {known}): update tonne, then retry it"
 TORN = "it is torn, or no JSON: the disk lost a part of it"
+
+WORDS = ("id", "name", "kind", "status", "purpose", "project", "tags", "folder", "merged_into", "is_foretold")
 
 
 class Refused(Exception):  # noqa: N818 - no error: a line is set aside, and the others go on
@@ -67,8 +70,12 @@ def checked(run: str, state: State | None) -> Run | None:
         raise ValueError(f"run={run!r} is no id")
     if state is None:
         return None
-    found: Run = rebuilt(Run, document_of(run, state))
-    float(found.begun_unix_s)
+    document = document_of(run, state)
+    for name, value in columns_of(document, folder=None, merged_into=None).items():
+        fits = isinstance(value, str | bool) if name in WORDS else isinstance(value, int | float)
+        if value is not None and not fits:
+            raise TypeError(f"{name}={value!r}")
+    found: Run = rebuilt(Run, document)
     return found
 
 

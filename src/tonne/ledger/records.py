@@ -79,13 +79,15 @@ class Stage:
     name: str
     duration_s: float
     it_kwh: Estimate | None = None
+    count: int | None = None  # how often it came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
     """A run over time, thinned to at most some hundred points; each tuple is one column of equal length.
 
-    ``power_w``: part -> watts at ``time_s`` after the begin. ``steps`` to ``step_kwh`` are columns of the loss: the
+    ``power_w``: part -> watts at ``time_s`` after the begin; a part that no sensor told of is modelled from how busy it
+    was, and its basis is that of its energy in the account. ``steps`` to ``step_kwh`` are columns of the loss: the
     last one holds facility energy so far, where it is known. ``grid_time_s``, ``grid_gco2e_per_kwh``: of the place.
     """
 
@@ -151,15 +153,18 @@ class Run(Shown):
     notes: tuple[str, ...] = ()
 
     def training_plan(self) -> TrainingPlan | None:
-        """The plan that it was run by, what it left open still open; None where none is known.
+        """The plan that it was run by, what it left open still open.
+
+        Returns:
+            None where none is known, or where it left the machine to whoever trained it.
 
         Raises:
             DescriptionError: The plan was kept by a version that described plans otherwise.
         """
+        if self.plan is None or not self.plan.get("cluster"):
+            return None
         from tonne.describe.plan import TrainingPlan  # noqa: PLC0415 - a quarter of a second, and not always asked for
 
-        if self.plan is None:
-            return None
         plan = TrainingPlan.from_fields(dict(self.plan))
         return plan if GIVEN in self.plan else plan.from_fields(_no_defaults(plan))
 

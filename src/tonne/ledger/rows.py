@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, true
 
@@ -53,9 +54,8 @@ class Filter:
                 raise LedgerError(f"kind={kind!r} is none. Use one of {', '.join(KINDS)}.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A run as a list shows it; a quantity that is not known is None."""
+class Row(NamedTuple):
+    """A run as a list shows it; a quantity that is not known is None. A tuple: a list may have a hundred thousand."""
 
     id: str
     name: str
@@ -99,20 +99,22 @@ class Totals:
     unknown: Mapping[str, int] = field(default_factory=dict)
 
 
-ROW_NAMES = tuple(Row.__dataclass_fields__)
+ROW_NAMES = Row._fields
+TAGS_AT = ROW_NAMES.index("tags")
 ROW_COLUMNS = tuple(RUNS.c[name] for name in ROW_NAMES)
 
 
 def rows(connection: Connection, which: Filter) -> list[Row]:
     """The runs, the newest first."""
     query = select(*ROW_COLUMNS).where(conditions(which))
-    at = ROW_NAMES.index("tags")
-    found = []
-    for values in connection.execute(paged(query, which)):
-        fields = list(values)
-        fields[at] = tuple(tag for tag in fields[at].split("\n") if tag)
-        found.append(Row(**dict(zip(ROW_NAMES, fields, strict=True))))
-    return found
+    return [
+        Row._make((*values[:TAGS_AT], _tags(values[TAGS_AT]), *values[TAGS_AT + 1 :]))
+        for values in connection.execute(paged(query, which))
+    ]
+
+
+def _tags(column: str) -> tuple[str, ...]:
+    return tuple(tag for tag in column.split("\n") if tag) if column else ()
 
 
 def count(connection: Connection, which: Filter) -> int:
@@ -148,6 +150,20 @@ def conditions(which: Filter) -> ColumnElement[bool]:
     for one in asked:
         found = found & one
     return found
+
+
+def matches(row: Row, which: Filter) -> bool:
+    """Whether a run that is in no table is one of those that are asked for."""
+    wanted = {name: getattr(which, name) for name in ("project", "purpose", "status", "is_foretold")}
+    return (
+        row.kind in which.kinds
+        and all(value is None or getattr(row, name) == value for name, value in wanted.items())
+        and set(which.tags) <= set(row.tags)
+        and (which.ids is None or row.id in which.ids)
+        and (which.name is None or fnmatchcase(row.name, which.name.replace("[", "[[]").replace("?", "[?]")))
+        and (which.since_unix_s is None or row.begun_unix_s >= which.since_unix_s)
+        and (which.until_unix_s is None or row.begun_unix_s < which.until_unix_s)
+    )
 
 
 def totals(connection: Connection, which: Filter) -> Totals:

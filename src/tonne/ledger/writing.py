@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -70,12 +70,17 @@ def _parsed(content: str | None) -> dict[str, Any] | None:
 
 def _refresh(connection: Connection, run: str) -> None:
     state = state_of(connection, run)
-    connection.execute(delete(RUNS).where(RUNS.c.id == run))
-    connection.execute(delete(DOCUMENTS).where(DOCUMENTS.c.run == run))
+    if state.entries > 1:  # most runs have one entry, and nothing that would have to go
+        connection.execute(delete(RUNS).where(RUNS.c.id == run))
+        connection.execute(delete(DOCUMENTS).where(DOCUMENTS.c.run == run))
     if state.seen:
-        document, columns = _made(run, state)
-        connection.execute(insert(RUNS), columns)
-        connection.execute(insert(DOCUMENTS), {"run": run, "document": document})
+        _insert(connection, run, state)
+
+
+def _insert(connection: Connection, run: str, state: State) -> None:
+    document, columns = _made(run, state)
+    connection.execute(insert(RUNS), columns)
+    connection.execute(insert(DOCUMENTS), {"run": run, "document": document})
 
 
 def _made(run: str, state: State) -> tuple[str, dict[str, Any]]:
@@ -87,39 +92,51 @@ def changed_runs(connection: Connection) -> list[str]:
     """What the tables of runs say otherwise than the entries from which they are made."""
     found = []
     kept = dict.fromkeys(map(str, connection.execute(select(RUNS.c.id)).scalars()))
-    for run, state in _states(connection):
-        document = connection.execute(select(DOCUMENTS.c.document).where(DOCUMENTS.c.run == run)).scalar()
-        row = connection.execute(select(RUNS).where(RUNS.c.id == run)).mappings().first()
-        kept.pop(run, None)
-        if not state.seen:
-            if row is not None or document is not None:
-                found.append(f"the run {run} was deleted and is there again, without an entry")
-            continue
-        expected, columns = _made(run, state)
-        if document is None or row is None:
-            found.append(f"the run {run} is missing from the list, but not from the chain")
-        elif document != expected or dict(row) != {name: columns[name] for name in dict(row)}:
-            found.append(f"what is listed of the run {run} was changed: its entries say otherwise")
+    for some in _pages(connection):
+        rows = {row["id"]: dict(row) for row in connection.execute(select(RUNS).where(RUNS.c.id.in_(some))).mappings()}
+        pairs = connection.execute(select(DOCUMENTS.c.run, DOCUMENTS.c.document).where(DOCUMENTS.c.run.in_(some)))
+        documents = {str(run): str(document) for run, document in pairs}
+        for run, state in _states(connection, some):
+            kept.pop(run, None)
+            fault = _fault(run, state, rows.get(run), documents.get(run))
+            if fault is not None:
+                found.append(fault)
     return found + [f"the run {run} is listed, and no entry says where it came from" for run in kept]
 
 
-def _states(connection: Connection) -> Iterator[tuple[str, State]]:
-    """The state of each run, from its entries."""
-    query = select(ENTRIES.c.run, ENTRIES.c.kind, ENTRIES.c.content).order_by(ENTRIES.c.run, ENTRIES.c.position)
-    runs = select(ENTRIES.c.run).distinct().order_by(ENTRIES.c.run)
-    ids = list(connection.execute(runs).scalars())
-    for begin in range(0, len(ids), PAGE):
-        some = connection.execute(query.where(ENTRIES.c.run.in_(ids[begin : begin + PAGE]))).all()
-        for run, rows in groupby(some, key=lambda row: row[0]):
-            yield str(run), folded((row[1], _parsed(row[2])) for row in rows)
-
-
-def rebuild(connection: Connection) -> None:
-    """Make the tables of runs anew from the entries."""
+def make_anew(connection: Connection) -> None:
+    """The tables of runs, made anew from the entries."""
     connection.execute(delete(RUNS))
     connection.execute(delete(DOCUMENTS))
-    for run, state in _states(connection):
-        if state.seen:
-            document, columns = _made(run, state)
-            connection.execute(insert(RUNS), columns)
-            connection.execute(insert(DOCUMENTS), {"run": run, "document": document})
+    for some in _pages(connection):
+        for run, state in _states(connection, some):
+            if state.seen:
+                _insert(connection, run, state)
+
+
+def _pages(connection: Connection) -> Iterator[list[str]]:
+    """The ids of all runs that there are entries of, some at a time."""
+    ids = list(connection.execute(select(ENTRIES.c.run).distinct().order_by(ENTRIES.c.run)).scalars())
+    for begin in range(0, len(ids), PAGE):
+        yield ids[begin : begin + PAGE]
+
+
+def _fault(run: str, state: State, row: dict[str, Any] | None, document: str | None) -> str | None:
+    """What is wrong with the row and the document of a run."""
+    if not state.seen:
+        was_there = row is not None or document is not None
+        return f"the run {run} was deleted and is there again, without an entry" if was_there else None
+    if document is None or row is None:
+        return f"the run {run} is missing from the list, but not from the chain"
+    expected, columns = _made(run, state)
+    if document == expected and row == {name: columns[name] for name in row}:
+        return None
+    return f"what is listed of the run {run} was changed: its entries say otherwise"
+
+
+def _states(connection: Connection, some: Sequence[str]) -> Iterator[tuple[str, State]]:
+    """The states of some runs, from their entries."""
+    query = select(ENTRIES.c.run, ENTRIES.c.kind, ENTRIES.c.content).where(ENTRIES.c.run.in_(some))
+    rows = connection.execute(query.order_by(ENTRIES.c.run, ENTRIES.c.position)).all()
+    for run, entries in groupby(rows, key=lambda row: row[0]):
+        yield str(run), folded((row[1], _parsed(row[2])) for row in entries)

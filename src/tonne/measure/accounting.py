@@ -97,8 +97,7 @@ def _account(measured: Measured, site: Any, sharing: Sharing) -> Account:  # noq
         if shares is not None:
             uses.append(shared_use(node, boards, shares))
     place = site_of(measured.site if site is None else site)
-    lasted_s = max((node.lasted_s for node in measured.nodes), default=0.0)
-    return _assembled(uses, place, lasted_s, measured)
+    return _assembled(uses, place, measured.lasted_s, measured)
 
 
 def read_of(node: NodeUse) -> list[Read]:

@@ -40,7 +40,7 @@ class Shares:
 def job_of(node: NodeUse, boards: Mapping[str, Part]) -> Shares:
     """The job's shares of a node."""
     by_device = {part: _job_board(node, part) for part in boards}
-    job_cpu_s = sum(member.cpu_s for member in topmost(node.members))
+    job_cpu_s = _job_cpu_s(node.members)
     notes: tuple[str, ...] = ()
     if not node.busy_cpu_s:
         dynamic = 1.0
@@ -53,7 +53,34 @@ def job_of(node: NodeUse, boards: Mapping[str, Part]) -> Shares:
     idle_share = idle_part(node.load) if idle_share is None else idle_share
     cpu = idle * idle_share + dynamic * (1.0 - idle_share)
     rest = sum(by_device.values()) / len(by_device) if by_device else idle
-    return Shares(accelerators=by_device, cpu=cpu, memory=idle, host_rest=rest, notes=notes)
+    memory = _limited_memory(node)
+    return Shares(
+        accelerators=by_device, cpu=cpu, memory=idle if memory is None else memory, host_rest=rest, notes=notes
+    )
+
+
+def _job_cpu_s(members: Iterable[Member]) -> float:
+    """CPU time of the job [s]: of all in its control group where that is a scheduler's, else of its process trees."""
+    own: dict[str, float] = {}
+    group: dict[str, float] = {}
+    for member in topmost(members):
+        told = member.header.get("group") or {"id": "", "is_job": False}
+        id_ = str(told["id"]) if told["is_job"] else ""
+        own[id_] = own.get(id_, 0.0) + member.cpu_s
+        group[id_] = max(group.get(id_, 0.0), member.group_s)
+    return sum(max(own[id_], group[id_]) for id_ in own)
+
+
+def _limited_memory(node: NodeUse) -> float | None:
+    """Share of the node's memory that its control groups let the job hold; None where one has no limit."""
+    limits: dict[str, int] = {}
+    for member in topmost(node.members):
+        group = member.header.get("group") or {}
+        if not group.get("memory_bytes"):
+            return None
+        limits[group["id"]] = int(group["memory_bytes"])
+    whole_bytes = node.facts.memory_bytes
+    return sum(limits.values()) / whole_bytes if 0 < sum(limits.values()) < whole_bytes else None
 
 
 def idle_part(load: Load | None) -> float:
@@ -102,20 +129,47 @@ def rank_of(node: NodeUse, boards: Mapping[str, Part], stamp: str) -> Shares | N
     by_cpu = own_s[stamp] / all_s if all_s > 0 else even
     by_device: dict[str, float] = {}
     for part in boards:
-        seeing = [rank.stamp for rank in ranks if sees(rank, part, node)]
-        by_device[part] = (stamp in seeing) / len(seeing) if seeing else even
+        held = {rank.stamp: held_part(rank, part, node) for rank in ranks}
+        by_device[part] = held[stamp] / sum(held.values()) if any(held.values()) else even
         times_s = {rank.stamp: board_s(node, part, rank.pids) for rank in ranks}
-        if sum(times_s.values()) > 0 and not _tell_the_same(ranks):
+        if sum(times_s.values()) > 0 and not _tell_the_same(ranks) and not slices_of(part, node):
             by_device[part] = times_s[stamp] / sum(times_s.values())
     return Shares(accelerators=by_device, cpu=by_cpu, memory=even, host_rest=even)
 
 
 def _job_board(node: NodeUse, part: str) -> float:
     """The job's share of an accelerator: of its time, where the driver told whose it was, else all that it may see."""
+    if slices_of(part, node):
+        return _held_slices(node.members, part, node)
     seen = float(any(sees(member, part, node) for member in node.members))
     pids = frozenset(pid for member in node.members for pid in member.pids)
     whole_s = board_s(node, part, None)
     return board_s(node, part, pids) / whole_s if pids and whole_s > 0 else seen
+
+
+def slices_of(part: str, node: NodeUse) -> Mapping[str, float]:
+    """Id of each slice (MIG) of an accelerator and its share of it; empty where it is not sliced."""
+    names = [use.of.name for use in node.sensors if part in use.of.covers]
+    return next((node.slices[name] for name in names if name in node.slices), {})
+
+
+def held_part(member: Member, part: str, node: NodeUse) -> float:
+    """As much of an accelerator as a process may use, of 1: all of it, or the slices that it names."""
+    return _held_slices([member], part, node) if slices_of(part, node) else float(sees(member, part, node))
+
+
+def _held_slices(members: Iterable[Member], part: str, node: NodeUse) -> float:
+    """The slices of an accelerator that any of some processes may use; one that names none, all that are shown."""
+    slices = slices_of(part, node)
+    held: set[str] = set()
+    for member in members:
+        words = [word.strip() for word in str(member.header.get("devices") or "").split(",")]
+        named = {uuid for uuid in slices for word in words if word.startswith("MIG-") and uuid.startswith(word)}
+        if named or any(word.startswith("MIG-") for word in words):
+            held |= named
+        elif sees(member, part, node):
+            held |= set(slices)
+    return min(sum(slices[uuid] for uuid in held), 1.0)
 
 
 def board_s(node: NodeUse, part: str, pids: frozenset[int] | None) -> float:
@@ -150,7 +204,8 @@ def sees(member: Member, part: str, node: NodeUse) -> bool:
         return False
     ids = {use.of.device_id for use in node.sensors if part in use.of.covers and use.of.device_id}
     for word in (word.strip() for word in str(told).split(",")):
-        if word.isdigit() and f"{ACCELERATOR}{int(word)}" == part:
+        index = word.partition(":")[0]  # "0:1" is a slice of the first board
+        if index.isdigit() and f"{ACCELERATOR}{int(index)}" == part:
             return True
         if any(one.startswith(word) for one in ids) and not word.isdigit():
             return True
@@ -160,8 +215,20 @@ def sees(member: Member, part: str, node: NodeUse) -> bool:
 def _bound_share(node: NodeUse) -> float | None:
     """Share of the node's CPUs that the job is bound to; None where it may run on all of them."""
     cpus = max(int(member.header.get("cpus") or 1) for member in node.members)
-    top = topmost(node.members)
-    allowed = [int(member.header.get("cpus_allowed") or cpus) for member in top]
-    if max(allowed) >= cpus:
-        return None
-    return min(sum(allowed) / cpus, 1.0)
+    groups: dict[str, list[Member]] = {}
+    for member in topmost(node.members):
+        groups.setdefault(str((member.header.get("group") or {}).get("id", "")), []).append(member)
+    bound = sum(_bound_cpus(members, cpus) for members in groups.values())
+    return None if bound >= cpus else bound / cpus
+
+
+def _bound_cpus(members: list[Member], cpus: int) -> float:
+    """CPUs that processes of one control group may use together: those they are bound to, no more than it may take."""
+    rows = [member.header.get("cpu_list") for member in members]
+    if all(rows):
+        ends = [list(zip(row[::2], row[1::2], strict=True)) for row in rows if row]
+        allowed = len({cpu for row in ends for first, last in row for cpu in range(first, last + 1)})
+    else:
+        allowed = sum(int(member.header.get("cpus_allowed") or cpus) for member in members)
+    quota = (members[0].header.get("group") or {}).get("cpus")
+    return min(allowed, cpus if quota is None else quota)

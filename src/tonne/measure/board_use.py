@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tonne.measure.sensors.users import BoardUsers
 
 EVERY_S = 5.0  # asking a driver for its processes costs more than a reading
@@ -21,7 +22,7 @@ class BoardUse:
     def __init__(self) -> None:
         """Nothing seen yet."""
         self._pids: set[int] = set()
-        self._told = 0  # so many of them are in the journal
+        self._new: set[int] = set()  # of them, those that are not in the journal
         self._users: dict[str, BoardUsers] = {}
         self._seconds: dict[str, dict[int, float]] = {}
         self._asked_s = 0.0
@@ -37,17 +38,30 @@ class BoardUse:
             self._matters = True
             self._asked_s = time.monotonic()
 
+    def slices(self) -> dict[str, list[list[Any]]]:
+        """By sensor of a board that is cut into slices (MIG): the id of each and its share of the board."""
+        if not self._users:
+            return {}
+        from tonne.measure.sensors.nvidia import slices_of  # noqa: PLC0415 - as above
+
+        try:
+            found = {name: slices_of(users.index) for name, users in self._users.items()}
+        except Exception:  # whatever a driver does: then nobody knows of slices
+            return {}
+        return {name: [[one.uuid, one.fraction] for one in slices] for name, slices in found.items() if slices}
+
     def saw(self, pids: set[int]) -> None:
         """Take in the processes of the run that live now."""
         if self._matters:
+            self._new |= pids - self._pids
             self._pids |= pids
 
     def lines(self) -> list[dict[str, Any]]:
         """What is new since the last time."""
         found: list[dict[str, Any]] = []
-        if len(self._pids) > self._told:
-            found.append({"kind": "pids", "pids": sorted(self._pids)})
-            self._told = len(self._pids)
+        if self._new:
+            found.append({"kind": "pids", "pids": sorted(self._new)})
+            self._new = set()
         now_s = time.monotonic()
         if self._users and now_s - self._asked_s >= EVERY_S:
             self._ask(now_s - self._asked_s)

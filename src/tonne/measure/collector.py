@@ -9,36 +9,50 @@ from __future__ import annotations
 import os
 import time
 from threading import Event, Lock, Thread
-from typing import Any
 
 from tonne.measure import processes
 from tonne.measure.board_use import BoardUse
 from tonne.measure.family import Lock as NodeLock
+from tonne.measure.groups import group_of
 from tonne.measure.journal import Journal
 from tonne.measure.spans import Spans, Sums
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from tonne.measure.integration import Integral
+    from tonne.measure.models.load import Load
     from tonne.measure.sensors.protocol import Missing, Reading, Sensor
 
     Opener = Callable[[], "tuple[Sequence[Sensor], Sequence[Missing]]"]
 
 NS_PER_S = 1e9
+PACE = 0.98  # of the interval: a crash loses no more than it, also where the thread wakes late
 START_PATIENCE_S = 0.02  # of start(), for the first reading
 EARLY_S = 0.1  # from the first reading to the second: the power that fills the time before a slow driver's first one
 PATIENCE_S = 0.05  # a driver that hangs must not hold up the user's program for longer
 GAP_INTERVALS = 3.0  # power may be bridged over so many intervals
+EVERY_TICKS = 600  # a line says what they add up to, see milestones.py
 SHARE_OF_TIME = 0.05  # windows may be as short as they like: sensors are read between ticks for that share of it
+USE_EVERY_S, USE_SHARE = 5.0, 0.1  # CPU time and memory of processes are asked for that often, or a tenth of the time
+PROGRESS_EVERY_S, PROGRESS_SHARE = 30.0, 0.01  # steps, and windows that another process adds up
+DIGITS = 4  # of a reading: a tenth of a millijoule
 SYNC_SHARE = 0.2  # share of the time that may go into waiting for the disk
 
 
 class Collector:
     """Reads sensors for one run in one process."""
 
-    def __init__(self, journal: Journal, node_lock: NodeLock, interval_s: float, open_sensors: Opener) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        node_lock: NodeLock,
+        interval_s: float,
+        open_sensors: Opener,
+        watched_pid: int | None = None,
+    ) -> None:
         """A collector that does nothing before `start`.
 
         Args:
@@ -46,12 +60,13 @@ class Collector:
             node_lock: Held by the one process that reads this node's sensors for this run.
             interval_s: Time between two readings [s].
             open_sensors: Opens the drivers; called in the thread.
+            watched_pid: Process tree whose CPU time is the run's; left out, this process's.
         """
         self.journal, self.interval_s = journal, interval_s
         self.spans: dict[str, Spans] = {}
         self.progress: dict[str, Any] | None = None
         self.on_tick: Callable[[], None] | None = None
-        self.watched_pid: int | None = None
+        self.watched_pid = watched_pid
         self._complained = False
         self._node_lock, self._open_sensors = node_lock, open_sensors
         self._sensors: Sequence[Sensor] = ()
@@ -69,6 +84,12 @@ class Collector:
         self.is_reader = False
         self._changed: set[str] = set()
         self._boards = BoardUse()
+        self._group = group_of(watched_pid)
+        self._load: Load | None = None  # how busy the node was, since this process reads
+        self._node_s: tuple[int, float, float] | None = None
+        self._due_ns: dict[str, int] = {}
+        self._ticks = 0
+        self._knows_facts = True  # of the machine: only who reads tells them
 
     @property
     def reads(self) -> bool:
@@ -124,7 +145,8 @@ class Collector:
         can_read = self._hold()
         try:
             tick = self._tick(read=can_read)
-            self.journal.add(tick, *self._news(), {**line, "t": time.monotonic_ns()})
+            news = [*self._facts(), *self._news(all_of_it=True)] if can_read else []
+            self.journal.add(tick, *news, {**line, "t": time.monotonic_ns()})
         finally:
             if can_read:
                 self._integrals = []
@@ -136,7 +158,7 @@ class Collector:
         """Write what is known now, so that the journal says all of it."""
         if self._hold():
             try:
-                self.journal.add(self._tick(read=True), *self._news())
+                self.journal.add(self._tick(read=True), *self._facts(), *self._news(all_of_it=True))
             finally:
                 self._reading.release()
 
@@ -150,11 +172,13 @@ class Collector:
     def _run(self) -> None:
         """The thread: a tick an interval, in step with the clock that never jumps."""
         self._guarded_tick()
+        with self._reading:
+            self.journal.add(*self._facts())
         due = time.monotonic()
         self._wake.wait(min(EARLY_S, self.interval_s))
         while not self._ended:
             self._guarded_tick()
-            due = max(due + self.interval_s, time.monotonic())
+            due = max(due + PACE * self.interval_s, time.monotonic())
             self._wake.wait(due - time.monotonic())
         self.journal.sync()
         for sensor in self._sensors:
@@ -168,7 +192,7 @@ class Collector:
             with self._reading:
                 if self._ended:
                     return
-                self.journal.add(self._tick(read=True), *self._news())
+                self.journal.add(*self._lines())
             self._ticked.set()
             self._sync()
             if self.on_tick is not None:
@@ -189,9 +213,9 @@ class Collector:
         if self.is_reader or not self._node_lock.take():
             return
         self.is_reader = True
-        from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by who does not read
-        from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
-        from tonne.measure.integration import Integral  # noqa: PLC0415 - as above
+        from tonne.measure import inbox as inbox  # noqa: PLC0415 - for the end, which must not wait for a module
+        from tonne.measure.integration import Integral  # noqa: PLC0415 - not needed by who does not read
+        from tonne.measure.models.load import Load  # noqa: PLC0415 - as above
         from tonne.measure.sensors.protocol import NODE, Description, Missing, reading_interval_s  # noqa: PLC0415 - as above
 
         sensors: Sequence[Sensor] = ()
@@ -207,6 +231,7 @@ class Collector:
             self._sensors = sensors
             if self._ended:
                 return
+            self._load = Load()
             self._boards.open([of.name for of in described])
             self._integrals = [Integral(of, gap_s, self._begun_ns or None) for of in described]
             line = {
@@ -214,16 +239,31 @@ class Collector:
                 "t": time.monotonic_ns(),
                 "sensors": [of.as_dict() for of in described],
                 "missing": [[one.part, one.reason, one.mend] for one in missing],
-                "facts": node_facts(roots_from_environment()).as_dict(),
             }
             self.journal.add(line)
+            self._knows_facts = False
+
+    def _facts(self) -> list[dict[str, Any]]:
+        """What the machine is, once: after the first reading, for looking takes longer than it does."""
+        if self._knows_facts:
+            return []
+        self._knows_facts = True
+        try:
+            from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by other ranks
+            from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
+
+            facts = node_facts(roots_from_environment()).as_dict()
+            return [{"kind": "facts", "facts": facts, "slices": self._boards.slices()}]
+        except Exception as error:
+            self._complain(error)
+            return []
 
     def _read(self, *, written: bool = True) -> dict[str, Any]:
         """Read every sensor; the fields that say so."""
         begun = time.monotonic_ns()
         readings = [self._reading_of(sensor) for sensor in self._sensors]
         for integral, reading in zip(self._integrals, readings, strict=True):
-            integral.add(reading)
+            integral.add(reading if _is_number(reading) else _unread(reading))
         self._last_ns = time.monotonic_ns()
         self._first_ns = self._first_ns or min((reading.time_ns for reading in readings), default=self._last_ns)
         self._cost_ns += ((self._last_ns - begun) - self._cost_ns) / (8 if self._cost_ns else 1)
@@ -239,31 +279,75 @@ class Collector:
             self._complain(error)
             return Reading(time.monotonic_ns(), None, f"{type(error).__name__}: {error}")
 
-    def _tick(self, *, read: bool) -> dict[str, Any]:
-        """A line that says: alive now, CPU time and memory of this process tree, and the readings."""
-        cpu_s, held_bytes, pids = processes.tree_use(self.watched_pid or os.getpid())
-        self._boards.saw(pids)
-        line: dict[str, Any] = {"t": time.monotonic_ns(), "p": [round(cpu_s, 3), held_bytes]}
+    def _lines(self) -> list[dict[str, Any]]:
+        """What the thread writes after an interval; after many of them also what they add up to."""
+        self._ticks += 1
+        if self._ticks % EVERY_TICKS:
+            return [self._tick(read=True, whole=False), *self._news()]
+        from tonne.measure.milestones import line_of  # noqa: PLC0415 - seldom needed
+
+        news, tick = self._news(all_of_it=True), self._tick(read=True)
+        windows = {"kind": "windows", "windows": {name: one.line() for name, one in self.spans.items()}}
+        return [*news, tick, windows, line_of(self._last_ns or tick["t"], self._integrals, self._load)]
+
+    def _is_due(self, what: str, every_s: float, share: float) -> bool:
+        """Whether something is to be written again: after so long, or so short a share of the time that went on."""
+        now_ns = time.monotonic_ns()
+        if now_ns < self._due_ns.get(what, 0):
+            return False
+        went_on_ns = now_ns - self._begun_ns if self._begun_ns else 0
+        self._due_ns[what] = now_ns + min(int(every_s * NS_PER_S), int(share * went_on_ns))
+        return True
+
+    def _tick(self, *, read: bool, whole: bool = True) -> dict[str, Any]:
+        """A line that says: alive now, the readings, and now and then (or `whole`) CPU time and memory in use."""
+        line: dict[str, Any] = {"t": time.monotonic_ns()}
+        whole = self._is_due("use", USE_EVERY_S, USE_SHARE) or whole
+        if whole:
+            cpu_s, held_bytes, pids = processes.tree_use(self.watched_pid or os.getpid())
+            self._boards.saw(pids)
+            line["p"] = [round(cpu_s, 3), held_bytes]
+            if self._group is not None and self._group.is_job:
+                line["g"] = self._group.cpu_s()
         if read and self._integrals:
             line.update(self._read())
-            node = processes.node_cpu_s()
-            line["c"] = None if node is None else [round(node[0], 2), round(node[1], 2)]
+        if whole and self.is_reader:  # also where there is no sensor: models ask for it all the more
+            line["c"] = self._node_use(line["t"])
         return line
 
-    def _news(self) -> list[dict[str, Any]]:
+    def _node_use(self, time_ns: int) -> list[float] | None:
+        """CPU time of everybody on the node, and with the idle time [s]; None where nobody tells."""
+        node = processes.node_cpu_s()
+        if node is None:
+            return None
+        if self._load is not None and self._node_s is not None and node[1] > self._node_s[2]:
+            share = (node[0] - self._node_s[1]) / (node[1] - self._node_s[2])
+            self._load.add((time_ns - self._node_s[0]) / NS_PER_S, min(max(share, 0.0), 1.0))
+        self._node_s = (time_ns, *node)
+        return [round(node[0], 2), round(node[1], 2)]
+
+    def _news(self, *, all_of_it: bool = False) -> list[dict[str, Any]]:
         """Lines about windows that ended and steps that were taken since the last ones."""
-        names, self._changed = self._changed, set()
         found = self._boards.lines()
-        if names:
-            found.append({"kind": "windows", "windows": {name: self.spans[name].line() for name in names}})
+        for kind, names in self._changed_windows(all_of_it=all_of_it):
+            found.append({"kind": kind, "windows": {name: self.spans[name].line() for name in names}})
             for name in names:
                 self.spans[name].written()
-        progress, self.progress = self.progress, None
-        if progress is None:
+            self._changed -= names
+        if self.progress is None or not (self._is_due("progress", PROGRESS_EVERY_S, PROGRESS_SHARE) or all_of_it):
             return found
+        progress, self.progress = self.progress, None
         totals = [integral.total(progress["t"]).energy_j for integral in self._integrals]
         told = bool(totals) and None not in totals
         return [*found, {**progress, "j": round(sum(total or 0.0 for total in totals), 3) if told else None}]
+
+    def _changed_windows(self, *, all_of_it: bool) -> list[tuple[str, set[str]]]:
+        """Kind of line and names: windows with sums of their own; those without, which are added up by their times."""
+        summed = {name for name in self._changed if not self.spans[name].loose_s}
+        loose = self._changed - summed
+        if loose and not (self._is_due("loose", PROGRESS_EVERY_S, PROGRESS_SHARE) or all_of_it):
+            loose = set()
+        return [(kind, names) for kind, names in (("windows", summed), ("loose", loose)) if names]
 
     def _sync(self) -> None:
         """Have the disk hold the lines; seldom where the disk is slow."""
@@ -280,7 +364,7 @@ def _fields(readings: Sequence[Reading], begun_ns: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "t": begun_ns,
         "v": [
-            None if reading.fault is not None or not _is_number(reading.value) else reading.value
+            round(reading.value, DIGITS) if _is_number(reading) and reading.value is not None else None
             for reading in readings
         ],
         "o": [(reading.time_ns - begun_ns) // 1000 for reading in readings],
@@ -289,8 +373,9 @@ def _fields(readings: Sequence[Reading], begun_ns: int) -> dict[str, Any]:
     return {**found, "f": faults} if faults else found
 
 
-def _is_number(value: float | None) -> bool:
-    return value is not None and value - value == 0  # neither of infinity nor of NaN
+def _is_number(reading: Reading) -> bool:
+    """Whether it has a number, neither of infinity nor NaN: others are added up as the journal has them, as none."""
+    return reading.fault is None and reading.value is not None and reading.value - reading.value == 0
 
 
 def _terms(integral: Integral, at_ns: int, begun_ns: int) -> list[float]:
@@ -300,3 +385,10 @@ def _terms(integral: Integral, at_ns: int, begun_ns: int) -> list[float]:
         return [0.0, 0.0, 0.0, 0.0, max(at_ns - begun_ns, 0) / NS_PER_S]  # nothing was measured yet
     since_j = now.energy_j - read.energy_j
     return [now.energy_j, read.low_j + since_j, read.high_j + since_j, now.measured_s, now.gap_s]
+
+
+def _unread(reading: Reading) -> Reading:
+    from tonne.measure.integration import SILENT  # noqa: PLC0415 - seldom needed
+    from tonne.measure.sensors.protocol import Reading  # noqa: PLC0415 - as above
+
+    return Reading(reading.time_ns, None, SILENT)

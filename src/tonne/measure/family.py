@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any
 
 from tonne.measure import environment, processes
 
@@ -18,13 +17,17 @@ try:
 except ImportError:  # Windows: every process reads for itself, and the readings of a node are merged afterwards
     fcntl = None  # type: ignore[assignment]
 
-PATIENCE_S = 0.05  # nobody holds the register longer, unless it was stopped; then we go on without
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PATIENCE_S = 0.5  # many ranks come at once, each for milliseconds; one that was stopped there is not waited for
 PAUSE_S = 0.001
 KEPT_S = 86_400.0  # a run that ended is forgotten after a day
 NS_PER_S = 1_000_000_000
 NS_PER_TICK = NS_PER_S // processes.TICKS_PER_S
 
-Entry = dict[str, Any]
+Entry = dict[str, "Any"]
 
 
 class Lock:
@@ -138,6 +141,11 @@ class Register:
             return
         finally:
             self._lock.give()
+
+    def running(self) -> dict[str, str]:
+        """Runs of this node and user in which a process is now, and the folders of their journals."""
+        live = [entry for entry in self._entries() if not entry.get("left")]
+        return {e["run"]: e["folder"] for e in live if processes.is_alive(e["pid"], e["started"])}
 
     @staticmethod
     def _joined(entries: list[Entry], me: Entry) -> Entry | None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
 
 from tonne import __version__
-from tonne.measure import environment, identity, processes
+from tonne.measure import environment, groups, identity, processes
 from tonne.measure.family import myself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tonne.measure.meter import Meter
 
 SCHEMA = 1
@@ -20,7 +21,7 @@ SCHEMA = 1
 
 def header(meter: Meter) -> dict[str, Any]:
     """The line, as built-in types. Neither the machine's name nor the command's arguments are in it."""
-    site = _fields_of(meter.site)
+    site, group = _fields_of(meter.site), groups.group_of(meter.watched_pid)
     project, purpose, tags = environment.labels()
     return {
         "kind": "run",
@@ -42,6 +43,8 @@ def header(meter: Meter) -> dict[str, Any]:
         "stamp": identity.file_stamp(),
         "cpus": os.cpu_count(),
         "cpus_allowed": processes.cpus_allowed(meter.watched_pid),
+        "cpu_list": processes.cpu_list(meter.watched_pid),
+        "group": None if group is None else group.as_dict(),
         "devices": environment.visible_devices(processes.environment_of(meter.watched_pid)),
         "python": sys.version.partition(" ")[0],
         "platform": sys.platform,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import zlib
 
@@ -23,6 +24,11 @@ def plain(text: str) -> str:
 def slug(name: str) -> str:
     """A name as part of a file's name."""
     return plain(name)[:NAME_LENGTH] or UNNAMED
+
+
+def script_name() -> str:
+    """What a run is called that nobody gave a name."""
+    return os.path.basename(sys.argv[0] if sys.argv else "").removesuffix(".py") or UNNAMED
 
 
 def new_id(name: str) -> str:

@@ -7,7 +7,9 @@ open is a gap: filled at the power around it, with an interval, and told apart f
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tonne.measure.sensors.protocol import Described, Reading
 from tonne.measure.tally import Tally, Total
@@ -111,6 +113,27 @@ class Integral:
         measured_s = still_s if self.of.kind == "counter" else 0.0
         open_s = 0.0 if at_ns is None else max((at_ns - self._last.time_ns) / NS_PER_S, 0.0)
         return self.tally.total(measured_s=measured_s, open_s=open_s, open_counts_as_gap=open_s > self.gap_s)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its state as built-in types, for a line of JSON."""
+        last = None if self._last is None else [self._last.time_ns, self._last.value]
+        moved = [self._moved_ns, self._moves, self._still]
+        return {"start_ns": self.start_ns, "last": last, "moved": moved, "tally": self.tally.as_dict()}
+
+    @classmethod
+    def from_dict(cls, of: Described, gap_s: float, fields: Mapping[str, Any]) -> Integral:
+        """The sum that `as_dict` wrote.
+
+        Args:
+            of: As in the constructor.
+            gap_s: As in the constructor [s].
+            fields: What it wrote.
+        """
+        integral = cls(of, gap_s, fields["start_ns"])
+        integral.tally = Tally.from_dict(fields["tally"], of.ceiling_w)
+        integral._last = None if fields["last"] is None else Reading(*fields["last"])
+        integral._moved_ns, integral._moves, integral._still = fields["moved"]
+        return integral
 
     def _fault_of(self, value: float | None) -> str | None:
         if value is None:

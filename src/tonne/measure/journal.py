@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
 
-Line = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+Line = dict[str, "Any"]
 
 FIRST = "journal.jsonl"
 PREFIX, SUFFIX = "journal", ".jsonl"
+encoded = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one for each line
 MOST_KEPT = 20_000  # ticks in memory while the disk refuses them: beyond, every second one is let go
 
 
@@ -43,7 +47,7 @@ class Journal:
         self.kept += lines
         try:
             self._open()
-            text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in self.kept)
+            text = "".join(encoded(line) + "\n" for line in self.kept)
             self._write(("\n" + text if self._was_torn else text).encode())
         except OSError as error:
             self._complain(error)

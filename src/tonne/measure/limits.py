@@ -1,25 +1,27 @@
-"""Budgets: the most that a run may take, and what of it is exceeded or will be."""
+"""Budgets: the most that a run may take, and what of it is exceeded or will be.
+
+Light: a command waits for it, so that its classes are none of dataclasses, whose import takes 5 ms.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from tonne.errors import DescriptionError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tonne.account import Account
     from tonne.estimate import Estimate
     from tonne.measure.progress import Expected
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The most that a run may take at the building's meter; None for no limit."""
 
-    kwh: float | None = None
-    kgco2e: float | None = None
-    usd: float | None = None
+    __slots__ = ("kgco2e", "kwh", "usd")
+
+    def __init__(self, *, kwh: float | None = None, kgco2e: float | None = None, usd: float | None = None) -> None:
+        """Limits of energy [kWh], emissions [kgCO2e] and price [USD]."""
+        self.kwh, self.kgco2e, self.usd = kwh, kgco2e, usd
 
     @property
     def any(self) -> bool:
@@ -27,14 +29,14 @@ class Limits:
         return any(limit is not None for limit in (self.kwh, self.kgco2e, self.usd))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """Where a run stands to one limit."""
 
-    unit: str
-    limit: float
-    taken: float
-    expected: float | None
+    __slots__ = ("expected", "limit", "taken", "unit")
+
+    def __init__(self, *, unit: str, limit: float, taken: float, expected: float | None) -> None:
+        """The limit, what was taken, and what will have been at the end, where that is known; all in the unit."""
+        self.unit, self.limit, self.taken, self.expected = unit, limit, taken, expected
 
     @property
     def exceeded(self) -> bool:

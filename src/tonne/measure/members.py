@@ -16,6 +16,7 @@ from tonne.measure.spans import Sums
 Stretch = tuple[int, int]  # begin and end, of time.monotonic_ns() on the process's node
 
 NS_PER_US = 1000
+NS_PER_S = 1e9
 
 
 @dataclass(slots=True)
@@ -31,12 +32,13 @@ class WindowUse:
 
 @dataclass(slots=True)
 class Section:
-    """Readings of one set of sensors by one process."""
+    """Readings of one set of sensors by one process; none between its first and its last milestone."""
 
     sensors: tuple[Description, ...]
     line: Line  # that says what there is and what is missing
     times_ns: tuple[array[int], ...] = ()
     values: tuple[array[float], ...] = ()
+    milestones: list[Line] = field(default_factory=list)  # the first and the last
 
     def __post_init__(self) -> None:
         """No reading yet."""
@@ -70,11 +72,15 @@ class Member:
     baselines: list[Line] = field(default_factory=list)
     pids: frozenset[int] = frozenset()  # of its process tree
     board_s: dict[str, dict[int, float]] = field(default_factory=dict)  # sensor -> process -> time of the board [s]
+    facts: dict[str, Any] = field(default_factory=dict)  # of its machine, where it read the sensors
+    slices: dict[str, dict[str, float]] = field(default_factory=dict)  # sensor -> slice -> its share of the board
+    group_s: float = 0.0  # CPU time of everything in its control group, where that is a job
     fields: dict[str, Any] = field(default_factory=dict)  # of the line with which it left
     _begun_ns: int | None = None
     _last_ns: int = 0
     _cpu_first_s: float | None = None
     _cpu_last_s: float = 0.0
+    _group_s: tuple[float, float] | None = None  # first and last of a stretch
 
     @property
     def stamp(self) -> str:
@@ -86,6 +92,10 @@ class Member:
         """Number and start of the process."""
         process: Mapping[str, Any] = self.header["process"]
         return [process["pid"], process["started"]]
+
+    def unix_s(self, time_ns: int) -> float:
+        """A time of time.monotonic_ns() by the clock that the header read when it was written [s]."""
+        return float(self.header["unix_s"] + (time_ns - self.header["t"]) / NS_PER_S)
 
     @property
     def is_rank(self) -> bool:
@@ -100,6 +110,9 @@ class Member:
             "leave": self._leave,
             "sensors": self._sensors,
             "windows": self._windows,
+            "loose": self._windows,
+            "milestone": self._milestone,
+            "facts": self._take_facts,
             "progress": self.progress.append,
             "baseline": self.baselines.append,
             "pids": self._take_pids,
@@ -125,19 +138,26 @@ class Member:
     def _sensors(self, line: Line) -> None:
         self.sections.append(Section(tuple(Description.from_dict(fields) for fields in line["sensors"]), line))
 
+    def _take_facts(self, line: Line) -> None:
+        self.facts = line["facts"]
+        self.slices = {name: dict(slices) for name, slices in line.get("slices", {}).items()}
+
     def _take_pids(self, line: Line) -> None:
-        self.pids = frozenset(line["pids"])
+        self.pids |= frozenset(line["pids"])
 
     def _take_boards(self, line: Line) -> None:
         self.board_s = {name: {int(pid): s for pid, s in use.items()} for name, use in line["seconds"].items()}
 
     def _tick(self, line: Line) -> None:
         self._last_ns = max(self._last_ns, line["t"] + max(line.get("o") or (0,)) * NS_PER_US)
-        cpu_s, held_bytes = line["p"]
-        self._cpu_first_s = cpu_s if self._cpu_first_s is None else self._cpu_first_s
-        self._cpu_last_s = max(cpu_s, self._cpu_last_s)  # a child that nobody waited for takes its time with it
-        self.ticks += 1
-        self.held_bytes += (held_bytes - self.held_bytes) / self.ticks
+        if line.get("p") is not None:
+            cpu_s, held_bytes = line["p"]
+            self._cpu_first_s = cpu_s if self._cpu_first_s is None else self._cpu_first_s
+            self._cpu_last_s = max(cpu_s, self._cpu_last_s)  # a child that nobody waited for takes its time with it
+            self.ticks += 1
+            self.held_bytes += (held_bytes - self.held_bytes) / self.ticks
+        if line.get("g") is not None:
+            self._group_s = (line["g"] if self._group_s is None else self._group_s[0], line["g"])
         if line.get("v") is not None and self.sections:
             self.sections[-1].add(line)
         if line.get("c") is not None:
@@ -146,13 +166,20 @@ class Member:
             busy.append(line["c"][0])
             whole.append(line["c"][1])
 
+    def _milestone(self, line: Line) -> None:
+        if self.sections:
+            section = self.sections[-1]
+            section.milestones = [*section.milestones[:1], line]
+
     def _close(self) -> None:
         if self._begun_ns is not None:
             self.stretches.append((self._begun_ns, max(self._last_ns, self._begun_ns)))
             self._begun_ns = None
         if self._cpu_first_s is not None:
             self.cpu_s += self._cpu_last_s - self._cpu_first_s
-        self._cpu_first_s, self._cpu_last_s = None, 0.0
+        if self._group_s is not None:
+            self.group_s += self._group_s[1] - self._group_s[0]
+        self._cpu_first_s, self._cpu_last_s, self._group_s = None, 0.0, None
 
     def _windows(self, line: Line) -> None:
         sensors = tuple(of.name for of in self.sections[-1].sensors) if self.sections else ()

@@ -8,7 +8,6 @@ import sys
 import time
 from functools import wraps
 from threading import RLock
-from typing import Any
 
 from tonne.measure import environment, identity, status
 from tonne.measure.collector import Collector
@@ -22,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
+    from typing import Any
 
     from tonne.account import Account
     from tonne.measure.collector import Opener
@@ -98,8 +98,9 @@ class Meter:
         open_sensors: Opener | None = None,
     ) -> None:
         """A meter that does nothing yet; see `track`."""
-        self.name = name or _script()
+        self.name = name or identity.script_name()
         self.site = site
+        self._site_is_checked = False
         self.interval_s = max(float(interval_s), SHORTEST_INTERVAL_S)
         self.hourly = False
         self.project: str | None = None
@@ -174,12 +175,12 @@ class Meter:
         """Tell the ledger where the journal lies: whoever watched the run, or read its node's sensors, does."""
         journal, collector = self._journal, self._collector
         speaks = self.role == "watcher" or (collector is not None and collector.is_reader)
-        if journal is None or journal.kept or not speaks:
+        if journal is None or journal.kept or self.folder is None or not speaks:
             return
         from tonne.measure.inbox import put  # noqa: PLC0415 - at the end
 
         name = f"run-{identity.plain(str(self.run_id))}-{journal.stamp}"
-        put("run", {"run": self.run_id, "folder": self.folder}, name=name)
+        put("run", {"run": self.run_id, "folder": os.path.abspath(self.folder)}, name=name)
 
     def window(self, name: str) -> Window:
         """A named part of the run, for `with`; parts may overlap, and parts of one name are added up."""
@@ -212,9 +213,9 @@ class Meter:
 
     def expected(self) -> Expected | None:
         """What the run will have taken at its end; None where it told no steps, or not how many there are."""
-        from tonne.measure.progress import expected  # noqa: PLC0415 - as in account
+        from tonne.measure.progress import so_far  # noqa: PLC0415 - as in account
 
-        return expected(self._measured(self._main_window()), self.account())
+        return so_far(self._measured(self._main_window()), self.site)[1]
 
     def account(self, view: str = "node", *, window: str | None = None) -> Account:
         """What the run took so far, on all nodes that are known: the same on every rank.
@@ -320,8 +321,7 @@ class Meter:
     def _new_collector(self, journal: Journal, former: Collector | None) -> Collector:
         folder = environment.runtime_folder()
         node_lock = NodeLock(os.path.join(folder, f"{identity.plain(self.run_id or self.name)}.lock"))
-        collector = Collector(journal, node_lock, self.interval_s, self._open_sensors)
-        collector.watched_pid = self.watched_pid
+        collector = Collector(journal, node_lock, self.interval_s, self._open_sensors, self.watched_pid)
         collector.on_tick = self._after_tick
         if former is not None:
             collector.spans = former.spans
@@ -331,12 +331,25 @@ class Meter:
         """Stop reading when no call of the decorated function came for a while; call who waits for ticks."""
         if self.on_tick is not None:
             self.on_tick()
+        self._check_site()
         if not self.is_decorator:
             return
         with self._mutex:
             idle_s = (time.monotonic_ns() - self._last_call_ns) / 1e9
             if not self._calls and idle_s > LINGER_S:
                 self.stop()
+
+    def _check_site(self) -> None:
+        """Say early that a place is none, and not when the account is asked for, after days."""
+        if self._site_is_checked or self.role != "rank" or not isinstance(self.site, str):
+            return
+        self._site_is_checked = True
+        from tonne.measure.sites import complaint_about  # noqa: PLC0415 - in the thread, after the first reading
+
+        complaint = complaint_about(self.site)
+        if complaint:
+            advice = "Energy is measured all the same; for CO2e name a place later: tonne runs show %s --site ZONE"
+            _say(f"tonne: site=%r is no place that is known. %s {advice}", self.site, complaint, self.run_id)
 
     def _join_after_fork(self) -> None:
         """A forked child that uses the meter of its parent becomes a process of the run itself."""
@@ -365,11 +378,6 @@ def ending_of(error: BaseException | None) -> str:
     if error is None or (isinstance(error, SystemExit) and error.code in {None, 0}):
         return status.FINISHED
     return status.STOPPED if isinstance(error, KeyboardInterrupt) else status.FAILED
-
-
-def _script() -> str:
-    name = os.path.basename(sys.argv[0] if sys.argv else "")
-    return name.removesuffix(".py") or identity.UNNAMED
 
 
 def _stop_all() -> None:

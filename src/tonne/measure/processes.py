@@ -123,6 +123,15 @@ def cpus_allowed(pid: int | None = None) -> int:
     return len(affinity(pid or 0)) if affinity is not None else (os.cpu_count() or 1)
 
 
+def cpu_list(pid: int | None = None) -> list[int] | None:
+    """First and last of each row of CPUs that a process may run on, one after the other; None where nobody tells."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    if affinity is None:
+        return None
+    cpus = affinity(pid or 0)
+    return [cpu for cpu in sorted(cpus) for beside in (cpu - 1, cpu + 1) if beside not in cpus]
+
+
 def environment_of(pid: int | None) -> dict[str, str] | None:
     """Variables with which another process began; None for this one, or where they may not be read."""
     if pid is None:

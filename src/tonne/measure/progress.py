@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from tonne.account import Account
 from tonne.estimate import Z_90, Basis, Estimate, propagate
@@ -71,6 +72,14 @@ def _spread(points: Sequence[Point], slope: float) -> float:
     return math.hypot(own, DRIFT_SPREAD)
 
 
+def so_far(measured: Measured, site: Any) -> tuple[Account, Expected | None]:  # noqa: ANN401 - see site_of
+    """The account of a run, and what it will have taken at its end."""
+    from tonne.measure.accounting import account_of  # noqa: PLC0415 - tables that others here do not need
+
+    account = account_of(measured, site=site)
+    return account, expected(measured, account)
+
+
 def expected(measured: Measured, account: Account) -> Expected | None:
     """What the run will have taken at its end; None where it does not say how many steps it will take, or no rate.
 
@@ -84,13 +93,27 @@ def expected(measured: Measured, account: Account) -> Expected | None:
     total = int(told[-1]["total"])
     times = [(float(line["step"]), float(line["s"])) for line in told]
     with_energy = [(float(line["step"]), float(line["j"])) for line in told if line.get("j") is not None]
-    by_time = rest_factor(times, total)
-    by_energy = rest_factor(with_energy, total) if len(with_energy) > len(told) / 2 else None
-    if by_time is None:
+    return expected_by(times, with_energy if len(with_energy) > len(told) / 2 else [], total, account)
+
+
+def expected_by(
+    times: Sequence[Point], energies: Sequence[Point], total_steps: int, account: Account
+) -> Expected | None:
+    """What a run will have taken at its end; None where its steps say no rate.
+
+    Args:
+        times: Steps taken and the time so far, in their order.
+        energies: Steps taken and the energy so far; empty where it goes with the time.
+        total_steps: Of the whole run.
+        account: Of the run so far.
+    """
+    by_time = rest_factor(times, total_steps)
+    by_energy = rest_factor(energies, total_steps)
+    if by_time is None or account.duration_s is None:
         return None
     return Expected(
-        step=int(told[-1]["step"]),
-        total_steps=total,
+        step=int(times[-1][0]),
+        total_steps=total_steps,
         duration_s=_grown(account.duration_s, by_time),
         facility_kwh=_maybe(account.energy.facility_kwh, by_energy or by_time),
         operational_location_kgco2e=_maybe(account.carbon.operational_location_kgco2e, by_energy or by_time),

@@ -5,22 +5,25 @@ All files of a run's folder are one run. Nothing here depends on who asks, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from tonne.errors import MeasurementError
 from tonne.grid.hours import by_hour
-from tonne.measure import journal, status
+from tonne.measure import journal, milestones, status
 from tonne.measure.facts import NodeFacts
 from tonne.measure.journal import Line
 from tonne.measure.members import Member, Stretch, member_of
 from tonne.measure.models.load import Load
 from tonne.measure.sensors.protocol import Description, Missing
-from tonne.measure.stretches import NodeReadings, merged, sums_of
+from tonne.measure.steps import steps_told
+from tonne.measure.stretches import NodeReadings, merged, overlap, sums_of
 from tonne.measure.tally import Total
 
 NS_PER_S = 1e9
+SAME_TIME = 0.1  # of the shorter one's time, from which on two nodes count as going on together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,9 @@ class NodeUse:
     load: Load | None  # how busy its processors were
     baseline_w: Mapping[str, float]  # by sensor, idle
     board_s: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # sensor -> process -> its time [s]
+    slices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # sensor -> slice -> share of the board
+    begun_unix_s: float = 0.0
+    ended_unix_s: float = 0.0
     hours: Mapping[int, float] = field(default_factory=dict)  # hours since 1970 -> time of the run in them [s]
 
 
@@ -64,6 +70,25 @@ class Measured:
     progress: tuple[Line, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def lasted_s(self) -> float:
+        """Time of the run [s]: nodes that went on together count once, those one after the other are added."""
+        together: list[list[NodeUse]] = []
+        for node in sorted(self.nodes, key=lambda node: node.begun_unix_s):
+            before = together[-1] if together else []
+            if any(_overlap(node, other) for other in before):
+                before.append(node)
+            else:
+                together.append([node])
+        return sum(max(node.lasted_s for node in nodes) for nodes in together)
+
+
+def _overlap(node: NodeUse, other: NodeUse) -> bool:
+    """Whether two nodes went on at the same time; clocks of nodes may differ by some of it."""
+    both_s = min(node.ended_unix_s, other.ended_unix_s) - max(node.begun_unix_s, other.begun_unix_s)
+    shorter_s = min(one.ended_unix_s - one.begun_unix_s for one in (node, other))
+    return both_s >= SAME_TIME * shorter_s
+
 
 def measured(folder: str, *, own: tuple[str | None, list[Line]] | None = None, window: str | None = None) -> Measured:
     """The run in a folder.
@@ -76,12 +101,11 @@ def measured(folder: str, *, own: tuple[str | None, list[Line]] | None = None, w
     Raises:
         MeasurementError: There is no journal, or none of that window.
     """
-    files = _files(folder, own)
-    if not files:
+    members = _members(folder, own, window)
+    if not members:
         raise MeasurementError(
             f"{folder} holds no journal of a run. Give the folder of a run: `tonne runs` lists those that are known."
         )
-    members = [member_of(header, lines, path) for path, header, lines in files]
     names = {name: 0 for member in members for name in member.windows}
     for member in members:
         for name, spans in member.windows.items():
@@ -102,32 +126,45 @@ def measured(folder: str, *, own: tuple[str | None, list[Line]] | None = None, w
         header=first.header,
         nodes=tuple(node_use([m for m in members if m.header["node"] == node], window) for node in nodes),
         windows=names,
-        progress=_progress(members),
+        progress=steps_told(members),
     )
 
 
-def _progress(members: list[Member]) -> tuple[Line, ...]:
-    """Steps as one process told them, with their time since it began [s]: the one whose readings go with them."""
-    told = max(members, key=lambda m: (sum(line.get("j") is not None for line in m.progress), len(m.progress)))
-    begun_ns = told.stretches[0][0] if told.stretches else told.header["t"]
-    lines = sorted(told.progress, key=lambda line: int(line["t"]))
-    return tuple({**line, "s": (line["t"] - begun_ns) / NS_PER_S} for line in lines)
-
-
-def _files(folder: str, own: tuple[str | None, list[Line]] | None) -> list[tuple[str, Line, Iterable[Line]]]:
-    """Path, header and lines of each process's file; this process's with the lines that are not on disk."""
-    found: list[tuple[str, Line, Iterable[Line]]] = []
+def _members(folder: str, own: tuple[str | None, list[Line]] | None, window: str | None) -> list[Member]:
+    """The processes of a run. Ticks between milestones are passed over where nothing asks for them."""
     own_path, kept = own or (None, [])
-    for path, header in status.headers(folder):
-        found.append((path, header, _chained(path, kept if path == own_path else [])))
+    found: list[Member] = []
+    for lines in (_needed_lines, _all_lines):
+        found = [
+            member_of(header, lines(path, kept if path == own_path else []), path)
+            for path, header in status.headers(folder)
+        ]
+        if not _ask_for_ticks(found, window):
+            break
     if kept and kept[0].get("kind") == "run":  # not even the header reached the disk
-        found.append(("", kept[0], kept))
+        found.append(member_of(kept[0], kept, ""))
     return found
 
 
-def _chained(path: str, kept: list[Line]) -> Iterator[Line]:
-    yield from journal.lines(path)
+def _ask_for_ticks(members: list[Member], window: str | None) -> bool:
+    """Whether readings are told apart one by one: of two readers at once, and around windows without sums."""
+    if any(window in one.windows and one.windows[window].loose for one in members if window is not None):
+        return True
+    nodes = {member.header["node"] for member in members}
+    return any(overlap([m for m in members if m.header["node"] == node]) for node in nodes)
+
+
+def _needed_lines(path: str, kept: list[Line]) -> Iterator[Line]:
+    with open(path, "rb") as file:
+        yield from milestones.needed(file)
     yield from kept
+
+
+def _all_lines(path: str, kept: list[Line]) -> Iterator[Line]:
+    """All that says what happened; nothing that was added up."""
+    for line in chain(journal.lines(path), kept):
+        if line.get("kind") != milestones.KIND:
+            yield line
 
 
 def node_use(members: list[Member], window: str | None) -> NodeUse:
@@ -149,6 +186,9 @@ def node_use(members: list[Member], window: str | None) -> NodeUse:
         load=readings.load(stretches),
         baseline_w=readings.baseline_w,
         board_s=_board_s(members),
+        slices={name: slices for member in members for name, slices in member.slices.items()},
+        begun_unix_s=members[0].unix_s(stretches[0][0]) if stretches else 0.0,
+        ended_unix_s=members[0].unix_s(stretches[-1][1]) if stretches else 0.0,
         hours=_hours(members[0].header, stretches),
     )
 

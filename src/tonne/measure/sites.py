@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tonne.errors import DescriptionError, PlanFileError
+from tonne.errors import DescriptionError, PlanFileError, UnknownReferenceError
 
 if TYPE_CHECKING:
     from tonne.describe.site import Site
@@ -46,6 +45,8 @@ def fields_in(path: str) -> dict[str, Any]:
     Raises:
         PlanFileError: It cannot be read, or is no TOML.
     """
+    import tomllib  # noqa: PLC0415 - only where there is a file
+
     try:
         with open(path, "rb") as file:
             fields = tomllib.load(file)
@@ -54,3 +55,34 @@ def fields_in(path: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise PlanFileError(f"{path} is not TOML: {error}. Mend that line.") from None
     return dict(fields.get("site", fields))
+
+
+def is_known_by_tables(place: str) -> bool:
+    """Whether a place is a zone or a region, which the tables alone can say: no more than a table is loaded for it.
+
+    Args:
+        place: As of `site_of`; that of a file is not known by them.
+
+    Raises:
+        UnknownReferenceError: It is a zone or a region that no table knows.
+    """
+    if place.endswith(".toml") or os.path.isfile(place):
+        return False
+    if ":" in place:
+        from tonne.reference.regions import region  # noqa: PLC0415 - only the table that is needed
+
+        region(place)
+    else:
+        from tonne.reference.grids import grid  # noqa: PLC0415 - as above
+
+        grid(place)
+    return True
+
+
+def complaint_about(place: str) -> str | None:
+    """Why a place is none, as far as the tables alone can say; None where nothing is wrong with it."""
+    try:
+        is_known_by_tables(place)
+    except UnknownReferenceError as error:
+        return str(error)
+    return None

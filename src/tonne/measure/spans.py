@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 NS_PER_S = 1e9
+DIGITS = 6  # of joules and seconds in the journal
 
 Sums = list[list[float]]  # by sensor: energy, low, high [J], time measured and in gaps [s]
 
@@ -46,7 +50,8 @@ class Spans:
     def line(self) -> list[Any]:
         """Number and time [s]; sums so far; time [s], begin and end [ns] of those without since the last line."""
         loose = [self.loose_s, self.loose_from_ns, self.loose_to_ns] if self.loose_s else None
-        return [self.count, self.lasted_s, self.sums, loose]
+        sums = None if self.sums is None else [[round(number, DIGITS) for number in sensor] for sensor in self.sums]
+        return [self.count, self.lasted_s, sums, loose]
 
     def written(self) -> None:
         """The line is in the journal."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
 from tonne.measure import journal, processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 RUNNING, FINISHED, FAILED = "running", "finished", "failed"
 STOPPED, INTERRUPTED, RECOVERED = "stopped", "interrupted", "recovered"
 WORST_FIRST = (RUNNING, INTERRUPTED, FAILED, STOPPED, RECOVERED, FINISHED)
-TAIL_BYTES = 65_536
+TAIL_BYTES = 8192
+LONGEST_TAIL_BYTES = 1 << 20  # where a single line is longer than that
 SILENT_S = 60.0  # another node's process that wrote nothing for so long, or ten intervals, is gone
 SILENT_INTERVALS = 10.0
 
@@ -54,14 +58,22 @@ def is_running(path: str, header: dict[str, Any]) -> bool:
     return age_s < max(SILENT_S, SILENT_INTERVALS * float(header["interval_s"]))
 
 
-def tail(path: str) -> list[dict[str, Any]]:
-    """The last lines of a file, torn ones left out."""
+def tail(path: str, most_bytes: int = TAIL_BYTES) -> list[dict[str, Any]]:
+    """The last lines of a file, torn ones left out; at least one where there is any.
+
+    Args:
+        path: Of the file.
+        most_bytes: How much of it to read.
+    """
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - TAIL_BYTES, 0))
+            file.seek(max(size - most_bytes, 0))
             texts = file.read().split(b"\n")
     except OSError:
         return []
-    whole = texts[:-1] if size <= TAIL_BYTES else texts[1:-1]
-    return [line for line in map(journal.parsed, whole) if line is not None]
+    whole = texts[:-1] if size <= most_bytes else texts[1:-1]
+    found = [line for line in map(journal.parsed, whole) if line is not None]
+    if found or size <= most_bytes or most_bytes >= LONGEST_TAIL_BYTES:
+        return found
+    return tail(path, LONGEST_TAIL_BYTES)

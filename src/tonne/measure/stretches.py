@@ -5,12 +5,15 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from math import isnan
 
 from tonne.measure.facts import NodeFacts
 from tonne.measure.integration import SILENT, Integral, counter_step_j
+from tonne.measure.journal import Line
 from tonne.measure.members import Member, Section, Stretch, WindowUse
+from tonne.measure.milestones import Skip
 from tonne.measure.models.load import Load
 from tonne.measure.sensors.protocol import Description, Missing, Reading
 from tonne.measure.tally import Total
@@ -28,13 +31,25 @@ class Series:
     of: Description
     times_ns: array[int]
     values: array[float]
+    skips: list[Skip] = field(default_factory=list)
 
-    def integral(self, stretch: Stretch, after_ns: int, gap_s: float) -> Integral:
+    def total(self, stretch: Stretch, after_ns: int, gap_s: float) -> Total:
         """The sum over a stretch, from the readings in it and the one just before that no earlier stretch holds."""
         begin_ns, end_ns = stretch
-        integral = Integral(self.of, gap_s, begin_ns)
+        integral, unseen = Integral(self.of, gap_s, begin_ns), Total()
+        from_ns = max(after_ns, begin_ns - READING_NS)
+        for skip in self.skips:
+            if skip.lies_in(max(begin_ns, from_ns), end_ns):
+                self._add(integral, from_ns, skip.from_ns, begin_ns)
+                integral, more = skip.over(integral, self.of)
+                unseen, from_ns = unseen.plus(more), skip.to_ns
+        self._add(integral, from_ns, end_ns, begin_ns)
+        return integral.total(end_ns).plus(unseen)
+
+    def _add(self, integral: Integral, after_ns: int, to_ns: int, begin_ns: int) -> None:
+        """Take in the readings after a time and up to another; what went before the beginning is cut off."""
         before: Reading | None = None
-        for reading in self.readings(max(after_ns, begin_ns - READING_NS), end_ns):
+        for reading in self.readings(after_ns, to_ns):
             if reading.time_ns < begin_ns:
                 before = reading if reading.value is not None else before
                 continue
@@ -42,7 +57,6 @@ class Series:
                 integral.add(self._at(begin_ns, before, reading))
                 before = None
             integral.add(reading)
-        return integral
 
     def _at(self, time_ns: int, before: Reading, after: Reading) -> Reading:
         """What the sensor would have said between two readings: what went before that time is not the stretch's."""
@@ -72,21 +86,23 @@ class NodeReadings:
     missing: tuple[Missing, ...]
     gap_s: float
     node_cpu: tuple[array[int], array[float], array[float]]
+    skipped: list[tuple[int, int, Load]]  # time between milestones, and how busy the node was in it
     baseline_w: Mapping[str, float]
 
     @classmethod
     def of(cls, members: list[Member]) -> NodeReadings:
         """The readings in some processes' files; two that read at the same time (in two containers) count once."""
         sections = sorted((s for m in members for s in m.sections), key=_first_ns)
-        facts = next((NodeFacts.from_dict(s.line["facts"]) for s in sections if s.line.get("facts")), NodeFacts())
+        told = [m.facts for m in members if m.facts] + [s.line["facts"] for s in sections if s.line.get("facts")]
         columns = max((m.node_cpu for m in members), key=lambda columns: len(columns[0]))
         baselines = [line for m in members for line in m.baselines]
         return cls(
             series=_series(sections),
-            facts=facts,
+            facts=NodeFacts.from_dict(told[0]) if told else NodeFacts(),
             missing=_missing(sections),
             gap_s=GAP_INTERVALS * max(float(m.header["interval_s"]) for m in members),
             node_cpu=_joined([m.node_cpu for m in members]) if len(columns[0]) else columns,
+            skipped=[(a["t"], b["t"], _load_between(a, b)) for s in sections for a, b in _milestones(s)],
             baseline_w=dict(baselines[-1]["watts"]) if baselines else {},
         )
 
@@ -103,9 +119,12 @@ class NodeReadings:
         load = Load()
         for i in range(1, len(times)):
             inside = any(begin <= times[i] and times[i - 1] <= end for begin, end in stretches)
+            inside = inside and not any(a <= times[i - 1] and times[i] <= b for a, b, _ in self.skipped)
             if inside and whole[i] > whole[i - 1]:
                 share = (busy[i] - busy[i - 1]) / (whole[i] - whole[i - 1])
                 load.add((times[i] - times[i - 1]) / NS_PER_S, min(max(share, 0.0), 1.0))
+        for _, _, more in self.skipped:
+            load = load.plus(more)
         return load if load.time_s > 0 else None
 
     def of_window(self, members: list[Member], window: str) -> list[tuple[Description, Total]]:
@@ -151,7 +170,7 @@ def sums_of(readings: NodeReadings, stretches: list[Stretch]) -> list[tuple[Desc
     for series in readings.series:
         total, after_ns = Total(), -1
         for stretch in stretches:
-            total = total.plus(series.integral(stretch, after_ns, readings.gap_s).total(stretch[1]))
+            total = total.plus(series.total(stretch, after_ns, readings.gap_s))
             after_ns = stretch[1]
         found.append((series.of, total))
     return found
@@ -159,6 +178,10 @@ def sums_of(readings: NodeReadings, stretches: list[Stretch]) -> list[tuple[Desc
 
 def _first_ns(section: Section) -> int:
     return min((times[0] for times in section.times_ns if times), default=section.line["t"])
+
+
+def _last_ns(section: Section) -> int:
+    return max((times[-1] for times in section.times_ns if times), default=section.line["t"])
 
 
 def _series(sections: list[Section]) -> list[Series]:
@@ -170,7 +193,28 @@ def _series(sections: list[Section]) -> list[Series]:
             begin = bisect_right(times, series.times_ns[-1]) if series.times_ns else 0
             series.times_ns.extend(times[begin:])
             series.values.extend(values[begin:])
+        for a, b in _milestones(section):
+            for i, of in enumerate(section.sensors):
+                found[of.name].skips.append(Skip(a["t"], b["t"], a["sums"][i], b["sums"][i]))
     return list(found.values())
+
+
+def _milestones(section: Section) -> list[tuple[Line, Line]]:
+    """The first and the last milestone, where there are two."""
+    return [(section.milestones[0], section.milestones[1])] if len(section.milestones) > 1 else []
+
+
+def _load_between(first: Line, last: Line) -> Load:
+    """How busy the node was between two milestones."""
+    if first["load"] is None or last["load"] is None:
+        return Load()
+    return Load.from_dict(last["load"]).minus(Load.from_dict(first["load"]))
+
+
+def overlap(members: list[Member]) -> bool:
+    """Whether two processes of one node read its sensors at the same time, as in two containers."""
+    spans = sorted((_first_ns(s), _last_ns(s)) for m in members for s in m.sections)
+    return any(later[0] < earlier[1] for earlier, later in pairwise(spans))
 
 
 def _missing(sections: list[Section]) -> tuple[Missing, ...]:

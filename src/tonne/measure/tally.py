@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 RECENT_S = 60.0  # power "around" a gap is the mean of about so long before it
 ENOUGH_STEPS = 30  # from so many steps on, the lowest and highest power seen bound that in a gap
 UNSEEN_FACTOR = 2.0  # before that: half and twice the recent mean
+STATE = (
+    "recent_w",
+    "_sums",
+    "_measured_j",
+    "_measured_s",
+    "_gaps",
+    "_faults",
+    "_steps",
+    "_lowest_w",
+    "_highest_w",
+    "_waiting_s",
+    "_last_gap",
+    "_last_gap_reason",
+)
 SHORTEST_STEP_S = 0.2  # shorter steps are too coarse to say what power was the lowest and the highest
 
 
@@ -86,7 +102,7 @@ class Tally:
     _gaps: dict[str, float] = field(default_factory=dict)
     _faults: dict[str, int] = field(default_factory=dict)
     _steps: int = 0
-    _lowest_w: float = float("inf")
+    _lowest_w: float = math.inf
     _highest_w: float = 0.0
     _waiting_s: float = 0.0  # gaps before anything was measured: filled as soon as something is
     _last_gap: list[float] | None = None  # its value, low, high [J] and time [s]; grows while one gap goes on
@@ -184,6 +200,20 @@ class Tally:
             gaps=gaps,
             faults=dict(self._faults),
         )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its state as built-in types, for a line of JSON."""
+        fields = {name.lstrip("_"): copy(getattr(self, name)) for name in STATE}
+        return {**fields, "lowest_w": None if self._lowest_w == math.inf else self._lowest_w}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any], ceiling_w: float | None) -> Tally:
+        """The sum that `as_dict` wrote."""
+        tally = cls(ceiling_w=ceiling_w)
+        for name in STATE:
+            setattr(tally, name, copy(fields[name.lstrip("_")]))
+        tally._lowest_w = math.inf if fields["lowest_w"] is None else fields["lowest_w"]
+        return tally
 
     def _add(self, value_j: float, low_j: float, high_j: float) -> None:
         self._sums = [a + b for a, b in zip(self._sums, (value_j, low_j, high_j), strict=True)]

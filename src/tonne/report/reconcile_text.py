@@ -96,6 +96,17 @@ def lines(run: Run, found: Reconciliation) -> list[str]:
     return text + [line for note in found.notes for line in listed("Note", [note])]
 
 
+def brief_lines(found: Reconciliation) -> list[str]:
+    """The main figures of a reconciliation, and why the energy, else the time, differs: for the end of a run."""
+    shown = [one for name in EXPLAINED for one in found.comparisons if one.quantity == name]
+    said = [one for one in shown if one.verdict != UNKNOWN]
+    if not said:
+        return []
+    head = _columns("", "forecast, 5 - 95 %", "measured", "ratio, 5 - 95 %", "of the 90 % band")
+    energy_last = [one for one in said if one.quantity in EXPLAINED[:2]][-1:]
+    return [head, *(_row(one) for one in said), *_explanations(energy_last)]
+
+
 def _columns(label: str, *cells: str) -> str:
     widths = (FORECAST, MEASURED, RATIO)
     padded = "".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False))

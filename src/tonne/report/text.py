@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from textwrap import wrap
 
 from tonne.account import Account
 from tonne.count.memory import Memory
@@ -12,11 +11,13 @@ from tonne.forecasting import Forecast
 from tonne.forecasting.modification import Modification, standing
 from tonne.forecasting.searches import layout_text
 from tonne.report import numbers
+from tonne.report.labels import LABEL, listed
 from tonne.report.levers import Lever, levers
 from tonne.report.numbers import count_text, rounded, scale_of, short, value_and_interval
 
-WIDTH = 120
-LABEL, VALUE, INTERVAL = 17, 16, 30
+__all__ = ["INPUT_WORDS", "LABEL", "VALUE", "WHY_UNKNOWN", "explanation_lines", "lines", "listed"]
+
+VALUE, INTERVAL = 16, 30
 WHY_UNKNOWN = {
     "carbon.operational_location_kgco2e": "no place given",
     "carbon.embodied_kgco2e": "no factor for this accelerator",
@@ -210,15 +211,6 @@ def _row(label: str, value: str, interval: str, remark: str) -> str:
     if value.startswith("unknown"):
         return f"  {label:<{LABEL}}{value}"
     return f"  {label:<{LABEL}}{value:<{VALUE}}{interval:<{INTERVAL}}{remark}".rstrip()
-
-
-def listed(label: str, items: Sequence[str]) -> list[str]:
-    """Items after a label, wrapped and indented below it."""
-    if not items:
-        return []
-    indent = " " * (LABEL + 2)
-    text = wrap(" · ".join(items), WIDTH - len(indent), break_long_words=False, break_on_hyphens=False)
-    return [f"  {label:<{LABEL}}{text[0]}", *(indent + line for line in text[1:])]
 
 
 def explanation_lines(steps: Sequence[dict[str, object]]) -> list[str]:

@@ -66,8 +66,7 @@ class Evaluator:
         was_training = self.losses.training
         self.losses.eval()
         losses, counted = torch.zeros(2, dtype=torch.float64), Counted(tokens=0, predicted=0, sentences=0)
-        wanted = math.ceil(self.sequences / self.batches.batch_sequences)
-        for step in range(max(1, min(self.batches.steps_per_epoch, wanted))):
+        for step in range(self.steps()):
             batches = self._micro_batches(step)
             for batch in batches:
                 own = Counted.of([batch])
@@ -79,6 +78,11 @@ class Evaluator:
             share_out(self.losses)
         self.losses.train(was_training)
         return self._told(losses.tolist(), counted)
+
+    def steps(self) -> int:
+        """Batches that are looked at."""
+        wanted = math.ceil(self.sequences / self.batches.batch_sequences)
+        return max(1, min(self.batches.steps_per_epoch, wanted))
 
     def _of(self, batch: Batch) -> Tensor:
         """The two mean losses of a batch (2,)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from tonne.errors import DescriptionError
+from tonne.train.ahead import FINISHING
 from tonne.train.choosing import machine_set
 from tonne.train.distribution import processes
 from tonne.train.loggers import trackers
@@ -115,14 +117,19 @@ def _trained(made: Ready, watching: Observers, line: ProgressLine | None, last: 
     """The steps, with those who watch told of the start and of the end, however it comes."""
     job, standing = made.job, made.standing
     if line is not None:
-        for text in made.told(last):
+        for text in made.told(last, with_time=not watching.foretell):
+            line.say(text)
+    for text in watching.on_outlook(lambda: made.ahead(last)):
+        if line is not None:
             line.say(text)
     watching.on_start(last - standing.step, job.tokens_per_step)
     error: BaseException | None = None
     try:
         with made.loop(watching, line, last) as loop:
             stopped_by = loop.run(standing)
+        begun_s = time.perf_counter()
         best = made.finish()
+        watching.on_stage(FINISHING, time.perf_counter() - begun_s)
     except BaseException as raised:
         error = raised
         raise

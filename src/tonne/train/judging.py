@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tonne.errors import DescriptionError
@@ -27,6 +27,15 @@ class TaskJudge:
     metric: str | None
     batch_sequences: int
     precision: str = "fp32"
+
+    @property
+    def size(self) -> int:
+        """Examples that are scored."""
+        return len(self.examples)
+
+    def of_first(self, number: int) -> TaskJudge:
+        """One that scores only so many of the examples."""
+        return replace(self, examples=self.examples[:number])
 
     def scores(self, model: Transformer) -> dict[str, float]:
         """The metrics of the task by name; of texts, which libraries score, the deciding one alone."""

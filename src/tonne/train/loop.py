@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tonne.train.ahead import CHECKPOINTS, EVALUATION, SAMPLING
 from tonne.train.evaluation import bits_per_byte
 from tonne.train.loggers import is_logged
 from tonne.train.observers import STOP, Observers
@@ -104,7 +105,8 @@ class Loop:
                 final = reason is not None or standing.step == self.last_step
                 self._tell(columns, standing, last=final)
                 if final or standing.step % self.every.checkpoint == 0:
-                    self.save(standing)
+                    with self._stage(CHECKPOINTS):
+                        self.save(standing)
                 if reason is not None:
                     return reason
         return None
@@ -127,15 +129,28 @@ class Loop:
         """The evaluation and the sample of text that are due."""
         self.evaluation = None
         if self.evaluator is not None and self._due(self.every.evaluate, standing.step):
-            self.evaluation = self.last_evaluation = self.evaluator.now()
-            better = standing.note(self.evaluation)
-            if better and self.keep_best is not None:
-                self.keep_best(standing, self.evaluation)
-            self.peak.look_again(sum(self.processes.total([self.measured_peak()])))
+            with self._stage(EVALUATION):
+                self._evaluate(self.evaluator, standing)
         if self.sampler is not None and self._due(self.every.sample, standing.step):
-            text = self.sampler.write(standing.step)
+            with self._stage(SAMPLING):
+                text = self.sampler.write(standing.step)
             if self.line is not None:
                 self.line.say(f"step {standing.step:,}: {text!r}")
+
+    def _evaluate(self, evaluator: Evaluates, standing: Standing) -> None:
+        """How good the model is now; the best is kept."""
+        self.evaluation = self.last_evaluation = evaluator.now()
+        better = standing.note(self.evaluation)
+        if better and self.keep_best is not None:
+            self.keep_best(standing, self.evaluation)
+        self.peak.look_again(sum(self.processes.total([self.measured_peak()])))
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """What is done between steps, its time told to those who watch."""
+        begun_s = time.perf_counter()
+        yield
+        self.observers.on_stage(name, time.perf_counter() - begun_s)
 
     def _due(self, every: int | None, step: int) -> bool:
         """Whether something that comes every so many steps, and with the run's last, is due."""

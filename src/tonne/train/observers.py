@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from tonne.train.ahead import Ahead
 
 LOGGER = logging.getLogger(__name__)
 STOP = "stop"
@@ -27,6 +30,19 @@ class Observer(Protocol):
         """After the last step, or when an error ended the run."""
 
 
+class Foreteller(Observer, Protocol):
+    """An observer that wants to know more: two further methods, each of which it may have or not."""
+
+    def on_outlook(self, ahead: Ahead) -> Sequence[str] | None:
+        """Before the start: what lies ahead. What is returned is said, line by line.
+
+        All processes must have such an observer, or none: ``ahead.trial`` is called by all together.
+        """
+
+    def on_stage(self, name: str, duration_s: float) -> None:
+        """After an evaluation, a checkpoint, a sample of text, and the finish: what it took [s]."""
+
+
 class Observers:
     """All of them; one that raises is reported once, and told nothing more."""
 
@@ -36,6 +52,25 @@ class Observers:
     def on_start(self, total_steps: int | None, tokens_per_step: int | None) -> None:
         """Tell all of the start."""
         self._tell(lambda observer: observer.on_start(total_steps, tokens_per_step))
+
+    @property
+    def foretell(self) -> bool:
+        """Whether somebody says what lies ahead."""
+        return any(hasattr(one, "on_outlook") for one in self._listening)
+
+    def on_outlook(self, ahead: Callable[[], Ahead]) -> list[str]:
+        """The lines of those who want to know what lies ahead; where nobody does, nobody looks."""
+        asking = [one for one in self._listening if hasattr(one, "on_outlook")]
+        if not asking:
+            return []
+        found = ahead()
+        answers = self._tell(lambda observer: observer.on_outlook(found), asking)
+        return [line for lines in answers for line in lines or ()]
+
+    def on_stage(self, name: str, duration_s: float) -> None:
+        """Tell those who want to know what a part of the time between steps took [s]."""
+        asking = [one for one in self._listening if hasattr(one, "on_stage")]
+        self._tell(lambda observer: observer.on_stage(name, duration_s), asking)
 
     def on_step(self, step: int, tokens: int, loss: float) -> dict[str, float]:
         """Tell all of a step.
@@ -55,10 +90,10 @@ class Observers:
         """Tell all of the end."""
         self._tell(lambda observer: observer.on_end(error))
 
-    def _tell(self, message: Callable[[Observer], Any]) -> list[Any]:
-        """What each of them answers."""
+    def _tell(self, message: Callable[[Any], Any], told: Sequence[Observer] | None = None) -> list[Any]:
+        """What each of them answers, of all or of some."""
         answers: list[Any] = []
-        for observer in list(self._listening):
+        for observer in list(self._listening if told is None else told):
             try:
                 answers.append(message(observer))
             except Exception as error:  # whatever it is, it must not end hours of training

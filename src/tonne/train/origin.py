@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tonne.describe.plan import plan_fields
 from tonne.describe.recipe import Recipe
@@ -18,13 +18,21 @@ from tonne.train.run_folder import MODEL, alone_in, holds_a_run
 from tonne.train.writing import written_whole
 
 if TYPE_CHECKING:
+    from tonne.train.fitting import Fitted
     from tonne.train.job import Job
 
 STORES, STARTS = "data", "starts"  # in the folder where tonne keeps what the next command can use again
 DONE = "done.json"
 
 
-def origin_folder(recipe: Recipe, home: Path, session: Session) -> Path | None:
+class Trainer(Protocol):
+    """Trains a model that another run starts from."""
+
+    def __call__(self, job: Job, output: Path, *, resume: bool, session: Session) -> Fitted:
+        """As ``fit``."""
+
+
+def origin_folder(recipe: Recipe, home: Path, session: Session, *, trainer: Trainer = fit) -> Path | None:
     """The folder of the model that a recipe starts from; None where it starts from scratch.
 
     Raises:
@@ -35,7 +43,7 @@ def origin_folder(recipe: Recipe, home: Path, session: Session) -> Path | None:
     if recipe.start.from_scratch:
         return None
     if isinstance(origin, Trained):
-        return trained_once(origin.train, home, session)
+        return trained_once(origin.train, home, session, trainer=trainer)
     if not Path(origin).is_dir():
         raise DescriptionError(
             f"[start] from = {origin!r} holds no weights that can be read here. Give 'scratch', the folder of a model "
@@ -44,7 +52,7 @@ def origin_folder(recipe: Recipe, home: Path, session: Session) -> Path | None:
     return Path(origin)
 
 
-def trained_once(plan: str | Path, home: Path, session: Session) -> Path:
+def trained_once(plan: str | Path, home: Path, session: Session, *, trainer: Trainer = fit) -> Path:
     """The folder of the model that a plan trains: trained now, or found where it was trained before.
 
     What it is found by is all that its numbers rest on: the plan, the text, the tokenizer. A training that was cut off
@@ -54,6 +62,7 @@ def trained_once(plan: str | Path, home: Path, session: Session) -> Path:
         plan: Its file.
         home: Where stores and trained models are kept.
         session: Device and screen.
+        trainer: What trains it, in place of ``fit``.
 
     Raises:
         TrainingError: It was stopped before its end.
@@ -65,7 +74,10 @@ def trained_once(plan: str | Path, home: Path, session: Session) -> Path:
             f"start from its model."
         )
     recipe = Recipe.from_toml(plan)
-    job = job_of(recipe, store_folder(recipe, home / STORES))
+    store = store_folder(recipe, home / STORES)
+    if not store.exists():
+        _tell(session, f"{recipe.name}, which the plan starts from: its text is read and its tokenizer trained")
+    job = job_of(recipe, store)
     digest = hashlib.blake2b(json.dumps(job.facts(), sort_keys=True).encode(), digest_size=8).hexdigest()
     folder = home / STARTS / f"{recipe.name}-{digest}"
     if (folder / DONE).is_file():
@@ -77,18 +89,25 @@ def trained_once(plan: str | Path, home: Path, session: Session) -> Path:
         )
     with alone_in(folder):
         if not (folder / DONE).is_file():
-            _train(job, folder, session)
+            _train(job, folder, session, trainer)
     return folder / MODEL
 
 
-def _train(job: Job, folder: Path, session: Session) -> None:
+def _train(job: Job, folder: Path, session: Session, trainer: Trainer) -> None:
     """Train to the end, from the last checkpoint where there is one."""
-    if session.stream is not None:
-        session.stream.write(f"{job.name} is trained first, this once; it will be kept in {folder}\n")
-    found = fit(job, folder, resume=holds_a_run(folder), session=session)
-    if found.stopped_by == "signal":
+    _tell(session, f"{job.name} is trained first, this once, and kept in {folder}. The next steps are its own;")
+    _tell(session, "those of the fine-tuning follow, and in later runs come at once.")
+    found = trainer(job, folder, resume=holds_a_run(folder), session=session)
+    if found.stopped_by in {"signal", "observer"}:
         raise TrainingError(
             f"the model to start from ({job.name}) was stopped after {found.steps:,} of {job.total_steps:,} steps. Run "
             f"the command again: it goes on from there."
         )
     written_whole(folder / DONE, json.dumps({"steps": found.steps, "tokens": found.tokens}).encode())
+
+
+def _tell(session: Session, line: str) -> None:
+    """A line to whoever waits."""
+    if session.stream is not None:
+        session.stream.write(f"{line}\n")
+        session.stream.flush()

@@ -46,8 +46,8 @@ class Outlook:
         return self.tokens * self.flop_per_token
 
 
-def outlook_lines(outlook: Outlook, choices: Choices) -> list[str]:
-    """Parameters, work, time, and the losses to look for."""
+def outlook_lines(outlook: Outlook, choices: Choices, *, with_time: bool = True) -> list[str]:
+    """Parameters, work, time (where nobody else forecasts it), and the losses to look for."""
     o = outlook
     start = "" if o.first_step == 0 else f" from step {o.first_step + 1:,} on"
     machine = f"{o.processes} process{'es' if o.processes > 1 else ''} on {o.device}"
@@ -58,7 +58,7 @@ def outlook_lines(outlook: Outlook, choices: Choices) -> list[str]:
         f"{o.tokens:,} tokens; {o.flop:.3g} FLOP",
         f"{machine}{threads}, {choices.precision}{compiled}, micro-batches of {choices.micro_batch_sequences}; "
         f"measured peak {choices.peak_flop_per_s * o.processes / 1e9:,.0f} GFLOP/s",
-        f"expected time: {_time(outlook, choices)}",
+        *([f"expected time: {_time(outlook, choices)}"] if with_time else []),
         _losses(outlook),
     ]
 

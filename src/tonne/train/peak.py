@@ -82,19 +82,19 @@ def measured_bytes_per_s(device: torch.device, held_bytes: int, *, seconds: floa
 def fastest_s(work: Callable[[], object], device: torch.device, seconds: float) -> float:
     """Shortest time of some work, tried once for nothing and then for so long, at least once [s]."""
     work()
-    _wait(device)
+    waited_for(device)
     best, end = float("inf"), time.perf_counter() + seconds
     while True:
         start = time.perf_counter()
         work()
-        _wait(device)
+        waited_for(device)
         now = time.perf_counter()
         best = min(best, now - start)
         if now >= end:
             return best
 
 
-def _wait(device: torch.device) -> None:
+def waited_for(device: torch.device) -> None:
     """Until the device has done what it was given."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

@@ -8,6 +8,11 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+KWH, KG = ((1e3, "MWh"), (1.0, "kWh"), (1e-3, "Wh")), ((1e3, "t CO2e"), (1.0, "kg CO2e"), (1e-3, "g CO2e"))
+ENERGIES = (  # so far, of the whole run, and in which units
+    ("facility_kwh", "expected_facility_kwh", KWH),
+    ("operational_location_kgco2e", "expected_location_kgco2e", KG),
+)
 SECONDS_A_MINUTE, SECONDS_AN_HOUR, SECONDS_A_DAY = 60, 3600, 86400
 REFRESHES_A_SECOND = 4  # each costs a millisecond of the processor that trains
 FIRST = ("loss", "bits_per_byte", "tokens_per_s", "mfu")  # of the line, in this order; then whatever observers add
@@ -50,11 +55,22 @@ class ProgressLine:
 
 
 def line_of(columns: Mapping[str, Any]) -> str:
-    """The columns as one line of text."""
+    """The columns as one line of text; energy and CO2e so far, and of the whole run where its steps say so."""
     known = [_SHOWN[name](columns[name]) for name in FIRST if columns.get(name) is not None]
+    known += [text for text in (_of_whole(columns, *names) for names in ENERGIES) if text]
     others = [f"{name} {value:,.4g}" for name, value in columns.items() if name not in _TOLD and _is_number(value)]
     eta = columns.get("eta_s")
     return "  ".join([*known, *([] if eta is None else [f"{duration(eta)} left"]), *others])
+
+
+def _of_whole(columns: Mapping[str, Any], so_far: str, whole: str, units: tuple[tuple[float, str], ...]) -> str:
+    """An amount so far, and of the whole run; nothing where it is not known."""
+    taken, expected = columns.get(so_far), columns.get(whole)
+    if taken is None:
+        return ""
+    size, unit = next(((size, unit) for size, unit in units if (expected or taken) >= size), units[-1])
+    rest = "" if expected is None else f" of {expected / size:.3g}"
+    return f"{taken / size:.3g}{rest} {unit}"
 
 
 def duration(seconds: float) -> str:
@@ -82,6 +98,7 @@ _SHOWN = {
 }
 _TOLD = {
     *FIRST,
+    *(name for names in ENERGIES for name in names[:2]),
     "step",
     "eta_s",
     "tokens",

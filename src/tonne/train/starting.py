@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tonne.errors import CheckpointError
+from tonne.train.ahead import CHECKPOINTS as SAVING
+from tonne.train.ahead import EVALUATION, FINISHING, SAMPLING, Ahead, times_due
 from tonne.train.checkpoint import Checkpoint, newest, read_tensors, save
 from tonne.train.choosing import choose, fitted
 from tonne.train.distribution import distributed_module
@@ -31,6 +33,7 @@ from tonne.train.sampling import Sampler
 from tonne.train.schedules import Schedule
 from tonne.train.state import restore, tensors_of, wanted_of
 from tonne.train.step import Stepper
+from tonne.train.trial import Trial, chips_of, keys_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,10 +65,15 @@ class Ready:
     peak: Peak
     notes: tuple[str, ...]
 
-    def told(self, last: int) -> list[str]:
+    def told(self, last: int, *, with_time: bool = True) -> list[str]:
         """What is about to be done, up to a step, in lines."""
+        notes = self.notes if self.job.tuning is None else (*self.notes, *self.job.tuning.notes)
+        return [*notes, *outlook_lines(self.outlook(last), self.choices, with_time=with_time)]
+
+    def outlook(self, last: int) -> Outlook:
+        """The facts of what is about to be done."""
         job = self.job
-        outlook = Outlook(
+        return Outlook(
             name=job.name,
             parameters=sum(parameter.numel() for parameter in job.model.parameters()),
             vocabulary=job.architecture.vocabulary,
@@ -82,8 +90,49 @@ class Ready:
             choices=None if job.tuning is None else job.tuning.choices,
             pretrained=job.tuning is not None and job.tuning.pretrained,
         )
-        notes = self.notes if job.tuning is None else (*self.notes, *job.tuning.notes)
-        return [*notes, *outlook_lines(outlook, self.choices)]
+
+    def ahead(self, last: int) -> Ahead:
+        """What a forecast of this run is made of, and what tries its pieces; a trial takes place only when called."""
+        job, own, choices = self.job, self.processes, self.choices
+        machine, shape = keys_of(self)
+        steps = max(0, last - self.standing.step)
+        rate = choices.tokens_per_s
+        return Ahead(
+            name=job.name,
+            first_step=self.standing.step,
+            steps=steps,
+            total_steps=job.total_steps,
+            times=self._times(last),
+            may_stop_early=job.run.patience is not None,
+            tokens_per_step=job.tokens_per_step,
+            flop_per_token=job.flop_per_token,
+            parameters=sum(parameter.numel() for parameter in job.model.parameters()),
+            processes=own.ranks,
+            processes_here=own.ranks_here,
+            first=own.first,
+            threads=choices.threads,
+            device=own.device.type,
+            chips=chips_of(self),
+            precision=choices.precision,
+            tokens_per_s=rate,
+            peak_flop_per_s=choices.peak_flop_per_s * own.ranks,
+            machine=machine,
+            shape=shape,
+            trial=Trial(ready=self, expected_s=None if rate is None else steps * job.tokens_per_step / rate).timed,
+        )
+
+    def _times(self, last: int) -> dict[str, int]:
+        """How often things fall due up to a step, by the name of their stage."""
+        every, first, total = self._every(), self.standing.step, self.job.total_steps
+        looks = None if self.job.validation is None else every.evaluate
+        writes = None if self.sampler() is None else every.sample
+        saved = -(-last // every.checkpoint) - first // every.checkpoint if last > first else 0  # one ends every call
+        return {
+            EVALUATION: times_due(first, last, total, looks),
+            SAVING: saved,
+            SAMPLING: times_due(first, last, total, writes),
+            FINISHING: 1,
+        }
 
     @contextmanager
     def loop(self, observers: Observers, line: ProgressLine | None, last: int) -> Iterator[Loop]:
@@ -91,12 +140,12 @@ class Ready:
         job, own = self.job, self.processes
         sinks = sinks_of(job.run.loggers, self.folder, job.name) if own.first else []
         try:
-            with Prefetch(self._micro_batches, range(self.standing.step, last)) as made:
+            with Prefetch(self.micro_batches, range(self.standing.step, last)) as made:
                 yield Loop(
-                    stepper=self._stepper(),
+                    stepper=self.stepper(),
                     batches=iter(made),
-                    evaluator=self._evaluator(),
-                    sampler=self._sampler(),
+                    evaluator=self.evaluator(),
+                    sampler=self.sampler(),
                     save=self._save,
                     keep_best=self._keep_best if job.tuning is not None and job.validation is not None else None,
                     processes=own,
@@ -109,13 +158,22 @@ class Ready:
                     flop_per_token=job.flop_per_token,
                     bytes_per_token=job.bytes_per_token,
                     peak=self.peak,
-                    measured_peak=lambda: peak_of(own.device, self.choices.precision, self.choices.threads),
+                    measured_peak=self.look_again,
                 )
         finally:
             for sink in sinks:
                 sink.close()
 
-    def _micro_batches(self, step: int) -> Any:  # noqa: ANN401 - a list of batches; Prefetch is generic
+    def look_again(self) -> float:
+        """Rate of the fastest product of this process, now [FLOP/s]."""
+        return peak_of(self.processes.device, self.choices.precision, self.choices.threads)
+
+    def wrapped(self, job: Job) -> nn.Module:
+        """What is called in training, of a job with this run's model or a copy of it."""
+        return distributed_module(job.losses(), self.processes, sharding=job.sharding, unused=unused_parameters(job))
+
+    def micro_batches(self, step: int) -> Any:  # noqa: ANN401 - a list of batches; Prefetch is generic
+        """This process's part of a step."""
         return self.job.batches.micro_batches(
             step,
             rank=self.processes.rank,
@@ -123,7 +181,8 @@ class Ready:
             micro_batch_sequences=self.choices.micro_batch_sequences,
         )
 
-    def _stepper(self) -> Stepper:
+    def stepper(self) -> Stepper:
+        """What makes the steps."""
         job = self.job
         return Stepper(
             losses=self.losses,
@@ -136,7 +195,8 @@ class Ready:
             vocabulary=job.architecture.vocabulary,
         )
 
-    def _evaluator(self) -> Evaluates | None:
+    def evaluator(self) -> Evaluates | None:
+        """What looks at the held-out examples; None where there are none."""
         job = self.job
         if job.validation is None:
             return None
@@ -153,7 +213,7 @@ class Ready:
         judge = None if job.tuning is None else job.tuning.judge
         return losses if judge is None else JudgingEvaluator(losses=losses, model=job.model, judge=judge)
 
-    def _sampler(self) -> Sampler | None:
+    def sampler(self) -> Sampler | None:
         """Where the plan asks for text: of a decoder that one process holds whole."""
         job, tokenizer = self.job, self.job.tokenizer
         if not job.run.sample_tokens or not self.processes.first or tokenizer is None:

@@ -1,4 +1,4 @@
-"""Faults of tonne exit 1 with one line; the demo runs from a checkout without torch."""
+"""Faults of tonne exit 1 with one line; published runs are compared from a checkout without torch."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def test_internal_error_is_one_line_and_exit_1(monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_demo_prints_the_comparison_and_draws_it(repository, tmp_path):
+def test_the_comparison_with_published_runs_is_printed_and_drawn(repository, tmp_path):
     pytest.importorskip("altair")
     code = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__'); assert 'torch' not in sys.modules"
     script = f"import sys; sys.argv = sys.argv[1:]; {code.replace('sys.argv[1]', 'sys.argv[0]')}"
-    command = [sys.executable, "-c", script, str(repository / "examples" / "demo.py"), str(tmp_path)]
+    command = [sys.executable, "-c", script, str(repository / "examples" / "published_runs.py"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "175B parameters" in done.stdout

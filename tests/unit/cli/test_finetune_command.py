@@ -58,7 +58,7 @@ def finetune(*arguments):
 def test_a_run_is_told_on_standard_error_and_its_result_on_standard_output(plan, tmp_path):
     done = finetune(plan, "--output", tmp_path / "run")
     assert done.exit_code == 0, done.output
-    ended, best, model = done.stdout.splitlines()
+    ended, best, model, *_ = done.stdout.splitlines()
     assert ended.startswith("trained for 4 steps")
     assert best.startswith("best after step ")
     assert "accuracy" in best

@@ -211,7 +211,7 @@ def test_an_unknown_run_names_those_that_are_known():
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_is_recovered_and_gone_on_with():
-    process = started("run", "--quiet", "--name", "cut", "--", "sleep", "3")
+    process = started("run", "--quiet", "--name", "cut", "--", "sleep", "30")
     end = time.monotonic() + 30
     while not runs() and time.monotonic() < end:
         time.sleep(0.1)

@@ -127,3 +127,42 @@ def test_examples_train_from_the_built_in_corpus(name, tmp_path, repository):
     config = json.loads((tmp_path / "run" / "model" / "config.json").read_text(encoding="utf-8"))
     expected = {"gpt": "Qwen2ForCausalLM", "bert": "BertForPreTraining", "t5": "T5ForConditionalGeneration"}
     assert config["architectures"] == [expected[name]]
+
+
+def test_a_run_says_before_and_after_what_it_takes(plan, tmp_path):
+    done = train(plan, "--output", tmp_path / "run", "--site", "FR", "--project", "p")
+    assert done.exit_code == 0, done.output
+    assert "forecast: " in done.stderr
+    assert "on this machine: stepping" in done.stderr
+    assert "CO2e" in done.stderr
+    assert "Duration" in done.stdout
+    assert "run: 20" in done.stdout
+
+
+def test_json_holds_forecast_account_and_reconciliation(plan, tmp_path):
+    document = json.loads(train(plan, "--output", tmp_path / "run", "--json").stdout)["run"]
+    assert document["forecast"]["duration_s"]["value"] > 0
+    assert document["account"]["energy"]["facility_kwh"]["value"] > 0
+    assert {one["quantity"] for one in document["reconciliation"]["comparisons"]} >= {"duration_s"}
+    assert document["id"].endswith(tuple("0123456789abcdef"))
+
+
+def test_a_limit_that_is_enforced_ends_with_status_three(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr("tonne.workflow.metering.WATCHFUL_PAUSE_S", 0.0)
+    done = train(plan, "--output", tmp_path / "run", "--max-kwh", "1e-12", "--enforce")
+    assert done.exit_code == 3, done.output
+    assert "stopped by observer" in done.stdout
+    assert (tmp_path / "run" / "model").is_dir()
+
+
+def test_without_a_meter_only_the_model_is_left(plan, tmp_path):
+    done = train(plan, "--output", tmp_path / "run", "--no-meter")
+    assert done.exit_code == 0, done.output
+    assert "run: " not in done.stdout
+    assert "forecast: " in done.stderr
+
+
+def test_two_places_are_one_too_many(plan, tmp_path):
+    done = train(plan, "--output", tmp_path / "run", "--site", "FR", "--grid", "DE")
+    assert done.exit_code == 2
+    assert "each name a place" in done.stderr

@@ -166,7 +166,9 @@ def test_design_power_that_the_script_gives_scales_what_no_sensor_reads(monkeypa
     for tdp_w in (100, 200):
         tracker, _ = tracked(seconds, force_cpu_power=tdp_w)
         power_w[tdp_w] = tracker.final_emissions_data.cpu_power
-        assert 0.14 * tdp_w * 0.9 < power_w[tdp_w] < 0.72 * tdp_w * 1.1  # idle and full load of the curve's middle
+        # Idle and full load of the curve's middle. A guest's busy threads draw more, on a host that is half idle, by
+        # s(0.5) / 0.5 = 1.42: 0.14 + 0.58 x 1.42 = 0.96.
+        assert 0.14 * tdp_w * 0.9 < power_w[tdp_w] < 0.97 * tdp_w
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import pytest
 
 import tonne
 from tonne.errors import MeasurementError
-from tonne.measure import journal
+from tonne.measure import journal, status
 from tonne.measure.accounting import account_of
 from tonne.measure.journal import Journal
 from tonne.measure.recover import known_runs, listed, recover, run_named
@@ -237,3 +237,12 @@ def test_a_jump_of_the_wall_clock_does_not_matter(tmp_path, monkeypatch):
     account = meter.account()
     assert account.duration_s.value < 10
     assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=0.01)
+
+
+@pytest.mark.parametrize("last", ["x", "x" * 100_000])
+def test_the_end_of_a_long_file_is_its_last_lines(tmp_path, last):
+    path = tmp_path / "journal.jsonl"
+    book = journal.Journal(str(tmp_path), "s")
+    book.add(*({"t": n} for n in range(5000)), {"kind": last})
+    assert status.tail(str(path))[-1] == {"kind": last}
+    assert status.tail(str(path), 100)[-1] == {"kind": last}

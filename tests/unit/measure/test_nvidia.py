@@ -126,6 +126,27 @@ def test_slices_of_a_board_and_their_shares(with_boards):
     assert told(with_boards, boards, code) == [["MIG-x", 3 / 7], ["MIG-y", 2 / 7]]
 
 
+def test_a_run_on_a_slice_has_its_share_of_the_board(with_boards):
+    boards = H100 + "    0 mig 1\n    0 slices 7\n    0 slice_0 3\n    0 slice_uuid_0 MIG-x\n"
+    code = """
+    import os, time, tonne
+    os.environ["CUDA_VISIBLE_DEVICES"] = "MIG-x"
+    with tonne.track("sliced", interval_s=0.05, folder=str(answers.parent / "run")) as meter:
+        time.sleep(0.3)
+        answers.write_text(answers.read_text().replace("5000000", "5090000"))  # 90 J
+        time.sleep(0.3)  # the last two readings agree, so that what follows them adds nothing
+    whole, job = meter.account(), meter.account("job")
+    pairs = [(job.accelerator_hours, whole.accelerator_hours)]
+    pairs += [(job.energy.accelerators_kwh, whole.energy.accelerators_kwh)]
+    print(json.dumps([3.6e6 * whole.energy.accelerators_kwh.value, *(a.value / b.value for a, b in pairs)]))
+    """
+    assert told(with_boards, boards, code) == [
+        pytest.approx(90.0, rel=0.05),
+        pytest.approx(3 / 7),
+        pytest.approx(3 / 7),
+    ]
+
+
 def test_whole_board_has_no_slices(with_boards):
     code = "    print(json.dumps(list(slices_of(0))))\n"
     assert told(with_boards, H100, code) == []  # it does not know of slices

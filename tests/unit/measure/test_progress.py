@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import time
@@ -13,8 +14,10 @@ import pytest
 import tonne
 from tonne.errors import DescriptionError
 from tonne.estimate import Estimate
+from tonne.measure.accounting import account_of
 from tonne.measure.limits import Limits, require_known, standings
 from tonne.measure.progress import Expected, expected, rest_factor
+from tonne.measure.replay import measured
 
 sys.path.insert(0, str(Path(__file__).parent))
 from metered import opening
@@ -122,3 +125,40 @@ def test_what_cannot_be_known_cannot_be_limited():
 
 def test_nothing_told_is_nothing_expected():
     assert expected(SimpleNamespace(progress=()), account(1.0)) is None
+
+
+def file_of(folder, name: str, node: str, at_s: float, steps: range, total: int = 200) -> None:
+    """A process that takes a step a second, of 10 J each, and tells each of them; its node was started at zero."""
+    header = {"kind": "run", "schema": 1, "run": "r", "name": "r", "role": "rank", "site": None, "interval_s": 1.0}
+    header |= {"t": 0, "unix_s": at_s, "node": node, "stamp": name, "cpus": 4, "cpus_allowed": 4, "devices": None}
+    header |= {"process": {"pid": 1, "started": 1, "parents": [], "session": 1, "namespace": node}}
+    sensor = {"name": "own:plug", "part": "node", "kind": "counter", "unit": "J", "covers": ["node"]}
+    lines = [header, {"kind": "start", "t": 0}, {"kind": "sensors", "t": 0, "sensors": [sensor], "missing": []}]
+    for n, step in enumerate(steps):
+        t = n * 10**9
+        lines += [{"t": t, "p": [0.0, 1], "v": [10.0 * n], "o": [0]}]
+        lines += [{"kind": "progress", "t": t, "step": step, "total": total, "j": 10.0 * n}]
+    (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_run_that_was_cut_off_and_went_on_elsewhere_is_forecast_from_both_parts(tmp_path):
+    file_of(tmp_path, "journal", "a", 1e9, range(101))  # up to step 100
+    file_of(tmp_path, "journal-b", "b", 1e9 + 500, range(91, 151))  # from what was saved after step 90 up to 150
+    whole = measured(str(tmp_path))
+    account = account_of(whole, site={"grid": "FR", "pue": 1.0})
+    assert account.duration_s.value == pytest.approx(100 + 59)  # the 400 s between are nobody's
+    assert whole.progress[-1]["step"] == 150
+    assert [line["step"] for line in whole.progress] == [*range(91), *range(91, 151)]
+    assert (whole.progress[-1]["s"], whole.progress[-1]["j"]) == (159.0, 1590.0)
+    end = expected(whole, account)
+    # from step 15 (a tenth of 150) at 15 s: 144 s for 135 steps; 50 more take 53.3 s
+    assert end.duration_s.value == pytest.approx(159 + 50 * 144 / 135)
+    assert end.facility_kwh.value * 3.6e6 == pytest.approx(1590 + 50 * 1440 / 135, rel=1e-6)
+
+
+def test_nodes_side_by_side_lasted_together(tmp_path):
+    file_of(tmp_path, "journal", "a", 1e9, range(101))
+    file_of(tmp_path, "journal-b", "b", 1e9 + 1, range(100))
+    whole = measured(str(tmp_path))
+    assert whole.lasted_s == 100.0
+    assert len(whole.progress) == 101

@@ -91,6 +91,63 @@ def test_a_job_that_sees_two_of_four_accelerators_has_those():
     assert shares.host_rest == pytest.approx(0.5)
 
 
+def test_ranks_bound_to_the_same_cores_share_them():
+    ranks = [member(i, 1.0, cpus_allowed=4, cpu_list=[0, 3]) for i in (1, 2)]
+    assert job_of(node(*ranks), boards()).memory == pytest.approx(0.5)  # 4 of 8, not 8 of 8
+    other = member(3, 1.0, cpus_allowed=2, cpu_list=[3, 3, 6, 6])
+    assert job_of(node(*ranks, other), boards()).memory == pytest.approx(5 / 8)  # 0 to 3 and 6
+
+
+def test_a_container_that_may_take_two_of_eight_cpus_is_bound_to_them():
+    group = {"id": "x", "is_job": False, "cpus": 2.0, "memory_bytes": None}
+    ranks = [member(i, 1.0, group=group) for i in (1, 2)]
+    assert job_of(node(*ranks), boards()).memory == pytest.approx(0.25)
+    limited = {**group, "memory_bytes": 2**30}
+    whole = replace(node(member(1, 1.0, group=limited)), facts=NodeFacts(memory_bytes=2**33))
+    shares = job_of(whole, boards())
+    assert (shares.memory, shares.host_rest) == pytest.approx((1 / 8, 0.25))  # 1 of 8 GiB, 2 of 8 CPUs
+
+
+def test_all_of_a_schedulers_job_is_the_jobs_also_what_no_rank_started():
+    group = {"id": "x", "is_job": True, "cpus": None, "memory_bytes": None}
+    ranks = [member(i, 5.0, group=group) for i in (1, 2)]
+    for rank in ranks:
+        rank.group_s = 20.0  # of the same group: not added
+    assert job_of(node(*ranks), boards()).cpu == pytest.approx(0.5)  # 20 of 40 s, where the trees took 10
+    alone = member(3, 10.0)
+    assert job_of(node(*ranks, alone), boards()).cpu == pytest.approx(0.75)
+
+
+def sliced(*devices: str | None) -> NodeUse:
+    of = Description(name="nvml:0", part="accelerator:0", kind="counter", unit="J", device_id="GPU-aaaa")
+    members = [member(i, 1.0, devices=told) for i, told in enumerate(devices, 1)]
+    use = node(*members, sensors=[SensorUse(of=of, total=Total())])
+    return replace(use, slices={"nvml:0": {"MIG-x": 3 / 7, "MIG-y": 2 / 7}}, board_s={"nvml:0": {1: 1.0, 9: 9.0}})
+
+
+@pytest.mark.parametrize(
+    ("devices", "share"),
+    [
+        ("MIG-x", 3 / 7),
+        ("MIG-y", 2 / 7),
+        ("MIG-x,MIG-y", 5 / 7),
+        ("MIG-z", 0.0),
+        (None, 5 / 7),
+        ("0:1", 5 / 7),
+        ("1", 0),
+    ],
+)
+def test_a_job_on_a_slice_has_its_share_of_the_board(devices, share):
+    assert job_of(sliced(devices), boards(70.0)).accelerators == {"accelerator:0": pytest.approx(share)}
+
+
+def test_ranks_on_slices_share_the_board_as_their_slices_do():
+    whole = sliced("MIG-x", "MIG-y")
+    assert job_of(whole, boards(70.0)).accelerators == {"accelerator:0": pytest.approx(5 / 7)}
+    for stamp, share in (("1", 3 / 5), ("2", 2 / 5)):  # the shares of all ranks are the node
+        assert rank_of(whole, boards(70.0), stamp).accelerators == {"accelerator:0": pytest.approx(share)}
+
+
 def test_what_is_left_adds_up_to_the_whole():
     shares = job_of(node(member(1, 10.0, devices="1")), boards(1.0, 1.0))
     rest = shares.rest()
@@ -190,6 +247,8 @@ def test_the_reader_asks_the_driver_whose_time_a_board_had(monkeypatch):
     assert use.lines() == [{"kind": "pids", "pids": [11, 12]}]
     now[0] = 4.0
     assert use.lines() == []  # it is asked every five seconds
+    use.saw({11, 13})
+    assert use.lines() == [{"kind": "pids", "pids": [13]}]  # those that are new
     now[0] = 8.0
     assert use.lines() == [{"kind": "boards", "seconds": {"nvml:3": {11: 6.0, 99: 2.0}}}]
     use.close()

@@ -20,7 +20,7 @@ def series(kind, values, wrap_j=None):
 
 def energy_j(one, begin_s, end_s, after_s=-1.0):
     stretch = (int(begin_s * S), int(end_s * S))
-    return one.integral(stretch, int(after_s * S), 3.0).total(stretch[1]).energy_j
+    return one.total(stretch, int(after_s * S), 3.0).energy_j
 
 
 def test_energy_before_the_beginning_is_not_counted():

@@ -62,6 +62,17 @@ class Load:
         self.seconds[place] += time_s
         self.busy[place] += time_s * share
 
+    def plus(self, other: Load) -> Load:
+        """Both, one after the other."""
+        return Load(
+            [a + b for a, b in zip(self.seconds, other.seconds, strict=True)],
+            [a + b for a, b in zip(self.busy, other.busy, strict=True)],
+        )
+
+    def minus(self, earlier: Load) -> Load:
+        """What came after an earlier load of the same node."""
+        return self.plus(Load([-a for a in earlier.seconds], [-a for a in earlier.busy]))
+
     def shares(self) -> list[tuple[float, float]]:
         """Time [s] and mean utilisation of each bin that holds any."""
         return [(time_s, busy / time_s) for time_s, busy in zip(self.seconds, self.busy, strict=True) if time_s > 0]
