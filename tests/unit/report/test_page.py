@@ -28,7 +28,7 @@ from tonne.reference.grids import grid
 from tonne.report.page import html as html_room
 from tonne.report.page import of_forecast, of_project, of_run, page_of
 from tonne.report.page.against import pairs
-from tonne.report.page.blocks import Cards, Formula, Picture, Table
+from tonne.report.page.blocks import Cards, Formula, Picture, Table, Text
 from tonne.report.page.coefficients import coefficients, factors_behind
 from tonne.report.page.drawing import save, svg
 from tonne.report.page.figures import document, figures_of, runs_of, table
@@ -343,6 +343,19 @@ def test_typical_hours_of_a_grid_are_its_factor_times_its_profile():
     assert found.gco2e_per_kwh[0] == pytest.approx(factor * profile.relative[11, 12])  # begun in November, at noon
     assert found.gco2e_per_kwh[13] == pytest.approx(factor * profile.relative[11, 1])
     assert found.typical_of == profile.year
+
+
+def test_lines_of_no_sensor_say_so(pages):
+    """The GPU run read its boards and processors; memory and the processor of the small run were modelled."""
+
+    def told(page):
+        return [b.text for s in page.sections if s.key == "over-time" for b in s.blocks if isinstance(b, Text)]
+
+    assert "No sensor read processors: modelled from how busy they were." in told(pages["cpu", "en"])
+    assert "没有传感器读取处理器：按繁忙程度估算。" in told(pages["cpu", "zh"])
+    assert not [text for text in told(pages["gpu", "en"]) if text.startswith("No sensor read")]
+    bare = of_run(replace(samples.cpu_run(), series=Series()))
+    assert "Power over time is unknown because no sensor of this machine reads power." in told(page_of(bare))
 
 
 def test_no_place_has_no_hours():

@@ -36,6 +36,7 @@ MEASURED = {  # as meters left them; what stands in blanks stays as it was
         "cpus.csv 中没有处理器 'AMD EPYC'：设计功率按服务器每线程的值估算",
     "fake:cpu: 0.5 s of 9.0 s were not read, and are interpolated: no reading (0.5 s)":
         "fake:cpu：9.0 秒中有 0.5 秒没有读数，已插值：没有读数（0.5 秒）",
+    "the plan's [cluster] names L4; the run was made on a processor": "计划的 [cluster] 写的是 L4；实际运行于处理器",
     "US-CA has only a direct factor; lifecycle was asked for": "US-CA 只有直接排放系数；要求的是全生命周期系数",
     "water is unknown on site (wue_l_per_kwh) and at the power plants: no factor is known for this place.":
         "机房内（wue_l_per_kwh）和发电厂的用水未知：没有该地点的系数。",

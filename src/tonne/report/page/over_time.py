@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tonne.estimate import Basis
 from tonne.ledger.records import Series
 from tonne.report.numbers import COUNT, ENERGY_KWH, TIME_S, rounded
 from tonne.report.page.blocks import Block, Cell, Picture, Section, Table, Text
 from tonne.report.page.grid_hours import GridHours, grid_hours
 from tonne.report.page.language import Words
 from tonne.report.page.pictures_time import Line, lines_chart, loss_chart
-from tonne.report.page.quantities import POWER_W
+from tonne.report.page.quantities import PARTS, POWER_W, estimate_at
 from tonne.report.page.subject import Subject
 
 ROWS = 40  # of a table that a chart's numbers are read from; all of them are in the JSON document
@@ -24,6 +25,7 @@ def over_time(subject: Subject, words: Words) -> Section:
     blocks: list[Block] = []
     if series.time_s and series.power_w:
         blocks.append(_power_picture(series, hours, words))
+        blocks += _modelled(subject, words)
         blocks += _about_the_grid(hours, words)
     else:
         blocks.append(Text(text=words.of(f"over_time.{_why_none(subject)}")))
@@ -36,6 +38,19 @@ def _why_none(subject: Subject) -> str:
         return "not_run"
     energy = None if subject.account is None else subject.account.energy
     return "no_sensor" if energy is not None and energy.coverage == 0 else "unread"
+
+
+def _modelled(subject: Subject, words: Words) -> Iterator[Text]:
+    """Which lines are of no sensor: a part's line has the basis of its energy."""
+    parts = [part for part in subject.run.series.power_w if f"{part}_kwh" in PARTS]
+    energies = {part: estimate_at(subject.account, f"energy.{part}_kwh") for part in parts}
+    found = [
+        part_name(part, words)
+        for part, energy in energies.items()
+        if energy is not None and energy.basis is not Basis.MEASURED
+    ]
+    if found:
+        yield Text(text=words.of("over_time.modelled", parts=words.listed(found)))
 
 
 def _about_the_grid(hours: GridHours | None, words: Words) -> Iterator[Text]:
