@@ -5,7 +5,7 @@ from __future__ import annotations
 from tonne.ledger.lenses import View
 from tonne.ledger.lenses.scopes import site_of_run
 from tonne.report.exports import facts
-from tonne.report.exports.cells import Cell, said
+from tonne.report.exports.cells import NOTHING_COUNTED, Cell, said
 from tonne.report.exports.forms import Export, filled_in
 from tonne.report.exports.method import energy_method
 from tonne.report.exports.model_card import LENS, WHOLE, energy, gas, hours, training_time
@@ -30,13 +30,13 @@ def climate_card(subject: Subject) -> Export:
         "carbon_all": others if alone else gas(whole, "operational_location_kgco2e", "location-based, operational"),
         "carbon_sample": Cell(missing="no inference is in the ledger; `tonne forecast --inference` estimates it"),
         "impact": Cell(missing="for the authors to fill in"),
-        "comments": Cell(text=energy_method(subject, final)),
+        "comments": said(energy_method(subject, final), NOTHING_COUNTED),
     }
     return filled_in("climate-card", cells, notes=tuple(dict.fromkeys([*final.notes, *whole.notes])))
 
 
 def _time(subject: Subject, seen: View) -> Cell:
-    time, held = training_time(subject, seen), hours(seen)
+    time, held = training_time(subject, seen), hours(subject, seen)
     if time.missing:
         return time
     return Cell(text=f"{time.text}; {held.shown}", estimate=time.estimate, unit="s")

@@ -103,9 +103,11 @@ def _place(run: Run) -> dict[str, Any]:
 
 def _machine(run: Run) -> dict[str, Any]:
     boards = {f"{record.vendor} {record.name}": count for record, count in accelerators_of(run).values()}
+    unknown = UNKNOWN if not run.hardware and not boards else 0  # zero is a count too
     others = [name for name in run.hardware if name not in accelerators_of(run)]
     return {
-        "gpu_count": sum(boards.values()),
+        "cpu_count": UNKNOWN,  # of threads, which no run tells
+        "gpu_count": sum(boards.values()) or unknown,
         "gpu_model": ", ".join(f"{count} x {name}" for name, count in boards.items()),
         "cpu_model": ", ".join(others),
         "os": run.evidence.platform or "",

@@ -84,7 +84,13 @@ def template(name: str) -> Template:
     return Template(sections=sections, intro=tuple(fields.pop("intro")), level=fields.pop("level", 1), **fields)
 
 
-def filled_in(name: str, cells: Mapping[str, Cell], more: Sequence[str] = (), notes: Sequence[str] = ()) -> Export:
+def filled_in(
+    name: str,
+    cells: Mapping[str, Cell],
+    more: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    unknown: Sequence[str] = (),
+) -> Export:
     """A form as Markdown, its missing fields listed at the end.
 
     Args:
@@ -92,6 +98,7 @@ def filled_in(name: str, cells: Mapping[str, Cell], more: Sequence[str] = (), no
         cells: By key, one for each field.
         more: Lines after the fields.
         notes: Of the runs; printed after those.
+        unknown: What is missing besides fields of the template, and why.
     """
     form = template(name)
     top, below = "#" * form.level, "#" * (form.level + 1)
@@ -100,7 +107,7 @@ def filled_in(name: str, cells: Mapping[str, Cell], more: Sequence[str] = (), no
         lines += [f"{below} {title}", ""] if title else []
         lines += [_field_line(one, cells[one.key]) for one in fields] + [""]
     lines += more
-    missing = missing_of(name, cells)
+    missing = (*missing_of(name, cells), *unknown)
     if missing:
         lines += [f"{below} Missing", "", *(f"- {text}" for text in missing), ""]
     if notes:
