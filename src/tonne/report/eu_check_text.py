@@ -28,7 +28,7 @@ def check_lines(check: EuCheck, name: str) -> list[str]:
         lines += _run_lines(one)
     if len(check.computes) > MOST_RUNS:
         lines.append(f"... and {len(check.computes) - MOST_RUNS} more runs: --json lists them")
-    lines += ["", *_sum_lines(check), "", *_beside_lines(check)]
+    lines += [*([""] if check.computes else []), *_sum_lines(check), "", *_beside_lines(check)]
     lines += [line for band in check.bands for line in _band_lines(band)]
     lines += [MODIFIED] if any(band.key == MODIFICATION for band in check.bands) else []
     lines += [f"note: {note}" for note in check.notes]
@@ -61,7 +61,8 @@ def _approach(name: str, approach: Approach) -> list[str]:
 
 def _sum_lines(check: EuCheck) -> list[str]:
     if check.flop is None:
-        return ["Cumulative compute is unknown: see above what is missing."]
+        why = "see above what is missing" if check.computes else "no run is counted. Tag what the runs were for"
+        return [f"Cumulative compute is unknown: {why}."]
     least = "at least " if check.at_least else ""
     lines = [f"Cumulative compute  {least}{plain_number(check.flop.value, 3)} FLOP"]
     if check.at_least:

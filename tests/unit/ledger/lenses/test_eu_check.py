@@ -173,3 +173,17 @@ def test_steps_of_a_forecast_are_slower_than_its_utilisation_by_its_pace(run, ac
     found = by_hardware(run(account=account(throughput=speed), **fields))
     assert found.flop.value == pytest.approx(48 * 3600 * 989.4e12 * 0.32, rel=1e-4)
     assert not found.independent
+
+
+def test_a_run_on_processors_says_so_and_a_wrong_utilisation_is_told_there_too(run, account):
+    plain = run(account=account(accelerator_hours=0.0))
+    assert by_hardware(plain).how == "it had no accelerators"
+    assert by_hardware(run(account=account(accelerator_hours=None))).how == "its accelerator-hours are unknown"
+    with pytest.raises(DescriptionError, match=r"utilisation=1.4 is no share"):
+        check_eu([plain], 1.4)
+
+
+def test_a_project_that_nobody_tagged_is_told_to_be_tagged(run):
+    text = "\n".join(check_lines(check_eu([run("a", purpose=None), run("b", purpose=None)]), "d"))
+    assert "Cumulative compute is unknown: no run is counted. Tag what the runs were for." in text
+    assert "see above" not in text
