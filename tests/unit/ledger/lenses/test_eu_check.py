@@ -9,6 +9,7 @@ from tonne.errors import DescriptionError
 from tonne.ledger.lenses.check import Standing, check_eu, exceeded
 from tonne.ledger.lenses.compute import by_architecture, by_hardware, hardware_flop, six_p_d
 from tonne.ledger.records import Work
+from tonne.report.eu_check_text import check_lines
 
 # Guidelines, annex A.3, paragraphs 137 to 144: parameters, tokens, FLOP as printed (one or two digits).
 BY_ARCHITECTURE = {
