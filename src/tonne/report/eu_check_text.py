@@ -6,6 +6,7 @@ from tonne.ledger.lenses.check import MARGIN, MODIFICATION, Band, Compute, EuChe
 from tonne.ledger.lenses.compute import Approach
 from tonne.ledger.lenses.grouping import grouped
 from tonne.report.exports.cells import plain_number
+from tonne.report.exports.forms import WORDS_OF
 from tonne.report.numbers import digits_of
 
 WORDS = {
@@ -79,7 +80,7 @@ def _beside_lines(check: EuCheck) -> list[str]:
             continue
         flop = line.amounts.get("training_flop")
         amount = "unknown" if flop is None else f"{plain_number(flop.value, 3)} FLOP"
-        what = "" if line.what == "run" else f", {line.what}"
+        what = f", {WORDS_OF[line.what]}" if line.what in WORDS_OF else ""
         lines.append(f"  {line.verdict.value}: {line.name}{what}, {amount}: {line.reason}")
     return [*lines, ""] if lines else []
 

@@ -8,7 +8,7 @@ from tonne.estimate import Estimate
 from tonne.ledger.lenses import Lens, Line, Total, View
 from tonne.ledger.lenses.grouping import grouped
 from tonne.ledger.lenses.rules import Verdict
-from tonne.report.exports.forms import GAS, NAMES, UNITS, amount_text
+from tonne.report.exports.forms import GAS, NAMES, UNITS, WORDS_OF, amount_text
 from tonne.report.numbers import ENERGY_KWH, value_and_interval
 
 TITLES = {
@@ -59,7 +59,7 @@ def _between(key: str, estimate: Estimate) -> str:
 
 
 def _line(line: Line) -> str:
-    what = "" if line.what == "run" else f", {line.what}"
+    what = f", {WORDS_OF[line.what]}" if line.what in WORDS_OF else ""
     purpose = line.purpose or "untagged"
     known = {key: value for key, value in line.amounts.items() if value is not None}
     first = next((amount_text(key, value) for key, value in known.items() if value.value), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from tonne.estimate import Basis, Estimate
 from tonne.ledger.lenses import View
@@ -27,7 +28,7 @@ COMPUTE, ENERGY = "eu-flop", "eu-energy"
 
 def eu_form(subject: Subject) -> Export:
     """The draft; `--lens` has no say here: the form has rules of its own."""
-    own = Subject(name=subject.name, runs=subject.runs, declared=subject.declared)
+    own = replace(subject, lens=None)
     compute, energy = own.seen(COMPUTE), own.seen(ENERGY)
     cells = {
         **_general(own),
@@ -168,7 +169,7 @@ def _of_others(seen: View) -> list[str]:
 
 def _validation(subject: Subject, cells: dict[str, Cell]) -> list[str]:
     """What a reader checks first: figures, thresholds, what is counted without a purpose."""
-    check = check_eu(subject.runs)
+    check = check_eu(subject.runs, before=subject.before)
     lines = ["## Validation", ""]
     for key in ("training_flop", "energy"):
         estimate = cells[key].estimate

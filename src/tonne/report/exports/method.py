@@ -41,7 +41,7 @@ def energy_method(subject: Subject, seen: View) -> str | None:
 
 def compute_method(subject: Subject) -> str:
     """How the training compute was found, in the absence of a delegated act under article 53(5)."""
-    check = check_eu(subject.runs)
+    check = check_eu(subject.runs, before=subject.before)
     parts = [
         "No delegated act under Article 53(5) sets a method; annex A of the Commission's guidelines of 18 July 2025 is "
         "followed.",

@@ -188,3 +188,12 @@ def test_a_project_that_nobody_tagged_is_told_to_be_tagged(run):
     text = "\n".join(check_lines(check_eu([run("a", purpose=None), run("b", purpose=None)]), "d"))
     assert "Cumulative compute is unknown: no run is counted. Tag what the runs were for." in text
     assert "see above" not in text
+
+
+def test_a_run_that_starts_from_our_own_is_no_modification_of_anothers(run):
+    asked = run("b", work=Work(training_flop=2e22), links=(("initialised-from", "a"),))
+    found = check_eu([asked], before=[run("a", work=Work(training_flop=7e22))])
+    assert found.flop.value == pytest.approx(9e22)
+    assert [band.key for band in found.bands] == ["general-purpose", "systemic-risk"]
+    assert found.bands[0].standing == Standing.STRADDLED  # 9e22 x 1.3 = 1.17e23
+    assert [one.run for one in found.computes] == ["b", "a"]

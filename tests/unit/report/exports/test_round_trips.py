@@ -336,3 +336,10 @@ def test_codecarbon_counts_that_nobody_knows_are_empty_and_not_zero(run):
     assert counts(run()) == ("", "8")
     assert counts(run(hardware={"AMD EPYC": 1})) == ("", "0")
     assert counts(run(hardware={})) == ("", "")
+
+
+@pytest.mark.parametrize(("control", "cell"), [(None, ""), ("owned", "N"), ("cloud", "Y")])
+def test_codecarbon_is_told_of_a_cloud_by_who_knows(run, control, cell):
+    subject = Subject(name="d", runs=(run(),), declared=Declared(control=control))
+    row = next(csv.DictReader(io.StringIO(exported(subject, "codecarbon").text)))
+    assert row["on_cloud"] == cell
