@@ -43,5 +43,5 @@ def eu(
     from tonne.cli import checks  # noqa: PLC0415 - see main.py
 
     named = checks.Named(word=subject, project=project)
-    if checks.eu(named, utilisation, threshold or (), as_json=json) and fail_over:
+    if checks.eu(named, utilisation, threshold or (), as_json=json, gate=fail_over) and fail_over:
         raise typer.Exit(checks.EXIT_EXCEEDED)

@@ -32,6 +32,7 @@ def run(sides: Sequence[str], shared: str, *, as_json: bool = False) -> None:
     if not 2 <= len(sides) <= MOST:
         raise DescriptionError(
             f"{len(sides)} of them cannot be compared. Name two to {MOST}; the first is the measure."
+            f" A run beside what was forecast of it: tonne reconcile RUN."
         )
     found = compare(*(side_of(text, shared) for text in sides))
     if as_json:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tonne.cli.subjects import Named, by_project, runs_of
+from tonne.cli.subjects import Named, before, by_project, runs_of
 from tonne.documents import SCHEMA_VERSION, plain
 from tonne.errors import DescriptionError
 from tonne.ledger.lenses import lens_named, lenses, view
@@ -48,7 +48,7 @@ def export(named: Named, form: Form, declared: Declared) -> None:
             f"{form.name} is of one model, and the ledger holds runs of {len(projects)} projects: "
             f"{', '.join(list(projects)[:FEW])}. Name a run or a project."
         )
-    found = exported(Subject(name=name, runs=runs, declared=declared, lens=form.lens), form.name)
+    found = exported(Subject(name=name, runs=runs, declared=declared, lens=form.lens, before=before(runs)), form.name)
     text = _document(form.name, name, found) if form.as_json else found.text
     if form.output is None:
         sys.stdout.write(text)
@@ -95,7 +95,7 @@ def show_lens(name: str | None, named: Named, *, as_json: bool) -> None:
         return
     lens = lens_named(name)
     title, runs = runs_of(named)
-    seen = view(lens, runs)
+    seen = view(lens, runs, before(runs))
     if as_json:
         document = {"schema_version": SCHEMA_VERSION, "name": title, "lens": plain(seen)}
         print(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))

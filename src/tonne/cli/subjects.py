@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from tonne.describe.start import Start
 from tonne.errors import DescriptionError, LedgerError
 from tonne.forecasting.modification import original_training_flop
 from tonne.ledger.book import Ledger
+from tonne.ledger.lenses.history import parents
 from tonne.ledger.records import FORECAST, Run, Work
 from tonne.ledger.rows import Filter
 
@@ -57,6 +59,23 @@ def runs_of(named: Named, *, with_presets: bool = False) -> tuple[str, tuple[Run
             runs = _of_project(ledger, named.project, named)
             return named.project or (runs[0].name if len(runs) == 1 else WHOLE_LEDGER), runs
         return _of_word(ledger, named.word, named, with_presets=with_presets)
+
+
+def before(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """The runs of the ledger that trained the weights that some runs start from, through all generations."""
+    found = {run.id: run for run in runs}
+    asked, waiting = set(found), [parent for run in found.values() for parent in parents(run)]
+    if not waiting:
+        return ()
+    with Ledger.open() as ledger:
+        while waiting:
+            parent = waiting.pop()
+            with suppress(LedgerError):  # trained elsewhere
+                run = ledger.run(parent)
+                if parent in (run.id, run.name) and run.id not in found:
+                    found[run.id] = run
+                    waiting += parents(run)
+    return tuple(run for name, run in found.items() if name not in asked)
 
 
 def by_project(runs: Iterable[Run]) -> Mapping[str, tuple[Run, ...]]:

@@ -122,7 +122,7 @@ def _log_spreads(estimate: Estimate) -> tuple[float, float]:
 
 def _part(estimate: Estimate, share: float, *, centre: float) -> Estimate:
     """A factor with that share of an estimate's log-variance, around a centre."""
-    if share == 1:
+    if share == 1 and centre == estimate.value:
         return estimate
     below, above = (math.sqrt(share) * spread for spread in _log_spreads(estimate))
     low, high = centre * math.exp(-below), centre * math.exp(above)

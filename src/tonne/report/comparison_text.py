@@ -123,5 +123,5 @@ def _words(names: Sequence[str]) -> list[str]:
 
 
 def _row(label: str, letter: str, value: str, interval: str = "", change: str = "", ratio: str = "") -> str:
-    text = f"  {label:<{LABEL}}{letter:<{LETTER}}{value:<{VALUE}}{interval:<{INTERVAL}}{change:<{CHANGE}}"
+    text = f"  {label:<{LABEL}}{letter:<{LETTER}}{value:<{VALUE - 1}} {interval:<{INTERVAL - 1}} {change:<{CHANGE}}"
     return f"{text.rstrip()}  {ratio}".rstrip() if len(text.rstrip()) >= len(text) else f"{text}{ratio}".rstrip()

@@ -6,6 +6,7 @@ from tonne.ledger.lenses.check import MARGIN, MODIFICATION, Band, Compute, EuChe
 from tonne.ledger.lenses.compute import Approach
 from tonne.ledger.lenses.grouping import grouped
 from tonne.report.exports.cells import plain_number
+from tonne.report.exports.forms import WORDS_OF
 from tonne.report.numbers import digits_of
 
 WORDS = {
@@ -28,7 +29,7 @@ def check_lines(check: EuCheck, name: str) -> list[str]:
         lines += _run_lines(one)
     if len(check.computes) > MOST_RUNS:
         lines.append(f"... and {len(check.computes) - MOST_RUNS} more runs: --json lists them")
-    lines += ["", *_sum_lines(check), "", *_beside_lines(check)]
+    lines += [*([""] if check.computes else []), *_sum_lines(check), "", *_beside_lines(check)]
     lines += [line for band in check.bands for line in _band_lines(band)]
     lines += [MODIFIED] if any(band.key == MODIFICATION for band in check.bands) else []
     lines += [f"note: {note}" for note in check.notes]
@@ -61,7 +62,8 @@ def _approach(name: str, approach: Approach) -> list[str]:
 
 def _sum_lines(check: EuCheck) -> list[str]:
     if check.flop is None:
-        return ["Cumulative compute is unknown: see above what is missing."]
+        why = "see above what is missing" if check.computes else "no run is counted. Tag what the runs were for"
+        return [f"Cumulative compute is unknown: {why}."]
     least = "at least " if check.at_least else ""
     lines = [f"Cumulative compute  {least}{plain_number(check.flop.value, 3)} FLOP"]
     if check.at_least:
@@ -78,7 +80,7 @@ def _beside_lines(check: EuCheck) -> list[str]:
             continue
         flop = line.amounts.get("training_flop")
         amount = "unknown" if flop is None else f"{plain_number(flop.value, 3)} FLOP"
-        what = "" if line.what == "run" else f", {line.what}"
+        what = f", {WORDS_OF[line.what]}" if line.what in WORDS_OF else ""
         lines.append(f"  {line.verdict.value}: {line.name}{what}, {amount}: {line.reason}")
     return [*lines, ""] if lines else []
 

@@ -8,13 +8,13 @@ from tonne.estimate import Estimate
 from tonne.ledger.lenses import Lens, Line, Total, View
 from tonne.ledger.lenses.grouping import grouped
 from tonne.ledger.lenses.rules import Verdict
-from tonne.report.exports.forms import GAS, NAMES, UNITS, amount_text
+from tonne.report.exports.forms import GAS, NAMES, UNITS, WORDS_OF, amount_text
 from tonne.report.numbers import ENERGY_KWH, value_and_interval
 
 TITLES = {
     Verdict.INCLUDED: "Counted",
     Verdict.EXCLUDED: "Not counted",
-    Verdict.MEMO: "Beside it: the rule is silent",
+    Verdict.MEMO: "Beside the total",
 }
 MOST_LINES = 20  # of one verdict; `--json` has all
 
@@ -28,7 +28,7 @@ def catalogue_lines(found: Mapping[str, Lens]) -> list[str]:
 def lens_lines(seen: View, name: str) -> list[str]:
     """Totals, then what is in them, out of them and beside them, each with its reason."""
     lens = seen.lens
-    lines = [f"{name}: {lens.title}", f"Rules of {lens.version} ({lens.source})", ""]
+    lines = [f"{name}: {lens.title}", f"Rules: version {lens.version} ({lens.source})", ""]
     width = max(len(_name(key)) for key in lens.quantities)
     lines += [f"  {_name(key):<{width}}  {_total(key, seen.totals[key])}" for key in lens.quantities]
     for verdict in Verdict:
@@ -59,9 +59,10 @@ def _between(key: str, estimate: Estimate) -> str:
 
 
 def _line(line: Line) -> str:
-    what = "" if line.what == "run" else f", {line.what}"
+    what = f", {WORDS_OF[line.what]}" if line.what in WORDS_OF else ""
     purpose = line.purpose or "untagged"
     known = {key: value for key, value in line.amounts.items() if value is not None}
-    first = next((amount_text(key, value) for key, value in known.items()), "unknown")
+    first = next((amount_text(key, value) for key, value in known.items() if value.value), None)
+    first = first or next((amount_text(key, value) for key, value in known.items()), "unknown")
     where = f" ({line.locator})" if line.locator else ""
     return f"  {line.name} [{purpose}]{what}: {first}; {line.reason}{where}"

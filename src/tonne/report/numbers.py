@@ -34,6 +34,7 @@ def rounded(value: float, digits: int = 3) -> str:
         return "0" if value == 0 else str(value)
     if not PLAIN_FROM <= abs(value) < PLAIN_TO:
         return f"{value:.{digits - 1}e}".replace("e+", "e")
+    value = float(f"{value:.{digits - 1}e}")  # before its digits are counted: 0.00999 is 0.010 with two
     places = digits - 1 - math.floor(math.log10(abs(value)))
     return f"{round(value, places):,.{max(places, 0)}f}"
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tonne.cli.main import app
 from tonne.ledger.book import Ledger
-from tonne.ledger.records import Work
+from tonne.ledger.records import Link, Work
 
 MADE = Path(__file__).resolve().parents[1] / "made_runs.py"
 ALL_BUT_CARDS = ["eu-form", "latex", "neurips", "climate-card", "sci", "ghg", "codecarbon", "boamps", "csv", "json"]
@@ -207,3 +207,27 @@ def test_an_export_as_a_document_has_its_fields_apart():
     assert read["fields"]["released"]["missing"] == "give --released"
     assert "Release date: give --released" in read["missing"]
     assert read["text"].startswith("# Model Documentation Form")
+
+
+def test_a_run_alone_is_checked_with_the_training_of_its_weights(kept):
+    # 8.1e22 of the run that it starts from, and 2e22 of its own
+    with Ledger.open() as ledger:
+        run = ledger.run("aaa1")
+        links = (Link(kind="initialised-from", to="aaa1"),)
+        ledger.put(replace(run, id="ddd1", name="tuned", work=Work(training_flop=2e22), links=links))
+    found = tonne("check", "eu", "tuned", "--fail-over")
+    assert "Cumulative compute  1.01e23 FLOP" in found.stdout
+    assert "modification" not in found.stdout
+    assert found.exit_code == 3
+    form = tonne("export", "tuned", "--as", "eu-form").stdout
+    assert "**Amount of computation used for training** (AIO): 1.01e23 FLOP" in form
+    assert "- memo: main-run, its earlier training [accelerators 20 kWh;" in form
+
+
+def test_a_threshold_that_cannot_decide_says_so(kept):
+    with Ledger.open() as ledger:
+        ledger.put(replace(ledger.run("aaa1"), id="eee1", name="dark", work=Work()))
+    found = tonne("check", "eu", "dark", "--fail-over")
+    assert found.exit_code == 0
+    assert "dark: not all of its compute is known, so that no threshold could decide." in found.stderr
+    assert tonne("check", "eu", "dark").stderr == ""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tonne.estimate import Basis, Estimate
 from tonne.ledger.records import Run, Work
 from tonne.planning import compare, scenario_of
 from tonne.planning.comparison import Verdict
+from tonne.reference.grids import grid
 
 ENERGY, CARBON = "energy.facility_kwh", "carbon.operational_location_kgco2e"
 
@@ -126,6 +128,27 @@ def test_runs_of_nowhere_are_at_one_place_on_one_machine():
     assert compare(one, run({})).pairs[0].apart == ("pue",)
 
 
+def test_the_model_of_one_machine_cancels_between_runs_of_different_length():
+    def run(it_kwh, **fields):
+        made = measured(it_kwh, 0.0, hardware={"AMD EPYC": 1}, nodes=1, **fields)
+        basis, boards = {"basis": Basis.MODELLED, "sources": ("model of the host",)}, Estimate.exact(0.0)
+        hosts, it, facility = (
+            Estimate(value=kwh, low=kwh / 2, high=kwh * 3, **basis) for kwh in (it_kwh, it_kwh, it_kwh * 1.2)
+        )
+        energy = replace(
+            made.account.energy, accelerators_kwh=boards, hosts_kwh=hosts, it_kwh=it, facility_kwh=facility
+        )
+        return replace(made, account=replace(made.account, energy=energy))
+
+    found = compare(run(4.0), run(1.0, id="b2")).pairs[0]
+    assert "hosts_kwh" in found.shared
+    energy = found.differences[ENERGY]
+    assert (energy.ratio.low, energy.ratio.high) == pytest.approx((0.25, 0.25))
+    # 1.2 x (1 - 4) kWh; half of it where the model is half, three times it where it is three times as much
+    difference = energy.difference
+    assert (difference.high, difference.value, difference.low) == pytest.approx((-1.8, -3.6, -10.8))
+
+
 def test_sensors_of_two_runs_are_independent_and_their_pue_cancels():
     unsure = {"pue": {"value": 1.2, "low": 1.1, "high": 1.4, "source": "own meter"}}
     a, b = measured(10.0, 0.05, site=unsure), measured(12.0, 0.05, site=unsure, id="b2")
@@ -218,3 +241,12 @@ def test_what_is_no_side_is_refused():
 def test_a_run_whose_plan_cannot_be_read_any_more_is_compared_all_the_same():
     run = measured(10.0, 0.0, plan={"a section of": "another version"})
     assert compare(run, measured(20.0, 0.0)).pairs[0].differences[ENERGY].ratio.value == pytest.approx(2.0)
+
+
+def test_how_a_module_steps_is_shared_by_plans_of_that_module():
+    at_home = tonne.TrainingPlan.from_toml(Path(__file__).parents[3] / "examples" / "resnet-50.toml")
+    abroad = at_home.model_copy(update={"site": at_home.site.model_copy(update={"grid": "SE"})})
+    found = compare(at_home, abroad).pairs[0].differences
+    assert found["duration_s"].verdict == Verdict.SAME
+    ratio = grid("SE").record.gco2e_per_kwh / grid("FR").record.gco2e_per_kwh
+    assert found["carbon.operational_location_kgco2e"].ratio.value == pytest.approx(ratio)

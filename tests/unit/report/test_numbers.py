@@ -18,6 +18,9 @@ from tonne.report.numbers import ENERGY_KWH, MASS_KG, count_text, rounded, short
         (0, 3, "0"),
         (-4.26, 2, "-4.3"),
         (999_600.0, 3, "1,000,000"),
+        (0.009996, 2, "0.010"),
+        (9.97, 2, "10"),
+        (99.96, 3, "100"),
     ],
 )
 def test_rounded_keeps_significant_digits(value, digits, text):

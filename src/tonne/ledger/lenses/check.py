@@ -69,20 +69,23 @@ class EuCheck:
     notes: tuple[str, ...]
 
 
-def check_eu(runs: Sequence[Run], utilisation: float | None = None) -> EuCheck:
+def check_eu(runs: Sequence[Run], utilisation: float | None = None, before: Sequence[Run] = ()) -> EuCheck:
     """Training compute of runs beside the thresholds.
 
     Args:
         runs: Of one model.
         utilisation: Share of the dense 16-bit peak over all hours, where the user states it.
+        before: Others, among which those are looked for whose weights live on in these.
 
     Raises:
         DescriptionError: There is no run, or the utilisation is no share.
 
     Source: ec2025gpai, paragraphs 17, 60, 61 and annex A; eu2024aiact, article 51(2).
     """
-    seen = view(lens_named("eu-flop"), runs)
-    counted = [run for run in runs if run.id in seen.counted]
+    seen = view(lens_named("eu-flop"), runs, before)
+    asked = {run.id for run in runs}
+    known = [*runs, *(run for run in before if run.id not in asked)]
+    counted = [run for run in known if run.id in seen.counted]
     computes = tuple(_compute(run, utilisation) for run in counted)
     total = seen.totals["training_flop"]
     flop = total.value or total.known

@@ -82,9 +82,13 @@ def by_hardware(run: Run, utilisation: float | None = None) -> Approach:
     Raises:
         DescriptionError: The utilisation is no share.
     """
+    if utilisation is not None and not 0 < utilisation <= 1:
+        raise DescriptionError(f"utilisation={utilisation} is no share. Give model FLOP over the peak's, 0 to 1.")
     hours = None if run.account is None else run.account.accelerator_hours
-    if hours is None or hours.value == 0:
-        return Approach(flop=None, how="its accelerator-hours are unknown, or it had no accelerators")
+    if hours is None:
+        return Approach(flop=None, how="its accelerator-hours are unknown")
+    if hours.value == 0:
+        return Approach(flop=None, how="it had no accelerators")
     peak = _mean_peak(run)
     if peak is None:
         return Approach(flop=None, how="no 16-bit peak of its hardware is in the tables")
@@ -109,8 +113,6 @@ Used = tuple[Estimate, str, bool, tuple[str, ...]]
 def _utilisation(run: Run, peak: float, stated: float | None) -> Used | None:
     """Share of the dense 16-bit peak over all hours, how it is known, whether independently, and what is to be said."""
     if stated is not None:
-        if not 0 < stated <= 1:
-            raise DescriptionError(f"utilisation={stated} is no share. Give model FLOP over the peak's, 0 to 1.")
         return Estimate.exact(stated, Basis.ASSUMED), "stated", True, _occupancy_note(stated)
     foretold = run.kind == FORECAST
     own = _of_account(run, run.account, peak, foretold=foretold)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tonne.describe.presets import preset_ids
 from tonne.describe.start import Start
 from tonne.errors import TonneError
 from tonne.estimate import Estimate
@@ -57,7 +58,7 @@ def outside(runs: Iterable[Run], among: Sequence[Run]) -> tuple[Outside, ...]:
         start = start_of(run)
         for parent in parents(run):
             if parent not in by_name:
-                flop, notes = _original(start) if parent == _name(start) else (None, ())
+                flop, notes = _original(start if parent == _name(start) else _published(parent))
                 found.setdefault(parent, Outside(name=parent, run=run, training_flop=flop, notes=notes))
         name = _name(start)
         if name is not None and name not in found and not parents(run):
@@ -73,6 +74,11 @@ def start_of(run: Run) -> Start | None:
         return None
     start = Start.model_validate(fields)
     return None if start.from_scratch else start
+
+
+def _published(name: str) -> Start | None:
+    """A published model as what is started from; None where no table knows it."""
+    return Start.model_validate({"from": name}) if name.lower() in preset_ids() else None
 
 
 def _name(start: Start | None) -> str | None:

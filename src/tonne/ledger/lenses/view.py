@@ -16,6 +16,9 @@ from tonne.ledger.records import CONTINUES, FINAL, FINE_TUNING, FORECAST, REINFO
 
 MADE_THE_MODEL = (FINAL, FINE_TUNING, REINFORCEMENT)
 RUN = "run"
+SILENT_ON_HISTORY = Rule(
+    verdict=Verdict.MEMO, reason="its weights are started from; the rule does not say whether it counts", locator=""
+)
 Amounts = Mapping[str, Estimate | None]
 
 
@@ -53,8 +56,13 @@ class View:
         return tuple(line.run for line in self.of(Verdict.INCLUDED) if line.what == RUN)
 
 
-def view(lens: Lens, runs: Sequence[Run]) -> View:
+def view(lens: Lens, runs: Sequence[Run], before: Sequence[Run] = ()) -> View:
     """What a lens counts of runs.
+
+    Args:
+        lens: The rules.
+        runs: Those that were asked for.
+        before: Others, of which those count, by the rule of history, whose weights live on in runs that are counted.
 
     Raises:
         DescriptionError: There is no run to look at.
@@ -65,8 +73,11 @@ def view(lens: Lens, runs: Sequence[Run]) -> View:
     lines = [_dropped(run, why, lens) for run, why in dropped] + _run_lines(lens, kept)
     counted = {line.run for line in lines if line.verdict == Verdict.INCLUDED}
     starting = [run for run in kept if run.id in counted]
+    earlier, lines_of_earlier = _earlier(lens, starting, kept, before)
+    lines += lines_of_earlier
+    starting += [run for run, line in zip(earlier, lines_of_earlier, strict=True) if line.verdict == Verdict.INCLUDED]
     lines += [line for run in starting for line in _within(lens, run)]
-    found = outside(starting, kept)
+    found = outside(starting, [*kept, *earlier])
     lines += [_outside_line(lens, one) for one in found]
     notes = [*_notes(kept, lines), *(note for one in found for note in one.notes)]
     return View(lens=lens, totals=_totals(lens, lines), lines=tuple(lines), notes=tuple(dict.fromkeys(notes)))
@@ -113,6 +124,19 @@ def _run_lines(lens: Lens, runs: Sequence[Run]) -> list[Line]:
             rule = history
         found.append(_line(run, lens, RUN, rule))
     return found
+
+
+def _earlier(
+    lens: Lens, starting: Sequence[Run], kept: Sequence[Run], before: Sequence[Run]
+) -> tuple[list[Run], list[Line]]:
+    """Runs from before whose weights live on in some runs, and a line for each."""
+    asked = {run.id for run in kept}
+    among = [*kept, *(run for run in before if run.id not in asked and run.kind != FORECAST)]
+    lived_on = ancestors(starting, among) - asked
+    found = [run for run in among if run.id in lived_on]
+    rule = lens.activities.get(rules.HISTORY, SILENT_ON_HISTORY)
+    what = RUN if rule.verdict == Verdict.INCLUDED else rules.HISTORY
+    return found, [_line(run, lens, what, rule) for run in found]
 
 
 def _rule(lens: Lens, run: Run, *, alone: bool) -> Rule:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tonne.errors import UnknownReferenceError
+from tonne.estimate import Estimate
+from tonne.ledger.lenses import View
 from tonne.ledger.lenses.compute import accelerators_of
 from tonne.ledger.lenses.scopes import site_of_run
 from tonne.ledger.records import Run
@@ -16,10 +18,10 @@ from tonne.reference.regions import region
 from tonne.report.exports import facts
 from tonne.report.exports.cells import rounded_value, why_unknown
 from tonne.report.exports.forms import Export
-from tonne.report.exports.method import widest
+from tonne.report.exports.method import tool_of, widest
 from tonne.report.exports.model_card import LENS
 from tonne.report.exports.sci import coefficients_of
-from tonne.report.exports.subject import Subject
+from tonne.report.exports.subject import Subject, wall_clock_s
 
 VERSION = "0.1"
 SPECIFICATION = "https://github.com/Boavizta/BoAmps/tree/main/model"
@@ -32,15 +34,15 @@ def boamps(subject: Subject) -> Export:
     """The report, as JSON."""
     seen = subject.seen(LENS)
     missing: list[str] = []
-    found = widest(seen)
+    found, python = widest(seen), subject.main.evidence.python
     if found is None:
         missing.append(f"measures.powerConsumption: {why_unknown(seen.totals['facility_kwh'], 'energy')}")
     report = {
         "header": _header(subject),
         "task": _task(subject.main, missing),
-        "measures": [] if found is None else [_measure(subject, found)],
+        "measures": [] if found is None else [_measure(subject, seen, found)],
         "system": _known({"os": subject.main.evidence.platform}),
-        "software": _known({"language": "python", "version": subject.main.evidence.python}),
+        "software": {} if python is None else {"language": "python", "version": python},
         "infrastructure": _infrastructure(subject, missing),
         "environment": _environment(subject.main, missing),
         "quality": None if found is None else _quality(found[2].low, found[2].value, found[2].high),
@@ -67,9 +69,10 @@ def _header(subject: Subject) -> dict[str, Any]:
 
 def _task(run: Run, missing: list[str]) -> dict[str, Any]:
     """What was done, as far as the plan and the tokens say."""
-    plan, tokens = run.plan or {}, run.work.tokens
-    training, task = (plan.get(name) or {} for name in ("training", "task"))
-    family = task.get("name") or training.get("objective")
+    tokens = run.work.tokens
+    family, algorithm = facts.objective_of(run), _algorithm(run, run.plan or {})
+    if not algorithm:
+        missing.append("task.algorithms: no plan and no parameters are in the ledger")
     if tokens is None:
         missing.append("task.dataset: the tokens are not in the ledger")
     if family is None:
@@ -79,7 +82,7 @@ def _task(run: Run, missing: list[str]) -> dict[str, Any]:
         {
             "taskStage": "finetuning" if facts.training_type(run) == "fine-tuning" else "training",
             "taskFamily": family,
-            "algorithms": [_algorithm(run, plan)],
+            "algorithms": [algorithm] if algorithm else None,
             "dataset": None if tokens is None else [dataset],
         }
     )
@@ -91,7 +94,7 @@ def _algorithm(run: Run, plan: Mapping[str, Any]) -> dict[str, Any]:
     return _known(
         {
             "algorithmName": "transformers" if architecture else None,
-            "foundationModelName": run.name,
+            "foundationModelName": facts.started_from(run),
             "parametersNumber": None if parameters is None else parameters / BILLION,
             "framework": None if framework == "unknown" else framework,
             "layersNumber": architecture.get("layers"),
@@ -101,20 +104,20 @@ def _algorithm(run: Run, plan: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _measure(subject: Subject, found: tuple[str, str, Any]) -> dict[str, Any]:
+def _measure(subject: Subject, seen: View, found: tuple[str, str, Estimate]) -> dict[str, Any]:
+    """Energy of all the runs that are counted, and the time in which they took it."""
     name, what, kwh = found
-    run = subject.main
-    method = "tonne, forecast" if subject.estimated else "tonne"
-    duration = None if run.account is None else run.account.duration_s
+    runs = subject.counted(seen)
+    duration, begun = wall_clock_s(runs), min(run.begun_unix_s for run in runs)
     return _known(
         {
-            "measurementMethod": f"{method}; boundary: {name} ({what})",
-            "version": run.evidence.tonne_version,
+            "measurementMethod": f"{tool_of(runs)}; boundary: {name} ({what})",
+            "version": subject.main.evidence.tonne_version,
             "powerConsumption": rounded_value(kwh),
             "measurementDuration": None if duration is None else rounded_value(duration),
             "measurementDateTime": None
             if subject.estimated
-            else datetime.fromtimestamp(run.begun_unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            else datetime.fromtimestamp(begun, UTC).strftime("%Y-%m-%d %H:%M:%S"),
         }
     )
 

@@ -37,6 +37,9 @@ class Cell:
         return f"[missing: {self.missing}]" if self.missing else self.text
 
 
+NOTHING_COUNTED = "no run is counted: tag what the runs were for"
+
+
 def said(text: str | None, missing: str) -> Cell:
     """A field of words."""
     return Cell(text=text) if text else Cell(missing=missing)
@@ -82,6 +85,6 @@ def readable(estimate: Estimate | None, units: Sequence[tuple[float, str]], miss
 def why_unknown(total: Total, what: str) -> str:
     """Why a sum is unknown: for want of which runs."""
     if not total.unknown:
-        return f"{what} is unknown: no run is counted; tag what the runs were for"
+        return f"{what} is unknown: {NOTHING_COUNTED}"
     who = ", ".join(total.unknown[:FEW]) + (f" and {len(total.unknown) - FEW} more" if len(total.unknown) > FEW else "")
     return f"{what} is unknown for {who}"

@@ -19,12 +19,13 @@ from tonne.report.exports.forms import Export
 from tonne.report.exports.subject import Subject
 
 PARTS = {"cpu_energy": "cpu_kwh", "gpu_energy": "accelerators_kwh", "ram_energy": "memory_kwh"}
+ON_CLOUD = {"owned": "N", "colo": "N", "cloud": "Y"}
 FORMAT = "%Y-%m-%dT%H:%M:%S"
 
 
 def codecarbon(subject: Subject) -> Export:
     """The rows as CSV. CodeCarbon's boundary is processors, memory and accelerators, times PUE."""
-    rows = [row_of(run) for run in subject.runs]
+    rows = [row_of(run, subject.declared.control) for run in subject.runs]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(rows[0].values)
@@ -36,8 +37,13 @@ def codecarbon(subject: Subject) -> Export:
     return Export(text=text.getvalue(), missing=tuple(missing), notes=(note,))
 
 
-def row_of(run: Run) -> EmissionsData:
-    """One run by CodeCarbon's columns; what is unknown is NaN or empty."""
+def row_of(run: Run, control: str | None = None) -> EmissionsData:
+    """One run by CodeCarbon's columns; what is unknown is NaN or empty.
+
+    Args:
+        run: Of any kind.
+        control: Whose hardware it is, where that was declared: owned, cloud or colo.
+    """
     account = run.account
     row = EmissionsData(
         timestamp=datetime.fromtimestamp(_ended(run), UTC).strftime(FORMAT),
@@ -50,7 +56,7 @@ def row_of(run: Run) -> EmissionsData:
         tracking_mode="forecast" if run.kind == FORECAST else "machine",
         wue=UNKNOWN,
         **_energies(run),
-        **_place(run),
+        **_place(run, ON_CLOUD.get(control or "", "")),
         **_machine(run),
     )
     return with_rates(row) if row.duration > 0 else row
@@ -85,15 +91,17 @@ def _value(estimate: Estimate | None) -> float:
     return UNKNOWN if estimate is None else float(estimate.value)
 
 
-def _place(run: Run) -> dict[str, Any]:
+def _place(run: Run, on_cloud: str) -> dict[str, Any]:
+    """Country, region and cloud; a grid zone alone does not say whether it was on a cloud."""
     site = site_of_run(run)
-    found = {"on_cloud": "N"}
+    found = {"on_cloud": on_cloud}
     try:
         zone = str(site.get("grid") or "")
         if site.get("region"):
             place = region(str(site["region"])).record
             found = {"cloud_provider": place.provider, "cloud_region": place.region, "region": place.location}
-            found["on_cloud"], zone = "Y", place.country
+            found |= {"on_cloud": on_cloud or "Y"}
+            zone = place.country
         if zone:
             found |= {"country_name": grid(zone).record.name_en, "country_iso_code": country_iso3(zone)}
     except UnknownReferenceError:
@@ -103,9 +111,11 @@ def _place(run: Run) -> dict[str, Any]:
 
 def _machine(run: Run) -> dict[str, Any]:
     boards = {f"{record.vendor} {record.name}": count for record, count in accelerators_of(run).values()}
+    unknown = UNKNOWN if not run.hardware and not boards else 0  # zero is a count too
     others = [name for name in run.hardware if name not in accelerators_of(run)]
     return {
-        "gpu_count": sum(boards.values()),
+        "cpu_count": UNKNOWN,  # of threads, which no run tells
+        "gpu_count": sum(boards.values()) or unknown,
         "gpu_model": ", ".join(f"{count} x {name}" for name, count in boards.items()),
         "cpu_model": ", ".join(others),
         "os": run.evidence.platform or "",

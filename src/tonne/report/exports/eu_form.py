@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from tonne.estimate import Basis, Estimate
 from tonne.ledger.lenses import View
 from tonne.ledger.lenses.check import Standing, check_eu
 from tonne.ledger.lenses.rules import OUTSIDE_HISTORY, Verdict
-from tonne.ledger.lenses.totals import Total, total_of
+from tonne.ledger.lenses.totals import Total, scaled, total_of
 from tonne.ledger.lenses.view import RUN
 from tonne.ledger.records import FORECAST, Run
 from tonne.report.exports import facts
-from tonne.report.exports.cells import KWH_PER_MWH, Cell, fixed, plain_number, said, why_unknown
+from tonne.report.exports.cells import KWH_PER_MWH, NOTHING_COUNTED, Cell, fixed, plain_number, said, why_unknown
 from tonne.report.exports.forms import Export, filled_in, lens_lines
 from tonne.report.exports.method import compute_method, energy_method, widest
 from tonne.report.exports.subject import Subject, hardware_days, node_days, wall_clock_s
@@ -27,7 +28,7 @@ COMPUTE, ENERGY = "eu-flop", "eu-energy"
 
 def eu_form(subject: Subject) -> Export:
     """The draft; `--lens` has no say here: the form has rules of its own."""
-    own = Subject(name=subject.name, runs=subject.runs, declared=subject.declared)
+    own = replace(subject, lens=None)
     compute, energy = own.seen(COMPUTE), own.seen(ENERGY)
     cells = {
         **_general(own),
@@ -103,14 +104,7 @@ def _days(estimate: Estimate | None, factor: float, unit: str, missing: str) -> 
         plain_number(number * factor, DIGITS_OF_DAYS) for number in (estimate.value, estimate.low, estimate.high)
     )
     spread = "" if estimate.is_exact else f" (90 % interval {low} to {high} {unit})"
-    scaled = Estimate(
-        value=estimate.value * factor,
-        low=estimate.low * factor,
-        high=estimate.high * factor,
-        basis=estimate.basis,
-        sources=estimate.sources,
-    )
-    return Cell(text=f"{value} {unit}{spread}", estimate=scaled, unit=unit)
+    return Cell(text=f"{value} {unit}{spread}", estimate=scaled(estimate, factor), unit=unit)
 
 
 def _compute(subject: Subject, seen: View) -> dict[str, Cell]:
@@ -133,6 +127,8 @@ def _energy(subject: Subject, seen: View) -> dict[str, Cell]:
 
     def boundary(key: str) -> Cell:
         total: Total = seen.totals[key]
+        if key == "accelerators_kwh" and total.value is not None and not total.value.value:
+            return Cell(text="0 MWh: it had no accelerators", estimate=scaled(total.value, per), unit="MWh")
         return fixed(total.value, per, "MWh", why_unknown(total, "this energy"))
 
     return {
@@ -141,7 +137,7 @@ def _energy(subject: Subject, seen: View) -> dict[str, Cell]:
         "energy_chip": boundary("accelerators_kwh"),
         "energy_node": boundary("servers_kwh"),
         "energy_facility": boundary("facility_kwh"),
-        "energy_method": Cell(text=energy_method(subject, seen)),
+        "energy_method": said(energy_method(subject, seen), NOTHING_COUNTED),
     }
 
 
@@ -173,7 +169,7 @@ def _of_others(seen: View) -> list[str]:
 
 def _validation(subject: Subject, cells: dict[str, Cell]) -> list[str]:
     """What a reader checks first: figures, thresholds, what is counted without a purpose."""
-    check = check_eu(subject.runs)
+    check = check_eu(subject.runs, before=subject.before)
     lines = ["## Validation", ""]
     for key in ("training_flop", "energy"):
         estimate = cells[key].estimate

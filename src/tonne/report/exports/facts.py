@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tonne.describe.architecture import Architecture
 from tonne.describe.start import Start
+from tonne.describe.training import Training
+from tonne.documents import plain
 from tonne.errors import UnknownReferenceError
 from tonne.ledger.lenses.compute import accelerators_of
 from tonne.ledger.lenses.history import parents, start_of
@@ -29,6 +32,7 @@ BANDS = (
 )
 DAYS_PER_MONTH = 30.4375  # of the Julian year
 TIMES = ((1, "less than 1 month"), (3, "1 to 3 months"), (6, "3 to 6 months"), (float("inf"), "more than 6 months"))
+NORM_PLACES = {"pre": "before each block", "post": "after each block", "both": "before and after each block"}
 
 
 def hardware_text(runs: Sequence[Run]) -> str | None:
@@ -78,11 +82,14 @@ def training_type(run: Run) -> str | None:
 
 def dependencies_text(run: Run) -> str | None:
     """What its weights come from; None where neither a plan nor a link says."""
+    return started_from(run) or (None if run.plan is None else "none: trained from scratch, as its plan says")
+
+
+def started_from(run: Run) -> str | None:
+    """The models that its weights come from, by links and plan; None where none is named."""
     start = start_of(run)
     named = [*parents(run), *([_origin(start)] if start is not None else [])]
-    if named:
-        return ", ".join(dict.fromkeys(named))
-    return None if run.plan is None else "none: trained from scratch, as its plan says"
+    return ", ".join(dict.fromkeys(named)) or None
 
 
 def _origin(start: Start) -> str:
@@ -101,7 +108,7 @@ def time_range(days: float) -> str:
 
 def architecture_text(run: Run) -> str | None:
     """The architecture in about twenty words."""
-    a = _section(run, "architecture")
+    a = _architecture(run)
     if not a:
         return None
     experts = a.get("experts")
@@ -113,7 +120,8 @@ def architecture_text(run: Run) -> str | None:
 
 def design_text(run: Run) -> str | None:
     """Design of model and training in up to about a hundred words."""
-    a, training, data = (_section(run, name) for name in ("architecture", "training", "data"))
+    training, data = (_section(run, name) for name in ("training", "data"))
+    a = _architecture(run)
     if not a:
         return None
     parts = [
@@ -121,22 +129,31 @@ def design_text(run: Run) -> str | None:
         f"The feed-forward width is {a['feed_forward_width']} ({a.get('feed_forward')}, {a.get('activation')})."
         if a.get("feed_forward_width")
         else "",
-        f"Positions are {a.get('positions')}, norms are {a.get('norm')}, {a.get('norm_position')}; the vocabulary has "
-        f"{a.get('vocabulary')} tokens.",
-        _objective(training, data),
+        f"Positions: {a.get('positions')}; norm: {a.get('norm')}, {NORM_PLACES.get(str(a.get('norm_position')))}; "
+        f"the vocabulary has {a.get('vocabulary')} tokens.",
+        _objective(run, data),
         f"The optimizer is {training['optimizer']}." if isinstance(training.get("optimizer"), str) else "",
     ]
     return " ".join(part for part in parts if part)
 
 
-def _objective(training: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    length = data.get("sequence_length")
-    tokens = data.get("tokens")
+def objective_of(run: Run) -> str | None:
+    """The task, else the objective, by its plan, which need not name the usual one; None where no plan is known."""
+    told = _section(run, "task").get("name") or _section(run, "training").get("objective")
+    if told or not _section(run, "architecture"):
+        return told
+    return str(Training.model_fields["objective"].default)
+
+
+def _objective(run: Run, data: Mapping[str, Any]) -> str:
+    """What is learnt from how many tokens: those of the run, which may have ended before its plan's."""
+    training, length = _section(run, "training"), data.get("sequence_length")
+    tokens = data.get("tokens") if run.work.tokens is None else run.work.tokens
     amount = tokens.get("value") if isinstance(tokens, Mapping) else tokens
     of_length = f" in sequences of {length}" if length else ""
     of_tokens = f" on {count_text(float(amount))} tokens" if isinstance(amount, int | float) else ""
     precision = f" in {training['precision']}" if training.get("precision") else ""
-    return f"It is trained by the objective {training.get('objective')}{of_tokens}{of_length}{precision}."
+    return f"It is trained by the objective {objective_of(run)}{of_tokens}{of_length}{precision}."
 
 
 def _attention(a: Mapping[str, Any]) -> str:
@@ -148,6 +165,16 @@ def _layers(a: Mapping[str, Any]) -> str:
     if a.get("encoder_layers"):
         return f"{a['encoder_layers']} + {a.get('decoder_layers')} layers"
     return f"{a.get('layers')} layers"
+
+
+def _architecture(run: Run) -> Mapping[str, Any]:
+    """The architecture with what its plan left to defaults; empty where none is known."""
+    fields = _section(run, "architecture")
+    try:
+        whole: Mapping[str, Any] = plain(Architecture.model_validate(dict(fields))) if fields else fields
+    except ValueError:  # kept by a version that described models otherwise
+        return fields
+    return whole
 
 
 def _section(run: Run, name: str) -> Mapping[str, Any]:

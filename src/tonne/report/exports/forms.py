@@ -11,7 +11,7 @@ from pathlib import Path
 from tonne.estimate import Estimate
 from tonne.ledger.lenses import Line, View
 from tonne.ledger.lenses.grouping import grouped
-from tonne.ledger.lenses.rules import Verdict
+from tonne.ledger.lenses.rules import HISTORY, OUTSIDE_HISTORY, RECOMPUTATION, REDONE, Verdict
 from tonne.report.exports.cells import Cell
 from tonne.report.numbers import ENERGY_KWH, HOURS, MASS_KG, MONEY_USD, VOLUME_L, WORK_FLOP, value_and_interval
 
@@ -39,6 +39,14 @@ NAMES = {
     "cost_usd": "cost",
 }
 GAS = {name for name, units in UNITS.items() if units is MASS_KG}
+
+
+WORDS_OF = {  # what a line of a lens is of, where it is not a run
+    RECOMPUTATION: "activations computed again",
+    REDONE: "steps done again",
+    HISTORY: "its earlier training",
+    OUTSIDE_HISTORY: "its training elsewhere",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +92,13 @@ def template(name: str) -> Template:
     return Template(sections=sections, intro=tuple(fields.pop("intro")), level=fields.pop("level", 1), **fields)
 
 
-def filled_in(name: str, cells: Mapping[str, Cell], more: Sequence[str] = (), notes: Sequence[str] = ()) -> Export:
+def filled_in(
+    name: str,
+    cells: Mapping[str, Cell],
+    more: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    unknown: Sequence[str] = (),
+) -> Export:
     """A form as Markdown, its missing fields listed at the end.
 
     Args:
@@ -92,6 +106,7 @@ def filled_in(name: str, cells: Mapping[str, Cell], more: Sequence[str] = (), no
         cells: By key, one for each field.
         more: Lines after the fields.
         notes: Of the runs; printed after those.
+        unknown: What is missing besides fields of the template, and why.
     """
     form = template(name)
     top, below = "#" * form.level, "#" * (form.level + 1)
@@ -100,7 +115,7 @@ def filled_in(name: str, cells: Mapping[str, Cell], more: Sequence[str] = (), no
         lines += [f"{below} {title}", ""] if title else []
         lines += [_field_line(one, cells[one.key]) for one in fields] + [""]
     lines += more
-    missing = missing_of(name, cells)
+    missing = (*missing_of(name, cells), *unknown)
     if missing:
         lines += [f"{below} Missing", "", *(f"- {text}" for text in missing), ""]
     if notes:
@@ -130,7 +145,7 @@ def lens_lines(seen: View, title: str) -> list[str]:
 
 def _line(line: Line) -> str:
     """A line of a lens: "- included: name [amounts]: reason (locator)"."""
-    what = "" if line.what == "run" else f", {line.what}"
+    what = f", {WORDS_OF[line.what]}" if line.what in WORDS_OF else ""
     where = f" ({line.locator})" if line.locator else ""
     return f"- {line.verdict.value}: {line.name}{what} {_amounts(line.amounts)}: {line.reason}{where}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from tonne.ledger.lenses.scopes import ScopeLine, scope_lines
@@ -32,9 +31,9 @@ def ghg(subject: Subject) -> Export:
     lines = scope_lines(seen, subject.runs, subject.declared.control)
     for number, line in enumerate(lines):
         cells[f"line_{number}"] = _cell(line)
-    found = filled_in("ghg", cells, [*_table(lines), *lens_lines(seen, "What is counted")], seen.notes)
-    unknown = [f"{line.method}: {cell.missing}" for line in lines if (cell := _cell(line)).missing]
-    return replace(found, missing=(*found.missing, *unknown))
+    unknown = [f"{line.what}, {line.method}: {cell.missing}" for line in lines if (cell := _cell(line)).missing]
+    more = [*_table(lines), *lens_lines(seen, "What is counted")]
+    return filled_in("ghg", cells, more, seen.notes, unknown)
 
 
 def _cell(line: ScopeLine) -> Cell:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 
 from tonne.report.exports import facts
-from tonne.report.exports.cells import GRAMS_PER_KG, WORDS, Cell, rounded_value, why_unknown
+from tonne.report.exports.cells import GRAMS_PER_KG, NOTHING_COUNTED, WORDS, Cell, rounded_value, why_unknown
 from tonne.report.exports.forms import Export
+from tonne.report.exports.method import tool_of
 from tonne.report.exports.model_card import LENS
 from tonne.report.exports.subject import Subject
 from tonne.report.numbers import MASS_KG, value_and_interval
 
+WANTING = {
+    "training_type": "tag what the run was for, e.g. `tonne runs tag ID --purpose final`",
+    "geographical_location": "no place was given; it is not guessed",
+    "hardware_used": "no hardware is in the ledger",
+}
 SMALL = 1e-3  # grams below it are written with an exponent
 
 
@@ -27,11 +33,11 @@ def hugging_face(subject: Subject) -> Export:
         lines.append(f"  emissions: {_yaml_number(rounded_value(total.value, GRAMS_PER_KG))}  # grams of CO2e")
         _, spread = value_and_interval(total.value, MASS_KG)
         between = "" if spread == "exact" else f", 90 % interval {spread.replace(' - ', ' to ')}"
-        tool = "tonne, forecast before the run" if subject.estimated else "tonne"
+        tool = tool_of(runs)
         source = f"{tool} ({WORDS[total.value.basis]}{between}; operational, location-based, PUE included)"
         lines.append(f"  source: {json.dumps(source)}")
     words = {
-        "training_type": facts.training_type(subject.main),
+        "training_type": facts.training_type(subject.main) if runs else None,
         "geographical_location": facts.places_text(runs),
         "hardware_used": facts.hardware_text(runs),
     }
@@ -39,11 +45,17 @@ def hugging_face(subject: Subject) -> Export:
         if text:
             lines.append(f"  {key}: {json.dumps(text, ensure_ascii=False)}")
         else:
-            missing.append(f"{key}: not in the ledger")
-    text = "\n".join(["---", "co2_eq_emissions:", *lines, "---", ""])
+            missing.append(f"{key}: {WANTING[key] if runs else NOTHING_COUNTED}")
+    text = "\n".join(["---", *(["co2_eq_emissions:"] if lines else []), *lines, "---", ""])
     return Export(text=text, missing=tuple(missing), cells=cells, notes=seen.notes)
 
 
 def _yaml_number(value: float) -> str:
     """A number that YAML 1.1 reads as one: whole without a point, an exponent only after one, with its sign."""
-    return str(int(value)) if value.is_integer() else f"{value:f}".rstrip("0") if value >= SMALL else f"{value:.2e}"
+    return str(int(value)) if value.is_integer() else f"{value:f}".rstrip("0") if value >= SMALL else _exponent(value)
+
+
+def _exponent(value: float) -> str:
+    """A tiny number with its own digits: 8.7e-04, not 8.70e-04."""
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa.removesuffix('0')}e{exponent}"

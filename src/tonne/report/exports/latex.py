@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tonne.report.exports import facts
-from tonne.report.exports.cells import Cell
+from tonne.report.exports.cells import NOTHING_COUNTED, Cell
 from tonne.report.exports.forms import Export
 from tonne.report.exports.method import energy_method
 from tonne.report.exports.model_card import LENS, energy, gas, hours, training_time, whole_project
@@ -30,12 +30,13 @@ def latex(subject: Subject) -> Export:
     runs = subject.counted(seen)
     cells = {
         "time": training_time(subject, seen),
-        "hours": hours(seen),
+        "hours": hours(subject, seen),
         "energy": energy(seen),
         "carbon": gas(seen, "operational_location_kgco2e", "location-based"),
         "embodied": gas(seen, "embodied_kgco2e", "not in that figure"),
         "project": whole_project(subject),
     }
+    method = energy_method(subject, seen)
     hardware, place = facts.hardware_text(runs), facts.places_text(runs)
     verb = "is forecast to take" if subject.estimated else "took"
     where = (f" on {hardware}" if hardware else "") + (f" in {place}" if place else "")
@@ -53,8 +54,8 @@ def latex(subject: Subject) -> Export:
         f"% tonne, template latex {VERSION}",
         *(f"% missing: {' '.join(text.split())}" for text in missing),
         r"\paragraph{Environmental impact.}",
-        "\n".join(sentence for sentence in sentences if sentence)
-        + rf"\footnote{{{escaped(energy_method(subject, seen))}}}",
+        ("\n".join(sentence for sentence in sentences if sentence) or f"% {NOTHING_COUNTED}")
+        + (rf"\footnote{{{escaped(method)}}}" if method else ""),
         "",
     ]
     return Export(text="\n".join(lines), missing=tuple(missing), cells=cells, notes=seen.notes)

@@ -9,7 +9,7 @@ from tonne.ledger.lenses import View
 from tonne.ledger.lenses.check import MARGIN, Compute, check_eu
 from tonne.ledger.lenses.compute import EXACT_COUNT
 from tonne.ledger.lenses.rules import Verdict
-from tonne.ledger.records import FORECAST, Run
+from tonne.ledger.records import FORECAST, IMPORTED, Run
 from tonne.report.exports.cells import WORDS, plain_number
 from tonne.report.exports.subject import Subject
 from tonne.report.numbers import digits_of
@@ -22,9 +22,11 @@ BOUNDARIES = (
 )
 
 
-def energy_method(subject: Subject, seen: View) -> str:
-    """How the energy was found."""
+def energy_method(subject: Subject, seen: View) -> str | None:
+    """How the energy was found; None where no run is counted, so that there is none."""
     runs = subject.counted(seen)
+    if not runs:
+        return None
     parts = [
         _how_measured(runs),
         _boundary(seen, runs),
@@ -39,7 +41,7 @@ def energy_method(subject: Subject, seen: View) -> str:
 
 def compute_method(subject: Subject) -> str:
     """How the training compute was found, in the absence of a delegated act under article 53(5)."""
-    check = check_eu(subject.runs)
+    check = check_eu(subject.runs, before=subject.before)
     parts = [
         "No delegated act under Article 53(5) sets a method; annex A of the Commission's guidelines of 18 July 2025 is "
         "followed.",
@@ -77,6 +79,8 @@ def _how_measured(runs: Sequence[Run]) -> str:
     if not covered:
         return "Energy is that which another tool has reported, or a model of the hardware; sensors are not told."
     least, most = 100 * min(covered), 100 * max(covered)
+    if not most:
+        return "No sensor could be read: the IT energy is modelled by part, from what is in it and how busy it was."
     share = f"{least:.0f} %" if round(least) == round(most) else f"{least:.0f} to {most:.0f} %"
     return (
         f"Sensors (energy counters of accelerators and processors where there are any) read {share} of the IT energy; "
@@ -136,6 +140,14 @@ def _data(runs: Sequence[Run]) -> str:
     tools = sorted({run.evidence.tonne_version for run in runs if run.evidence.tonne_version})
     tool = f"tonne {', '.join(tools)}" if tools else "tonne"
     return f"Tool: {tool}, reference data {', '.join(versions)}." if versions else f"Tool: {tool}."
+
+
+def tool_of(runs: Sequence[Run]) -> str:
+    """Who says the figures: tonne, and whether it forecast them or read them from another tool's file."""
+    if all(run.kind == FORECAST for run in runs):
+        return "tonne, forecast before the run"
+    read = sorted({run.evidence.source or "another tool" for run in runs if run.kind == IMPORTED})
+    return f"tonne, read from {', '.join(read)}" if read else "tonne"
 
 
 def in_words(estimate: Estimate, unit: str) -> str:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tonne.ledger.lenses import View
+from tonne.ledger.lenses.totals import scaled
+from tonne.ledger.records import Run
 from tonne.report.exports import facts
-from tonne.report.exports.cells import Cell, readable, said, why_unknown
+from tonne.report.exports.cells import NOTHING_COUNTED, Cell, readable, said, why_unknown
 from tonne.report.exports.forms import Export, filled_in
 from tonne.report.exports.method import energy_method, widest
-from tonne.report.exports.subject import Subject
-from tonne.report.numbers import ENERGY_KWH, MASS_KG, TIME_S, VOLUME_L
+from tonne.report.exports.subject import HOURS_PER_DAY, Subject, node_days, wall_clock_s
+from tonne.report.numbers import ENERGY_KWH, MASS_KG, TIME_S, VOLUME_L, rounded
 
 LENS, WHOLE = "final-run", "project"
+WANTING = {
+    "operational_location_kgco2e": "no place was given, or its grid is not known",
+    "operational_market_kgco2e": "no factor of a contract was given",
+    "embodied_kgco2e": "no factor for making its hardware is known",
+    "water_l": "a factor of its place is not known",
+}
 HELD = ((1e6, "million accelerator-hours"), (1.0, "accelerator-hours"))
 
 
@@ -20,34 +30,56 @@ def model_card(subject: Subject) -> Export:
     runs = subject.counted(seen)
     cells = {
         "hardware": said(facts.hardware_text(runs), "no hardware is in the ledger"),
-        "hours": hours(seen),
+        "hours": hours(subject, seen),
         "cloud": said(_cloud(subject), "give --cloud-provider, or the region of the run"),
         "place": said(facts.places_text(runs), "no place was given; it is not guessed"),
         "carbon": gas(seen, "operational_location_kgco2e", "location-based, operational"),
         "carbon_market": gas(seen, "operational_market_kgco2e", "market-based, operational, offsets not netted"),
         "embodied": gas(seen, "embodied_kgco2e", "not in the figures above"),
         "energy": energy(seen),
-        "water": readable(seen.totals["water_l"].value, VOLUME_L, why_unknown(seen.totals["water_l"], "water")),
+        "water": readable(seen.totals["water_l"].value, VOLUME_L, _why(seen, "water_l", "water")),
         "project": whole_project(subject),
-        "energy_method": Cell(text=energy_method(subject, seen)),
+        "energy_method": said(energy_method(subject, seen), NOTHING_COUNTED),
     }
     return filled_in("model-card", cells, notes=seen.notes)
 
 
-def hours(seen: View) -> Cell:
-    """Accelerator-hours; where there were no accelerators, that."""
+def hours(subject: Subject, seen: View) -> Cell:
+    """Accelerator-hours; where there were no accelerators, hours of the servers."""
     total = seen.totals["accelerator_hours"]
-    if total.value is not None and total.value.value == 0:
-        return Cell(text="0 accelerator-hours: it ran on processors")
+    if without_boards(seen):
+        return node_hours(subject.counted(seen))
     cell = readable(total.value, HELD, why_unknown(total, "accelerator-hours"))
     return cell if cell.missing else Cell(text=cell.text, estimate=cell.estimate, unit="h")
+
+
+def without_boards(seen: View) -> bool:
+    """Whether no run that is counted had an accelerator."""
+    total = seen.totals["accelerator_hours"].value
+    return total is not None and not total.value
+
+
+def node_hours(runs: Sequence[Run]) -> Cell:
+    """Hours of the servers of runs that had no accelerators."""
+    days = node_days(runs)
+    if days is None:
+        return Cell(text="0 accelerator-hours: it ran on processors")
+    held = scaled(days, HOURS_PER_DAY)
+    return Cell(text=f"{rounded(held.value)} node-hours, no accelerators", estimate=held, unit="node-hours")
 
 
 def gas(seen: View, key: str, what: str) -> Cell:
     """Emissions of one kind, with what they are."""
     total = seen.totals[key]
-    cell = readable(total.value, MASS_KG, why_unknown(total, "it"))
+    cell = readable(total.value, MASS_KG, _why(seen, key, "it"))
     return cell if cell.missing else Cell(text=f"{_with_gas(cell.text)}, {what}", estimate=cell.estimate, unit="kg")
+
+
+def _why(seen: View, key: str, what: str) -> str:
+    """Why it is unknown: for want of which runs and, where their energy is known, of what."""
+    total, energy = seen.totals[key], seen.totals["facility_kwh"]
+    wanting = f": {WANTING[key]}" if total.unknown and energy.value is not None else ""
+    return why_unknown(total, what) + wanting
 
 
 def _with_gas(text: str) -> str:
@@ -74,7 +106,7 @@ def whole_project(subject: Subject) -> Cell:
     parts = [
         readable(seen.totals["facility_kwh"].value, ENERGY_KWH, "energy unknown").text,
         gas(seen, "operational_location_kgco2e", "location-based").text,
-        readable(seen.totals["accelerator_hours"].value, HELD, "").text,
+        hours(subject, seen).text,
     ]
     known = [part for part in parts if part]
     return said("; ".join([f"{len(seen.counted)} runs", *known]) if known else None, "nothing of it is known")
@@ -82,8 +114,6 @@ def whole_project(subject: Subject) -> Cell:
 
 def training_time(subject: Subject, seen: View) -> Cell:
     """How long the runs that are counted took."""
-    from tonne.report.exports.subject import wall_clock_s  # noqa: PLC0415 - beside its use
-
     return readable(wall_clock_s(subject.counted(seen)), TIME_S, "a duration is unknown, or no run is counted")
 
 

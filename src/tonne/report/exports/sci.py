@@ -38,7 +38,7 @@ COEFFICIENTS = {
 def sci(subject: Subject) -> Export:
     """The report, in Markdown: by SCI for AI as its provider, or by the lens `sci`."""
     seen = subject.seen(LENS)
-    found = scores(seen, subject.runs)
+    found = scores(seen, (*subject.runs, *subject.before))
     cells = {
         **{key: score_cell(one) for key, one in zip(_KEYS, found, strict=True)},
         "operational": _grams(found[0].operational_gco2e, found[0].why),

@@ -31,12 +31,16 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Runs under one name. ``lens`` is the one that was asked for, in place of a format's own."""
+    """Runs under one name. ``lens`` is the one that was asked for, in place of a format's own.
+
+    ``before`` are the runs that trained the weights that these start from; rules of history count them.
+    """
 
     name: str
     runs: tuple[Run, ...]
     declared: Declared = Declared()
     lens: str | None = None
+    before: tuple[Run, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.runs:
@@ -56,11 +60,11 @@ class Subject:
 
     def seen(self, lens: str) -> View:
         """The runs through a lens, or through the one that was asked for."""
-        return view(lens_named(self.lens or lens), self.runs)
+        return view(lens_named(self.lens or lens), self.runs, self.before)
 
     def counted(self, seen: View) -> tuple[Run, ...]:
         """The runs that a view counts."""
-        return tuple(run for run in self.runs if run.id in seen.counted)
+        return tuple(run for run in (*self.runs, *self.before) if run.id in seen.counted)
 
 
 def _size(run: Run) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from tonne.errors import DescriptionError
 from tonne.ledger.lenses.check import Standing, check_eu, exceeded
 from tonne.ledger.lenses.compute import by_architecture, by_hardware, hardware_flop, six_p_d
 from tonne.ledger.records import Work
+from tonne.report.eu_check_text import check_lines
 
 # Guidelines, annex A.3, paragraphs 137 to 144: parameters, tokens, FLOP as printed (one or two digits).
 BY_ARCHITECTURE = {
@@ -173,3 +174,26 @@ def test_steps_of_a_forecast_are_slower_than_its_utilisation_by_its_pace(run, ac
     found = by_hardware(run(account=account(throughput=speed), **fields))
     assert found.flop.value == pytest.approx(48 * 3600 * 989.4e12 * 0.32, rel=1e-4)
     assert not found.independent
+
+
+def test_a_run_on_processors_says_so_and_a_wrong_utilisation_is_told_there_too(run, account):
+    plain = run(account=account(accelerator_hours=0.0))
+    assert by_hardware(plain).how == "it had no accelerators"
+    assert by_hardware(run(account=account(accelerator_hours=None))).how == "its accelerator-hours are unknown"
+    with pytest.raises(DescriptionError, match=r"utilisation=1.4 is no share"):
+        check_eu([plain], 1.4)
+
+
+def test_a_project_that_nobody_tagged_is_told_to_be_tagged(run):
+    text = "\n".join(check_lines(check_eu([run("a", purpose=None), run("b", purpose=None)]), "d"))
+    assert "Cumulative compute is unknown: no run is counted. Tag what the runs were for." in text
+    assert "see above" not in text
+
+
+def test_a_run_that_starts_from_our_own_is_no_modification_of_anothers(run):
+    asked = run("b", work=Work(training_flop=2e22), links=(("initialised-from", "a"),))
+    found = check_eu([asked], before=[run("a", work=Work(training_flop=7e22))])
+    assert found.flop.value == pytest.approx(9e22)
+    assert [band.key for band in found.bands] == ["general-purpose", "systemic-risk"]
+    assert found.bands[0].standing == Standing.STRADDLED  # 9e22 x 1.3 = 1.17e23
+    assert [one.run for one in found.computes] == ["b", "a"]

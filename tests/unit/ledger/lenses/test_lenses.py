@@ -166,3 +166,36 @@ def test_forecasts_alone_are_marked_estimated(run):
     seen = view(lens_named("project"), [run("f", kind="forecast", status="forecast")])
     assert seen.totals["facility_kwh"].value.value == 36.0
     assert "Estimated: a forecast, not a measurement." in seen.notes
+
+
+HISTORY = [("final", (("initialised-from", "a"),)), ("fine-tuning", (("continues", "a"),))]
+
+
+@pytest.mark.parametrize(("purpose", "links"), HISTORY)
+def test_a_run_alone_brings_the_training_of_its_weights_where_the_rule_counts_it(run, purpose, links):
+    # a <- b <- the run that is asked for: 1 + 2 + 4 FLOP; a sweep from which nobody started is nowhere
+    a, b = run("a", work=Work(training_flop=1.0), purpose="sweep"), run("b", work=Work(training_flop=2.0), links=links)
+    asked = run("c", work=Work(training_flop=4.0), purpose=purpose, links=(("initialised-from", "b"),))
+    beside = run("x", work=Work(training_flop=64.0))
+    seen = view(lens_named("eu-flop"), [asked], [a, b, beside])
+    assert seen.totals["training_flop"].value.value == 7.0
+    assert set(seen.counted) == {"a", "b", "c"}
+    assert view(lens_named("sci"), [asked], [a, b, beside]).totals["facility_kwh"].value.value == 3 * 36.0
+
+
+def test_the_training_of_weights_is_a_memo_with_its_energy_where_the_rule_is_silent(run):
+    asked = run("b", links=(("initialised-from", "a"),))
+    for name in ("eu-energy", "final-run", "neurips"):
+        seen = view(lens_named(name), [asked], [run("a")])
+        assert seen.counted == ("b",)
+        memo = next(line for line in seen.of("memo") if line.run == "a")
+        assert (memo.what, memo.amounts["facility_kwh"].value) == ("history", 36.0)
+
+
+def test_a_published_model_that_a_link_names_counts_as_far_as_tables_know_it(run):
+    # 8.03e9 parameters, about 15e12 tokens: 6 P D is 7.2e23, and attention comes on top of it
+    tuned = run("b", work=Work(training_flop=1e20), links=(("initialised-from", "llama-3.1-8b"),))
+    total = view(lens_named("eu-flop"), [tuned]).totals["training_flop"]
+    assert 7.2e23 < total.value.value < 8.0e23
+    unknown = run("b", work=Work(training_flop=1e20), links=(("initialised-from", "somebodys-model"),))
+    assert view(lens_named("eu-flop"), [unknown]).totals["training_flop"].value is None

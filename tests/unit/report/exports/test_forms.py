@@ -237,3 +237,57 @@ def test_compute_by_hardware_alone_is_told_as_such(run, account, estimate):
     # 48 h x 3600 x 989.4e12 x 0.36 = 6.155e19, 10 % to either side
     assert "used for training** (AIO): 6.2e19 FLOP (90 % interval 5.5e19 to 6.8e19 FLOP; modelled)" in text
     assert "Hardware-based: C = N L H U: 48 accelerator-hours" in text
+
+
+def on_processors(run, account, id="r1", **fields):
+    """A run of two hours on two servers without accelerators."""
+    mine = account(days=2 / 24, accelerator_hours=0.0, accelerators_kwh=0.0, coverage=0.0)
+    return run(id, account=mine, hardware={"AMD EPYC": 2}, nodes=2, **fields)
+
+
+def test_a_run_on_processors_has_node_hours(run, account):
+    runs = (on_processors(run, account), on_processors(run, account, "s", purpose="sweep"))
+    card = exported(Subject(name="d", runs=runs), "model-card").text
+    assert "**Hours used**: 4.00 node-hours, no accelerators" in card  # two hours on two servers
+    assert "location-based; 8.00 node-hours, no accelerators" in card  # of the whole project
+    assert "No sensor could be read: the IT energy is modelled by part" in card
+    answer = exported(Subject(name="d", runs=runs), "neurips").text
+    assert "r1: 2.00 h, on processors" in answer
+    assert "yes: 1 more run (sweep), 4.00 node-hours, no accelerators; 36 kWh" in answer
+    form = exported(Subject(name="d", runs=runs), "eu-form").text
+    assert "Boundary chip: accelerators alone** (AIO, NCA): 0 MWh: it had no accelerators" in form
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_project_that_nobody_tagged_says_so_and_claims_nothing(run, name):
+    found = exported(Subject(name="d", runs=(run("a", purpose=None), run("b", purpose=None))), name)
+    assert "estimated before the run" not in found.text
+    assert "0 runs ()" not in found.text
+    if name in ("eu-form", "model-card", "hugging-face", "latex", "climate-card"):
+        assert any("no run is counted: tag what the runs were for" in text for text in found.missing)
+    if name == "hugging-face":
+        assert found.text == "---\n---\n"
+
+
+def test_what_is_wanting_is_said_where_the_energy_is_known(run, account):
+    card = exported(Subject(name="d", runs=(run(account=account(embodied_kg=None, location_kg=None)),)), "model-card")
+    assert "Carbon Emitted: it is unknown for r1 (r1): no place was given, or its grid is not known" in card.missing
+    dark = account(facility_kwh=None, location_kg=None)
+    card = exported(Subject(name="d", runs=(run(account=dark),)), "model-card")
+    assert "Carbon Emitted: it is unknown for r1 (r1)" in card.missing
+
+
+def test_an_inventory_lists_lines_that_are_unknown_among_what_is_missing(run, account):
+    found = exported(Subject(name="d", runs=(run(account=account(location_kg=None)),)), "ghg")
+    below = found.text.split("## Missing")[1]
+    assert "- electricity, location-based: this is unknown for r1 (r1)" in below
+    assert "- electricity, market-based: this is unknown for r1 (r1)" in below
+
+
+def test_the_design_of_a_run_says_what_its_plan_left_to_defaults_and_what_was_really_trained(run):
+    architecture = {"kind": "decoder", "layers": 2, "width": 64, "heads": 2, "vocabulary": 100, "positions": "rotary"}
+    data = {"tokens": 1.5e9, "sequence_length": 128}
+    text = facts.design_text(run(plan={"architecture": architecture, "data": data}, work=Work(tokens=30_720)))
+    assert "None" not in text
+    assert "norm: layer, before each block" in text  # a decoder's, by describe.architecture
+    assert "It is trained by the objective causal-lm on 30,720 tokens in sequences of 128." in text

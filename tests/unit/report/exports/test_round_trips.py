@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tonne.documents import plain
-from tonne.ledger.records import Work
+from tonne.ledger.records import Evidence, Work
 from tonne.report.exports.cells import plain_number
 from tonne.report.exports.data import quantities_of, read_csv, read_json
 from tonne.report.exports.formats import FORMATS, exported
 from tonne.report.exports.forms import template
 from tonne.report.exports.subject import Declared, Subject
 
+DAY_S = 86_400.0
 UNITS = {  # to the unit of the number behind the cell
     "GWh": 1e6, "MWh": 1e3, "kWh": 1.0, "Wh": 1e-3, "kt": 1e6, "t": 1e3, "kg": 1.0, "g": 1e-3, "mg": 1e-6,
     "ML": 1e6, "m3": 1e3, "L": 1.0, "mL": 1e-3,
@@ -280,4 +281,65 @@ def test_boamps_says_no_more_than_is_known(run):
     report = json.loads(found.text)
     assert "dataset" not in report["task"]
     assert "infraType" not in report["infrastructure"]
-    assert len(found.missing) == 3
+    assert [text.partition(":")[0] for text in found.missing] == [
+        "task.algorithms",
+        "task.dataset",
+        "task.taskFamily",
+        "infrastructure.infraType",
+    ]
+
+
+def test_boamps_tells_of_all_runs_that_it_adds_up(run, account):
+    # two days each, one after the other: four days, and 36 + 36 kWh
+    later = run("b", purpose="fine-tuning", begun_unix_s=1_770_000_000.0 + 2 * DAY_S)
+    measure = json.loads(exported(Subject(name="d", runs=(run("a"), later)), "boamps").text)["measures"][0]
+    assert measure["powerConsumption"] == 72.0
+    assert measure["measurementDuration"] == pytest.approx(4 * DAY_S, rel=0.005)
+    assert measure["measurementDateTime"] == "2026-02-02 02:40:00"  # 1,770,000,000 s after 1970
+
+
+def test_boamps_names_the_model_that_was_started_from_and_no_language_that_nobody_told(run):
+    tuned = run(purpose="fine-tuning", links=(("initialised-from", "base-7b"),), evidence=Evidence())
+    report = json.loads(exported(Subject(name="d", runs=(tuned,)), "boamps").text)
+    assert report["task"]["algorithms"][0]["foundationModelName"] == "base-7b"
+    assert "software" not in report
+    fresh = json.loads(exported(Subject(name="d", runs=(run(),)), "boamps").text)
+    assert "foundationModelName" not in fresh["task"]["algorithms"][0]
+
+
+def test_a_tiny_number_of_the_hub_has_the_digits_of_its_interval(run, account):
+    tiny = run(account=account(location_kg=8.7e-7, spread=0.5))
+    text = exported(Subject(name="d", runs=(tiny,)), "hugging-face").text
+    assert "  emissions: 8.7e-04  # grams" in text
+    assert yaml_1_1_float(8.7e-4, text)
+
+
+def yaml_1_1_float(value, text):
+    """Whether the number has a point and a signed exponent, as YAML 1.1 wants of a float."""
+    number = text.split("emissions: ")[1].split()[0]
+    return re.fullmatch(r"\d+\.\d+e[+-]\d+", number) is not None and float(number) == value
+
+
+def test_a_figure_that_another_tool_measured_is_not_called_ours(run):
+    read = run(kind="imported", evidence=Evidence(source="CodeCarbon file emissions.csv"))
+    subject = Subject(name="d", runs=(read,))
+    assert 'source: "tonne, read from CodeCarbon file emissions.csv (' in exported(subject, "hugging-face").text
+    method = json.loads(exported(subject, "boamps").text)["measures"][0]["measurementMethod"]
+    assert method.startswith("tonne, read from CodeCarbon file emissions.csv; boundary: facility")
+
+
+def test_codecarbon_counts_that_nobody_knows_are_empty_and_not_zero(run):
+    def counts(one):
+        row = next(csv.DictReader(io.StringIO(exported(Subject(name="d", runs=(one,)), "codecarbon").text)))
+        return row["cpu_count"], row["gpu_count"]
+
+    assert counts(run()) == ("", "8")
+    assert counts(run(hardware={"AMD EPYC": 1})) == ("", "0")
+    assert counts(run(hardware={})) == ("", "")
+
+
+@pytest.mark.parametrize(("control", "cell"), [(None, ""), ("owned", "N"), ("cloud", "Y")])
+def test_codecarbon_is_told_of_a_cloud_by_who_knows(run, control, cell):
+    subject = Subject(name="d", runs=(run(),), declared=Declared(control=control))
+    row = next(csv.DictReader(io.StringIO(exported(subject, "codecarbon").text)))
+    assert row["on_cloud"] == cell
