@@ -146,7 +146,7 @@ def show_all(folder: str | None, asked: Asked, *, as_json: bool = False) -> None
             print(f"{count - len(rows)} older ones are not shown: --limit 0 shows all.", file=sys.stderr)
         cut = sum(row.status == INTERRUPTED for row in rows)
         if cut:
-            print(f"{cut} of them were cut off: `tonne recover` closes them.", file=sys.stderr)
+            print(f"{_counted(cut, 'run was', 'runs were')} cut off: `tonne recover` closes them.", file=sys.stderr)
     elif asked == Asked():
         print("No run is known yet. Measure one: tonne run -- python train.py", file=sys.stderr)
     else:

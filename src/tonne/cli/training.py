@@ -18,6 +18,7 @@ from tonne.measure import environment
 from tonne.measure.limits import Limits
 
 PACKAGES = ("torch", "safetensors", "tokenizers")
+STOPPED = {"observer": "stopped at a limit", "signal": "stopped by a signal", "patience": "out of patience"}
 DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it products on NVIDIA differ from run to run
 OVER_BUDGET = 3
 
@@ -131,7 +132,7 @@ def print_ended(found: Any, options: Options, lines: Callable[[Any], list[str]])
 
 def lines_of(found: Any) -> list[str]:  # noqa: ANN401 - of a room that loads torch
     """How a run ended, in lines."""
-    ended = f"stopped by {found.stopped_by} after" if found.stopped_by else "trained for"
+    ended = "trained for" if found.stopped_by is None else f"{STOPPED[found.stopped_by]} after"
     losses = [] if found.loss is None else [f"last loss {found.loss:.4f}"]
     if found.validation is not None:
         losses.append(f"held-out loss {found.validation.loss:.4f}")

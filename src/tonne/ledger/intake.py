@@ -29,6 +29,7 @@ from tonne.ledger.writing import document_in, enter, new_entry
 from tonne.measure import status
 from tonne.measure.family import Register
 from tonne.measure.inbox import INBOX, SUFFIX
+from tonne.measure.journal import paths as journal_paths
 
 REFUSED, PART = "refused", ".part"
 BUDGET_S = 0.5  # of opening a ledger
@@ -36,6 +37,7 @@ BYTES_PER_S = 4e6  # of a journal, read and added up: says which are left for la
 BATCH = 100  # lines in a transaction
 ABANDONED_S = 60.0  # a file that is not finished by then never will be
 BAD_JOURNAL = (TonneError, OSError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
+NO_HEADER = "its first line is torn, so that nobody knows which run it was; it is left as it is"
 SAME_ID = (
     "another run has the id {run}: this one is kept as {new}. "
     "If both are nodes of one run, `tonne runs merge` adds them up"
@@ -224,7 +226,10 @@ class Intake:
         standing = status.status_of(folder)
         if standing == status.RUNNING:
             self.taken.running[run] = folder
-        elif standing is None or run in self.taken.waiting:
+        elif standing is None:
+            if _is_spoilt(folder):
+                self.taken.unreadable.append((folder, NO_HEADER))
+        elif run in self.taken.waiting:
             return
         elif self._has_time_for(folder):
             self.journal(folder)
@@ -239,6 +244,12 @@ class Intake:
             (folder / f"{path.name}.txt").write_text(f"{reason}\n", encoding="utf-8")
             path.replace(folder / path.name)
         self.taken.refused.append((str(folder / path.name), reason))
+
+
+def _is_spoilt(folder: str) -> bool:
+    """Whether there is something in the journals of a folder, and has been for long, though no first line is whole."""
+    files = [os.stat(path) for path in journal_paths(folder)]  # noqa: PTH116 - texts of the journal's
+    return any(file.st_size > 0 and time.time() - file.st_mtime > ABANDONED_S for file in files)
 
 
 def _goes_on(line: Line) -> bool:

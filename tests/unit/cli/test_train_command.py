@@ -151,7 +151,7 @@ def test_a_limit_that_is_enforced_ends_with_status_three(plan, tmp_path, monkeyp
     monkeypatch.setattr("tonne.workflow.metering.WATCHFUL_PAUSE_S", 0.0)
     done = train(plan, "--output", tmp_path / "run", "--max-kwh", "1e-12", "--enforce")
     assert done.exit_code == 3, done.output
-    assert "stopped by observer" in done.stdout
+    assert "stopped at a limit" in done.stdout
     assert (tmp_path / "run" / "model").is_dir()
 
 

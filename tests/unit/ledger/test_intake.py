@@ -17,7 +17,7 @@ from sqlalchemy import text
 from tonne.documents import plain
 from tonne.errors import LedgerError
 from tonne.ledger.book import Filter, Ledger
-from tonne.ledger.intake import Intake
+from tonne.ledger.intake import NO_HEADER, Intake
 from tonne.ledger.journals import run_of_journal
 from tonne.ledger.records import Link, Work
 from tonne.ledger.series import Column, mean_watts
@@ -447,6 +447,17 @@ def test_journal_that_makes_no_sense_is_told_and_left_where_it_is():
         ((folder, reason),) = ledger.taken.unreadable
     assert folder == str(runs_folder() / "odd")
     assert "ValueError" in reason or "TypeError" in reason
+    assert path.exists()
+
+
+def test_journal_whose_first_line_is_torn_is_told_once_nobody_can_be_writing_it():
+    path = write_journal(runs_folder() / "odd", "odd")
+    path.write_bytes(b'{"kind":"ru\xff' + path.read_bytes()[40:])
+    with Ledger.open() as ledger:
+        assert ledger.taken.unreadable == []  # it may just be written
+        os.utime(path, (1.0, 1.0))
+        assert ledger.take_in().unreadable == [(str(path.parent), NO_HEADER)]
+        assert ledger.rows() == []
     assert path.exists()
 
 
