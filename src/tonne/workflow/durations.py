@@ -62,9 +62,13 @@ def step_time_s(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
 def crowd_factor(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
     """By what others on the machine will change all times from those of now: they may stay, leave, or be joined.
 
-    Equation: s^2 = (2 s_0^2 + n t^2 sum_i d_i^2 / n) / (n + 2), with s = log-spread to either side; s_0 = ln(k m) / 2,
-    k = slowness and m = threads: of a process alone k m is 1; d_i = ln(k_run / k_trial) of n earlier runs here, and t =
-    Student's 95 % point for n + 2 degrees of freedom.
+    A trial of a second sees a moment. Where earlier runs of the same steps knew another slowness, half of the way to it
+    is expected, and both are possible.
+
+    Equation: c = exp(h), s^2 = h^2 + (2 s_0^2 + t^2 sum_i d_i^2) / (n + 2), with s = log-spread to either side; h =
+    mean_j ln(k_j / k) / 2 over earlier runs of the same steps; k = slowness now; s_0 = ln(k m) / 2, m = threads: of a
+    process alone k m is 1; d_i = ln(k_i / k_i,trial) of n earlier runs here, and t = Student's 95 % point for n + 2
+    degrees of freedom.
 
     Args:
         ahead: The run. Of one on accelerators the slowness is not known, and taken to be theirs alone.
@@ -85,9 +89,11 @@ def crowd_factor(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
         return _around(1.0, now, Basis.MODELLED, source)
     count = len(squares)
     seen = student_90(count + 2) ** 2 * math.fsum(squares)
-    spread = math.sqrt((2 * now**2 + seen) / (count + 2))
+    usual = [math.log(pace.slowness / timed.slowness) for pace in same_shape(paces, ahead.shape) if STEP in pace.tried]
+    half_way = statistics.fmean(usual) / 2 if usual else 0.0
+    spread = math.hypot(half_way, math.sqrt((2 * now**2 + seen) / (count + 2)))
     changed = f"{source}, give or take what changed within {_runs(squares)}"
-    return _around(1.0, spread, Basis.MODELLED, changed)
+    return _around(math.exp(half_way), spread, Basis.MODELLED, changed)
 
 
 def _tried_step(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:

@@ -76,8 +76,9 @@ def test_threads_beside_an_accelerator_are_no_crowd(ahead):
 def test_a_crowd_that_came_within_an_earlier_run_widens_the_next_forecast(ahead):
     # Twice as slow in the run as in its trial: ln 2 = 0.6931; Student's point for 3 degrees of freedom 2.35, of squares
     # of two runs that are as now (0) and this one: 2.35 x 0.6931 / sqrt(3) = 0.9405.
-    joined = pace(0.8, slowness=2.0, tried_slowness=1.0)
+    joined = pace(0.8, shape="other", slowness=2.0, tried_slowness=1.0)
     found = crowd_factor(ahead(), Timed(), [joined])
+    assert found.value == 1.0
     assert math.log(found.high) == pytest.approx(0.9405, abs=1e-4)
     assert math.log(found.low) == pytest.approx(-0.9405, abs=1e-4)
     elsewhere = dataclasses.replace(joined, machine="there")
@@ -88,7 +89,15 @@ def test_a_crowd_that_stayed_as_it_was_within_earlier_runs_is_expected_to(ahead)
     # ln 2 / 2 = 0.3466 without them; two runs without a change: sqrt(2 / 4) of it.
     steady = pace(0.8, slowness=2.0, tried_slowness=2.0)
     found = crowd_factor(ahead(), Timed(slowness=2.0), [steady, steady])
+    assert found.value == 1.0
     assert math.log(found.high) == pytest.approx(0.3466 * math.sqrt(0.5), abs=1e-4)
+
+
+def test_a_moment_of_quiet_is_trusted_half_where_the_same_steps_were_slower(ahead):
+    # Slowness 2 in the run and its trial, 1 now: half of the way is sqrt 2, and both ends lie in the interval.
+    found = crowd_factor(ahead(), Timed(slowness=1.0), [pace(0.8, slowness=2.0, tried_slowness=2.0)])
+    assert found.value == pytest.approx(math.sqrt(2))
+    assert (found.low, found.high) == (pytest.approx(1.0), pytest.approx(2.0))
 
 
 def test_more_runs_that_agree_do_not_widen_the_interval_and_runs_that_differ_do(ahead):
