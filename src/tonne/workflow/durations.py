@@ -45,7 +45,7 @@ def step_time_s(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
     Source: tonne
     """
     tried = _tried_step(ahead, timed, paces)
-    own = [timed.slowness * pace.alone(STEP) for pace in same_shape(paces, ahead.shape) if STEP in pace.measured]
+    own = [_as_now(pace, STEP, timed) for pace in same_shape(paces, ahead.shape) if STEP in pace.measured]
     if not own:
         return tried
     mean, spread = _mean_and_spread(own, STEADY_SPREAD)
@@ -65,10 +65,10 @@ def crowd_factor(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
     A trial of a second sees a moment. Where earlier runs of the same steps knew another slowness, half of the way to it
     is expected, and both are possible.
 
-    Equation: c = exp(h), s^2 = h^2 + (2 s_0^2 + t^2 sum_i d_i^2) / (n + 2), with s = log-spread to either side; h =
+    Equation: c = exp(h), s^2 = h^2 + (2 s_0^2 + t^2 sum_i (w d_i)^2) / (n + 2), with s = log-spread to either side; h =
     mean_j ln(k_j / k) / 2 over earlier runs of the same steps; k = slowness now; s_0 = ln(k m) / 2, m = threads: of a
-    process alone k m is 1; d_i = ln(k_i / k_i,trial) of n earlier runs here, and t = Student's 95 % point for n + 2
-    degrees of freedom.
+    process alone k m is 1; d_i = ln(k_i / k_i,trial) of n earlier runs here, w = 1/2 where h is known, for the trial
+    then counts half, else 1; and t = Student's 95 % point for n + 2 degrees of freedom.
 
     Args:
         ahead: The run. Of one on accelerators the slowness is not known, and taken to be theirs alone.
@@ -85,12 +85,12 @@ def crowd_factor(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
         for pace in same_machine(paces, ahead.machine)
         if STEP in pace.tried
     ]
-    if not squares:
+    if not squares or timed.step_s is None:
         return _around(1.0, now, Basis.MODELLED, source)
     count = len(squares)
-    seen = student_90(count + 2) ** 2 * math.fsum(squares)
     usual = [math.log(pace.slowness / timed.slowness) for pace in same_shape(paces, ahead.shape) if STEP in pace.tried]
-    half_way = statistics.fmean(usual) / 2 if usual else 0.0
+    half_way, weight = (statistics.fmean(usual) / 2, 0.5) if usual else (0.0, 1.0)
+    seen = (weight * student_90(count + 2)) ** 2 * math.fsum(squares)
     spread = math.hypot(half_way, math.sqrt((2 * now**2 + seen) / (count + 2)))
     changed = f"{source}, give or take what changed within {_runs(squares)}"
     return _around(math.exp(half_way), spread, Basis.MODELLED, changed)
@@ -130,7 +130,7 @@ def piece_times_s(ahead: Ahead, timed: Timed, paces: list[Pace]) -> dict[str, Es
     found: dict[str, Estimate] = {}
     for stage, name in TIMED_AS.items():
         own = [
-            pace.measured[stage] if stage in BY_DISK else timed.slowness * pace.alone(stage)
+            pace.measured[stage] if stage in BY_DISK else _as_now(pace, stage, timed)
             for pace in rows
             if stage in pace.measured
         ]
@@ -152,6 +152,11 @@ def start_time_s(ahead: Ahead, timed: Timed, paces: list[Pace]) -> Estimate:
         return Estimate(value=value, low=0.5 * value, high=2 * value, basis=Basis.MEASURED, sources=(_runs(own),))
     value = timed.step_s or 0.0
     return Estimate(value=0.5 * value, low=0.0, high=2 * value, basis=Basis.ASSUMED, sources=("default: half a step",))
+
+
+def _as_now(pace: Pace, name: str, timed: Timed) -> float:
+    """A time of an earlier run at the slowness of now [s]; as it was where nothing was tried, and nobody knows."""
+    return pace.measured[name] if timed.step_s is None else timed.slowness * pace.alone(name)
 
 
 def _runs(own: Sequence[float]) -> str:

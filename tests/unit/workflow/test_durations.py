@@ -77,27 +77,41 @@ def test_a_crowd_that_came_within_an_earlier_run_widens_the_next_forecast(ahead)
     # Twice as slow in the run as in its trial: ln 2 = 0.6931; Student's point for 3 degrees of freedom 2.35, of squares
     # of two runs that are as now (0) and this one: 2.35 x 0.6931 / sqrt(3) = 0.9405.
     joined = pace(0.8, shape="other", slowness=2.0, tried_slowness=1.0)
-    found = crowd_factor(ahead(), Timed(), [joined])
+    found = crowd_factor(ahead(), Timed(step_s=0.4), [joined])
     assert found.value == 1.0
     assert math.log(found.high) == pytest.approx(0.9405, abs=1e-4)
     assert math.log(found.low) == pytest.approx(-0.9405, abs=1e-4)
     elsewhere = dataclasses.replace(joined, machine="there")
-    assert crowd_factor(ahead(), Timed(), [elsewhere]).is_exact
+    assert crowd_factor(ahead(), Timed(step_s=0.4), [elsewhere]).is_exact
 
 
 def test_a_crowd_that_stayed_as_it_was_within_earlier_runs_is_expected_to(ahead):
     # ln 2 / 2 = 0.3466 without them; two runs without a change: sqrt(2 / 4) of it.
     steady = pace(0.8, slowness=2.0, tried_slowness=2.0)
-    found = crowd_factor(ahead(), Timed(slowness=2.0), [steady, steady])
+    found = crowd_factor(ahead(), Timed(step_s=0.8, slowness=2.0), [steady, steady])
     assert found.value == 1.0
     assert math.log(found.high) == pytest.approx(0.3466 * math.sqrt(0.5), abs=1e-4)
 
 
 def test_a_moment_of_quiet_is_trusted_half_where_the_same_steps_were_slower(ahead):
     # Slowness 2 in the run and its trial, 1 now: half of the way is sqrt 2, and both ends lie in the interval.
-    found = crowd_factor(ahead(), Timed(slowness=1.0), [pace(0.8, slowness=2.0, tried_slowness=2.0)])
+    found = crowd_factor(ahead(), Timed(step_s=0.4, slowness=1.0), [pace(0.8, slowness=2.0, tried_slowness=2.0)])
     assert found.value == pytest.approx(math.sqrt(2))
     assert (found.low, found.high) == (pytest.approx(1.0), pytest.approx(2.0))
+
+
+def test_a_trial_counts_half_where_the_usual_crowd_is_known_and_so_does_what_it_missed(ahead):
+    # As above: 0.9405 for a crowd that doubled within the one run, of which half.
+    found = crowd_factor(ahead(), Timed(step_s=0.8, slowness=2.0), [pace(0.8, slowness=2.0, tried_slowness=1.0)])
+    # And of a process that wants one thread and has half of it: ln 2 / 2 in two of three squares.
+    assert math.log(found.high) == pytest.approx(math.hypot(0.9405 / 2, 0.3466 * math.sqrt(2 / 3)), abs=1e-4)
+
+
+def test_without_a_trial_earlier_times_are_taken_as_they_were(ahead):
+    # Two threads of a process alone: slowness 0.5, which says nothing of a crowd.
+    before = pace(0.4, slowness=0.5, tried_slowness=0.5, evaluation=3.0)
+    assert step_time_s(ahead(threads=2), Timed(), [before]).value == pytest.approx(0.4)
+    assert piece_times_s(ahead(threads=2), Timed(), [before])["evaluation"].value == pytest.approx(3.0)
 
 
 def test_more_runs_that_agree_do_not_widen_the_interval_and_runs_that_differ_do(ahead):
