@@ -118,8 +118,10 @@ class Intake:
         standing = status.status_of(folder)
         if standing == status.RUNNING:
             return None
+        begun_s = time.monotonic()
         from tonne.ledger.journals import run_of_journal  # noqa: PLC0415 - NumPy and more, only where there is one to read
 
+        self._end_s += time.monotonic() - begun_s  # else the first journal, however short, would keep others waiting
         found = run_of_journal(folder)
         with self.store.writing() as connection:
             kept = kept_as(connection, found)

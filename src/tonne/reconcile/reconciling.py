@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tonne.account import Account
 from tonne.errors import MeasurementError
 from tonne.estimate import Estimate, weakest
 from tonne.ledger.records import Run, Stage, Work
+from tonne.measure.status import FAILED, INTERRUPTED, RECOVERED, STOPPED
 from tonne.reconcile.factors import Taken, of_one_model, taken_apart
 from tonne.reconcile.quantities import (
     COST,
@@ -26,6 +28,7 @@ from tonne.reconcile.result import ABOVE, BELOW, INSIDE, UNKNOWN, Comparison, Re
 from tonne.reconcile.sides import Side, forecast_side, have_accelerators, measured_side
 from tonne.reconcile.spreads import NONE, Spread, less, spread_of, together, with_spread
 
+CUT = (FAILED, INTERRUPTED, RECOVERED, STOPPED)
 EDGE = 1e-9  # relative: a value on the edge of an interval is inside
 AFTER = "the forecast was made after the run had begun: it foretold nothing, and does not count in the coverage."
 OTHER_HARDWARE = "the forecast is of accelerators, and the run had none: it ran on other hardware than was forecast."
@@ -105,7 +108,20 @@ def reconciled_run(run: Run, *, after_the_fact: bool = False) -> Reconciliation:
         MeasurementError: The run goes on, was not measured, or nobody forecast it; the text says what to do.
     """
     forecast, measured = _both(run)
-    return reconciled(forecast, measured, _inputs_of(run), run.work, run.stages, after_the_fact=after_the_fact)
+    found = reconciled(forecast, measured, _inputs_of(run), run.work, run.stages, after_the_fact=after_the_fact)
+    return replace(found, notes=(_cut_note(run), *found.notes)) if run.status in CUT else found
+
+
+def _cut_note(run: Run) -> str:
+    """Why the figures of a run that did not finish are below those of the whole."""
+    planned = run.forecast_inputs.get("steps")
+    made = (
+        "" if run.work.steps is None or planned is None else f"it made {run.work.steps} of {planned.value:.0f} steps; "
+    )
+    return (
+        f"the run is {run.status}: {made}the forecast is of all of it. Look at a step, the utilisation and the factors; "
+        "the verdicts do not count in the coverage."
+    )
 
 
 def verdicts_of(run: Run, quantities: Iterable[str]) -> dict[str, str]:

@@ -302,6 +302,13 @@ def test_a_run_is_reconciled_with_the_forecast_that_it_carries(found):
     assert reconciled_run(run()) == found
 
 
+def test_a_run_that_was_cut_says_how_much_of_it_was_made(found):
+    cut = reconciled_run(run(status="recovered", work=Work(tokens=WORK.tokens, steps=480)))
+    assert "the run is recovered: it made 480 of 1000 steps" in cut.notes[0]
+    unknown = reconciled_run(run(status="stopped", work=Work()))
+    assert "the run is stopped: the forecast is of all of it" in unknown.notes[0]
+
+
 def test_tokens_are_those_of_the_plan_where_the_inputs_lack_them():
     inputs = {name: one for name, one in INPUTS.items() if name != "tokens"}
     found = reconciled_run(run(forecast_inputs=inputs, plan={"data": {"tokens": TOKENS}}))
