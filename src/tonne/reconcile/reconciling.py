@@ -119,7 +119,7 @@ def _cut_note(run: Run) -> str:
         "" if run.work.steps is None or planned is None else f"it made {run.work.steps} of {planned.value:.0f} steps; "
     )
     return (
-        f"the run is {run.status}: {made}the forecast is of all of it. Look at a step, the utilisation and the factors; "
+        f"the run is {run.status}: {made}the forecast is of all of it. Look at a step, the utilisation, the factors; "
         "the verdicts do not count in the coverage."
     )
 
