@@ -291,3 +291,9 @@ def test_the_design_of_a_run_says_what_its_plan_left_to_defaults_and_what_was_re
     assert "None" not in text
     assert "norms are layer, pre-layer" in text  # a decoder's, by describe.architecture
     assert "It is trained by the objective causal-lm on 30,720 tokens in sequences of 128." in text
+
+
+def test_an_inventory_prints_the_sum_of_those_that_are_known(run, account):
+    dark = run("b", account=account(location_kg=None))
+    text = exported(Subject(name="d", runs=(run("a"), dark), declared=Declared(control="cloud")), "ghg").text
+    assert "| electricity | location-based | unknown; of the others 0.012 |" in text  # 12 kg
