@@ -128,7 +128,7 @@ def _infrastructure(subject: Subject, missing: list[str]) -> dict[str, Any]:
     where = WHERE.get(declared.control or ("cloud" if cloud else ""))
     if where is None:
         missing.append("infrastructure.infraType: give --control owned, cloud or colo")
-    boards = accelerators_of(run)
+    boards, kind = accelerators_of(run), "cpu" if facts.processor_names(run) else "gpu"
     components = [
         _known(
             {
@@ -143,7 +143,7 @@ def _infrastructure(subject: Subject, missing: list[str]) -> dict[str, Any]:
         for record, count in boards.values()
     ]
     components += [
-        {"componentName": name, "componentType": "cpu", "nbComponent": count, "share": 1}
+        {"componentName": name, "componentType": kind, "nbComponent": count, "share": 1}
         for name, count in run.hardware.items()
         if name not in boards
     ]

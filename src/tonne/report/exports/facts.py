@@ -38,11 +38,30 @@ def hardware_text(runs: Sequence[Run]) -> str | None:
     """Accelerators, or processors where there are none, the most that a run had: "8 x NVIDIA H100 SXM5 80GB"."""
     most: Counter[str] = Counter()
     for run in runs:
-        known = accelerators_of(run)
-        named = {f"{record.vendor} {record.name}": count for record, count in known.values()} or dict(run.hardware)
+        named = accelerator_names(run) or processor_names(run)
         for name, count in named.items():
             most[name] = max(most[name], count)
     return ", ".join(f"{count} x {name}" for name, count in most.items()) or None
+
+
+def accelerator_names(run: Run) -> dict[str, int]:
+    """Names of accelerators and how many; one that no table knows keeps the name that its driver gave it."""
+    if not _on_accelerators(run):
+        return {}
+    known = accelerators_of(run)
+    named = {f"{record.vendor} {record.name}": count for record, count in known.values()}
+    return named | {name: count for name, count in run.hardware.items() if name not in known}
+
+
+def processor_names(run: Run) -> dict[str, int]:
+    """Names of processors and how many, of a run that had no accelerators."""
+    return {} if _on_accelerators(run) else dict(run.hardware)
+
+
+def _on_accelerators(run: Run) -> bool:
+    """Whether what the run names as its hardware are accelerators: it names these, or processors, never both."""
+    hours = None if run.account is None else run.account.accelerator_hours
+    return bool(accelerators_of(run)) or (hours is not None and hours.value > 0)
 
 
 def place_text(run: Run) -> str | None:

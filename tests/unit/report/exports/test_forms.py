@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+from dataclasses import replace
+
 import pytest
 
 from tonne.errors import DescriptionError
+from tonne.estimate import Estimate
 from tonne.ledger.lenses import lens_named, view
 from tonne.ledger.lenses.scopes import scope_lines
 from tonne.ledger.lenses.scores import scores
@@ -297,3 +303,28 @@ def test_an_inventory_prints_the_sum_of_those_that_are_known(run, account):
     dark = run("b", account=account(location_kg=None))
     text = exported(Subject(name="d", runs=(run("a"), dark), declared=Declared(control="cloud")), "ghg").text
     assert "| electricity | location-based | unknown; of the others 0.012 |" in text  # 12 kg
+
+
+def test_an_accelerator_that_no_table_knows_is_not_taken_for_a_processor(run, account):
+    odd = Subject(name="d", runs=(run(hardware={"Example X9": 4}),))  # 48 accelerator-hours
+    assert "**Hardware Type**: 4 x Example X9" in exported(odd, "model-card").text
+    report = json.loads(exported(odd, "boamps").text)
+    component = report["infrastructure"]["components"][0]
+    assert (component["componentType"], component["nbComponent"]) == ("gpu", 4)
+    row = next(csv.DictReader(io.StringIO(exported(odd, "codecarbon").text)))
+    assert (row["gpu_count"], row["gpu_model"], row["cpu_model"]) == ("4", "4 x Example X9", "")
+    plain = on_processors(run, account)
+    report = json.loads(exported(Subject(name="d", runs=(plain,)), "boamps").text)
+    assert report["infrastructure"]["components"][0]["componentType"] == "cpu"
+
+
+def test_water_of_a_codecarbon_row_is_its_wue_times_its_energy(run, account):
+    # 7.2 L on site of 36 kWh: 0.2 L/kWh; of 29 of the 30 kWh of IT times 1.2 it is 0.2 x 34.8 L
+    mine = account()
+    energy = replace(mine.energy, cpu_kwh=Estimate.exact(8.0), memory_kwh=Estimate.exact(1.0))
+    mine = replace(mine, energy=energy, water_on_site_l=Estimate.exact(7.2))
+    one = Subject(name="d", runs=(run(account=mine),))
+    row = next(csv.DictReader(io.StringIO(exported(one, "codecarbon").text)))
+    assert float(row["wue"]) == pytest.approx(0.2)
+    assert float(row["energy_consumed"]) == pytest.approx(34.8)
+    assert float(row["water_consumed"]) == pytest.approx(6.96)

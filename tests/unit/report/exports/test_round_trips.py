@@ -328,13 +328,13 @@ def test_a_figure_that_another_tool_measured_is_not_called_ours(run):
     assert method.startswith("tonne, read from CodeCarbon file emissions.csv; boundary: facility")
 
 
-def test_codecarbon_counts_that_nobody_knows_are_empty_and_not_zero(run):
+def test_codecarbon_counts_that_nobody_knows_are_empty_and_not_zero(run, account):
     def counts(one):
         row = next(csv.DictReader(io.StringIO(exported(Subject(name="d", runs=(one,)), "codecarbon").text)))
         return row["cpu_count"], row["gpu_count"]
 
     assert counts(run()) == ("", "8")
-    assert counts(run(hardware={"AMD EPYC": 1})) == ("", "0")
+    assert counts(run(hardware={"AMD EPYC": 1}, account=account(accelerator_hours=0.0))) == ("", "0")
     assert counts(run(hardware={})) == ("", "")
 
 
