@@ -89,7 +89,8 @@ def _task(run: Run, missing: list[str]) -> dict[str, Any]:
 
 
 def _algorithm(run: Run, plan: Mapping[str, Any]) -> dict[str, Any]:
-    architecture, training, software = (plan.get(name) or {} for name in ("architecture", "training", "software"))
+    architecture, software = (plan.get(name) or {} for name in ("architecture", "software"))
+    training = facts.training_of(run)
     framework, parameters = software.get("framework"), run.work.parameters
     return _known(
         {

@@ -14,7 +14,7 @@ from tonne.errors import UnknownReferenceError
 from tonne.ledger.lenses.compute import accelerators_of
 from tonne.ledger.lenses.history import parents, start_of
 from tonne.ledger.lenses.scopes import site_of_run
-from tonne.ledger.records import FINAL, FINE_TUNING, INITIALISED_FROM, REINFORCEMENT, Run
+from tonne.ledger.records import FINAL, FINE_TUNING, FORECAST, INITIALISED_FROM, REINFORCEMENT, Run
 from tonne.reference.grids import grid
 from tonne.reference.regions import region
 from tonne.report.numbers import count_text
@@ -138,8 +138,7 @@ def architecture_text(run: Run) -> str | None:
 
 def design_text(run: Run) -> str | None:
     """Design of model and training in up to about a hundred words."""
-    training, data = (_section(run, name) for name in ("training", "data"))
-    a = _architecture(run)
+    training, data, a = training_of(run), _section(run, "data"), _architecture(run)
     if not a:
         return None
     parts = [
@@ -155,9 +154,23 @@ def design_text(run: Run) -> str | None:
     return " ".join(part for part in parts if part)
 
 
+def training_of(run: Run) -> Mapping[str, Any]:
+    """How it is trained, as far as somebody said so.
+
+    A forecast's plan is whole, its defaults with it: they say nothing where only hours were given, and the optimizer is
+    nothing that a forecast asks for.
+    """
+    training = _section(run, "training")
+    if run.kind != FORECAST:
+        return training
+    if not _section(run, "architecture"):
+        return {}
+    return {name: value for name, value in training.items() if name != "optimizer"}
+
+
 def objective_of(run: Run) -> str | None:
     """The task, else the objective, by its plan, which need not name the usual one; None where no plan is known."""
-    told = _section(run, "task").get("name") or _section(run, "training").get("objective")
+    told = _section(run, "task").get("name") or training_of(run).get("objective")
     if told or not _section(run, "architecture"):
         return told
     return str(Training.model_fields["objective"].default)
@@ -165,7 +178,7 @@ def objective_of(run: Run) -> str | None:
 
 def _objective(run: Run, data: Mapping[str, Any]) -> str:
     """What is learnt from how many tokens: those of the run, which may have ended before its plan's."""
-    training, length = _section(run, "training"), data.get("sequence_length")
+    training, length = training_of(run), data.get("sequence_length")
     tokens = data.get("tokens") if run.work.tokens is None else run.work.tokens
     amount = tokens.get("value") if isinstance(tokens, Mapping) else tokens
     of_length = f" in sequences of {length}" if length else ""

@@ -328,3 +328,15 @@ def test_water_of_a_codecarbon_row_is_its_wue_times_its_energy(run, account):
     assert float(row["wue"]) == pytest.approx(0.2)
     assert float(row["energy_consumed"]) == pytest.approx(34.8)
     assert float(row["water_consumed"]) == pytest.approx(6.96)
+
+
+def test_defaults_of_a_forecasts_plan_are_no_facts_of_the_model(run):
+    whole = {"objective": "causal-lm", "optimizer": "adamw", "precision": "bf16"}
+    hours_alone = run(kind="forecast", status="forecast", plan={"training": whole}, work=Work(), purpose=None)
+    found = exported(Subject(name="d", runs=(hours_alone,)), "boamps")
+    assert not {"taskFamily", "algorithms"} & set(json.loads(found.text)["task"])
+    planned = replace(hours_alone, plan={"training": whole, "architecture": {"kind": "decoder", "layers": 2}})
+    assert "causal-lm" in facts.design_text(planned)
+    assert "optimizer" not in facts.design_text(planned)
+    trained = replace(planned, kind="measured")
+    assert "The optimizer is adamw." in facts.design_text(trained)
