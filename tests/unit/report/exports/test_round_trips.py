@@ -202,9 +202,8 @@ def test_latex_reads_back(run, account, kwh, kg, spread):
 def test_latex_has_no_character_that_breaks_it(run):
     text = exported(Subject(name=r"$x_1^2 {50%} #a~b\c <d>|", runs=(run(),)), "latex").text
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
-    known = re.sub(
-        r"\\[&%$#_{}]|\\text(?:backslash|asciitilde|asciicircum|less|greater|bar)\{\}|\\textsubscript\{2\}", "", body
-    )
+    words = "backslash|asciitilde|asciicircum|less|greater|bar"
+    known = re.sub(r"\\[&%$#_{}]|\\text(?:WORDS)\{\}|\\textsubscript\{2\}".replace("WORDS", words), "", body)
     assert not re.search(r"[&%$#_~^<>|]", known)
     assert known.count("{") == known.count("}")
 
