@@ -2,7 +2,7 @@
 
 Baselines on the tests of the built-in corpora: copying the source, the first sentence, the most frequent label, a bag
 of words (TF-IDF and logistic regression, the regularisation chosen by cross-validation on the training part), the
-sentence with most words of the question.
+summary of the nearest docstring, the sentence with most words of the question.
 
     python benchmarks/baselines.py [CORPUS ...]
 """
@@ -40,11 +40,21 @@ def bag_of_words(trained, tested):
     return list(model.predict([one.text for one in tested]))
 
 
+def nearest_summaries(trained, tested):
+    """The target of the training example whose source is most like each source (TF-IDF)."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectors = TfidfVectorizer(sublinear_tf=True)
+    known = vectors.fit_transform([one.source for one in trained])
+    alike = vectors.transform([one.source for one in tested]) @ known.T
+    return [trained[int(place)].target for place in alike.argmax(axis=1).ravel().tolist()[0]]
+
+
 def predictions_of(name, trained, tested):
     if name.startswith("translate"):
         return {"copy": copied(tested)}
     if name == "summarise":
-        return {"lead-1": lead(tested)}
+        return {"lead-1": lead(tested), "summary of the nearest": nearest_summaries(trained, tested)}
     if name == "classify":
         return {"majority": majority(trained, tested), "bag of words": bag_of_words(trained, tested)}
     return {"nearest sentence": nearest_sentences(tested), "its first name": nearest_names(tested)}

@@ -5,9 +5,9 @@ Trains a plan in a process of its own, by turns as `tonne train` does (forecast,
 machine that others use, CPU time is what can be compared; the mean of the pairs' differences and its standard error are
 printed, and what the meter's thread and its part of the steps took in the metered runs, which is far less noisy.
 
-Answer (2 busy cores of a virtual machine, EPYC, torch 2.13, one thread, 2026-11-27): of 21.1 s of CPU time in 139
-steps (28 s) the meter's thread took 0.02 s and its part of the steps, live columns among it, 0.03 s: 0.2 %. Six pairs
-differ by 2.1 % with a standard error of 1.9 %, for a crowded cache costs either of two runs up to a tenth.
+Answer (2 busy cores of a virtual machine, EPYC, torch 2.13, one thread, 2026-11-27): of 21.1 s of CPU time in 139 steps
+(28 s) the meter's thread took 0.02 s and its part of the steps, live columns among it, 0.03 s: 0.2 %. Six pairs differ
+by 2.1 % with a standard error of 1.9 %, for a crowded cache costs either of two runs up to a tenth.
 
     python benchmarks/training_metered.py [STEPS] [PAIRS]
 """

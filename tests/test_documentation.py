@@ -82,8 +82,7 @@ STAGES = ("calibrate", "count", "energy", "impact", "measure", "reference", "tim
 UPDATE = os.environ.get("TONNE_UPDATE_PAGES") == "1"
 FORECAST = "forecast gpt-3-175b --tokens 300B --accelerators 1024xA100-80GB --grid FR --pue 1.2 --precision bf16"
 SAMPLES = {
-    "README.md": FORECAST,
-    "README.zh-CN.md": FORECAST,
+    "docs/index.md": FORECAST,
     "docs/eu.md": "check eu examples/llama-3.1-405b.toml",
     "docs/method/validation.md": "validate",
     "docs/method/inference.md": "forecast examples/inference-llama-3.1-70b.toml --inference",

@@ -48,7 +48,7 @@ def rows_of(run: Run) -> Rows:
     Returns:
         Rows of its speed and of the watts that sensors read; where one cannot be made, the reason.
     """
-    plan = _as_given(run)
+    plan = run.training_plan()
     refused = _refused(run, plan)
     if refused is not None or plan is None:
         return Rows(rows=(), reasons=(refused or "",))
@@ -63,15 +63,6 @@ def rows_of(run: Run) -> Rows:
         elif pair is not None:
             rows.append(_row(run, quantity, marks, *pair))
     return Rows(rows=tuple(rows), reasons=tuple(reasons))
-
-
-def _as_given(run: Run) -> TrainingPlan | None:
-    """The plan with the fields that it gave, as far as they are no defaults: what it left open is left to the model.
-
-    Its document names all fields, and a layout is not searched for where a plan says how it is.
-    """
-    plan = run.training_plan()
-    return None if plan is None else type(plan).from_fields(plan.model_dump(mode="json", exclude_defaults=True))
 
 
 def _left_to_the_model(plan: TrainingPlan) -> TrainingPlan:

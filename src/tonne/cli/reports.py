@@ -44,8 +44,7 @@ def run(name: str, asked: Asked) -> None:
         _write(text, Path(asked.output), program)
         print(f"Written: {asked.output}", file=sys.stderr)
     if asked.charts is not None:
-        paths = save_charts(subject, Path(asked.charts), asked.language)
-        print(f"Written: {len(paths)} files of charts in {asked.charts}", file=sys.stderr)
+        _write_charts(subject, asked.charts, asked.language)
 
 
 def _browser(asked: Asked) -> str:
@@ -70,6 +69,14 @@ def _write(text: str, path: Path, program: str) -> None:
         raise RunFolderError(f"{path} cannot be written: {error.strerror}. Give another --output.") from None
 
 
+def _write_charts(subject: Subject, folder: str, language: str) -> None:
+    try:
+        paths = save_charts(subject, Path(folder), language)
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot hold charts: {error.strerror}. Give another --charts.") from None
+    print(f"Written: {len(paths)} files of charts in {folder}", file=sys.stderr)
+
+
 def subject_named(name: str) -> Subject:
     """What a name means: a plan file, a document of a run or a forecast, a run of the ledger, or a project of it.
 
@@ -91,7 +98,7 @@ def _of_plan(name: str) -> Subject:
 
 
 def _of_document(path: Path) -> Subject:
-    """The document that `tonne report --format json` or `tonne forecast --json` wrote."""
+    """The document that `tonne report --format json`, `tonne export --as json` or `tonne forecast --json` wrote."""
     from tonne.report.document import from_document  # noqa: PLC0415 - as above
     from tonne.report.page.figures import runs_of  # noqa: PLC0415 - as above
 
@@ -108,7 +115,12 @@ def _of_document(path: Path) -> Subject:
     if "plan" in fields and "account" in fields:
         return of_forecast(from_document(fields), [f"tonne report {path}"])
     runs = runs_of(fields)
-    return of_project(str(fields["project"]), runs) if "project" in fields else of_run(runs[0])
+    if "project" in fields:
+        return of_project(str(fields["project"]), runs)
+    name = str(fields.get("name", runs[0].name))
+    if len(runs) == 1 and name in {runs[0].name, runs[0].id}:  # another name is that of a project of one run
+        return of_run(runs[0])
+    return of_project(name, runs[::-1])  # exports begin with the newest
 
 
 def _of_ledger(name: str) -> Subject:

@@ -11,6 +11,7 @@ from tonne.describe.huggingface import architecture_fields
 from tonne.describe.numerics import Numerics, Positive
 from tonne.describe.presets import preset_fields, preset_ids
 from tonne.describe.section import Section
+from tonne.describe.task import Pooling
 from tonne.errors import DescriptionError, PlanFileError, UnknownReferenceError
 
 Linear = Literal["query", "key", "value", "output", "feed_forward"]
@@ -80,7 +81,11 @@ class LatentAttention(Section):
 
 
 class TaskHead(Section):
-    """What a fine-tuned model puts on top for classification or for finding an answer's span."""
+    """What a fine-tuned model puts on top for classification or for finding an answer's span.
+
+    ``pooling``: what of a sequence's states the labels of a whole text are told from. Left out, the first token's of an
+    encoder, through its pooler where it has one, and the last token's of a decoder.
+    """
 
     labels: Count
     bias: bool = True
@@ -88,6 +93,7 @@ class TaskHead(Section):
     dense_bias: bool = True
     norm: bool = Field(default=False, description="a norm between the two")
     activation: Literal["tanh", "gelu", "relu"] = Field(default="tanh", description="after the layer before it")
+    pooling: Pooling | None = Field(default=None, description="left out: first of an encoder, last of a decoder")
 
 
 class Architecture(Numerics):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from tonne.describe.architecture import Architecture, TaskHead
-from tonne.describe.task import LABELLING, WRITING, Task, TaskName, task_name
+from tonne.describe.task import LABELLING, WRITING, Pooling, Task, TaskName, task_name
 from tonne.errors import DescriptionError
 
 ENDS_OF_AN_ANSWER = 2  # where it starts, and where it ends
@@ -27,13 +27,15 @@ CONTINUED = {
 }
 
 
-def with_head(architecture: Architecture, name: TaskName, labels: int) -> Architecture:
+def with_head(architecture: Architecture, name: TaskName, labels: int, pooling: Pooling | None = None) -> Architecture:
     """The architecture of a model for a task of labels: what predicts tokens leaves, the head for labels comes.
 
     Args:
         architecture: Of the model that training starts from.
         name: The task.
         labels: How many there are; of question answering the two ends of an answer.
+        pooling: What tells the label of a whole text; None: the first token of an encoder, through a pooler, or the
+            last of a decoder, as the classes of transformers have it.
     """
     a = architecture
     sequences = name in OF_SEQUENCES
@@ -41,8 +43,9 @@ def with_head(architecture: Architecture, name: TaskName, labels: int) -> Archit
     bias = not (a.kind == "decoder" and sequences)
     return a.model_copy(
         update={
-            "task_head": TaskHead(labels=labels, bias=bias, dense=dense),
-            "pooler": a.kind == "encoder" and sequences and not a.relative_buckets,  # T5's encoder has none
+            "task_head": TaskHead(labels=labels, bias=bias, dense=dense, pooling=pooling),
+            # T5's encoder has none
+            "pooler": a.kind == "encoder" and sequences and pooling is None and not a.relative_buckets,
             "prediction_head": False,
             "next_sentence_head": False,
             "head_bias": False,
@@ -94,7 +97,7 @@ def with_task(given: Any) -> Any:  # noqa: ANN401 - whatever the file held
     labels = labels_said(given["task"])
     if labels is None or a.task_head is not None:
         return given
-    return {**given, "architecture": with_head(a, name, labels)}  # type: ignore[arg-type]  # as above
+    return {**given, "architecture": with_head(a, name, labels, pooling_said(given["task"]))}  # type: ignore[arg-type]
 
 
 def _with_lengths(given: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -126,6 +129,12 @@ def labels_said(task: Any) -> int | None:  # noqa: ANN401 - a section, checked o
         return ENDS_OF_AN_ANSWER
     labels = task.labels if isinstance(task, Task) else task.get("labels")
     return len(labels) if name in LABELLING and isinstance(labels, list | tuple) else None
+
+
+def pooling_said(task: Any) -> Any:  # noqa: ANN401 - a section, checked or not
+    """What a task says of pooling; a wrong word is told when the section is checked."""
+    said = task.pooling if isinstance(task, Task) else task.get("pooling")
+    return said if said in get_args(Pooling) else None
 
 
 def _architecture(given: Any) -> Architecture | None:  # noqa: ANN401 - as above

@@ -7,10 +7,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from tonne.describe.architecture import Architecture
 from tonne.describe.data import Data, Tokenizer, data_paths_from
+from tonne.describe.given import as_given, given_of
 from tonne.describe.hardware import Cluster
 from tonne.describe.heads import with_task
 from tonne.describe.inference import Inference
@@ -155,7 +164,15 @@ class TrainingPlan(Section):
     @model_validator(mode="before")
     @classmethod
     def _architecture_of_start(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        return with_task(with_architecture_of_start(given))
+        return with_task(with_architecture_of_start(as_given(given)))
+
+    @model_serializer(mode="wrap")
+    def _with_given(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """All fields; a whole document says besides which of them were given."""
+        fields: dict[str, Any] = handler(self)
+        if info.mode != "json" or info.exclude_unset or info.exclude_defaults:
+            return fields
+        return {**fields, "given": given_of(self.model_dump(mode="json", exclude_unset=True))}
 
     @model_validator(mode="after")
     def _complete(self) -> TrainingPlan:

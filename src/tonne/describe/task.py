@@ -24,6 +24,7 @@ Role = Literal[
     "source", "target", "text", "first", "second", "label", "tokens", "labels", "question", "context", "answers",
     "prompt", "answer",
 ]  # fmt: skip
+Pooling = Literal["first", "last", "mean", "max"]
 Weight = Annotated[float, Field(gt=0)]
 INPUTS: dict[str, tuple[Role, ...]] = {  # what a model is given, by task
     "translation": ("source",),
@@ -73,6 +74,9 @@ class Task(Section):
     max_target_length: int | None = Field(default=None, ge=2, description="target [token]; left out: as [data]")
     stride: int | None = Field(default=None, ge=0, description="tokens that two windows of a long context share")
     max_answer_length: int = Field(default=30, ge=1, description="question answering: longest answer [token]")
+    pooling: Pooling | None = Field(
+        default=None, description="what of a text's states tells its label; left out: first of an encoder, else last"
+    )
     beams: int = Field(default=1, ge=1, description="of the search that writes; 1: greedy")
 
     @property
@@ -122,6 +126,12 @@ class Task(Section):
                 f"prompt={self.prompt!r} names {', '.join(map(repr, named)) or 'no role'}. It must hold {wanted}; "
                 f"write a brace that is meant as such twice."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pooling_of_a_whole_text(self) -> Self:
+        if self.pooling is not None and self.name not in ("classification", "pair-classification"):
+            raise DescriptionError(f"pooling has no meaning for {self.name}, which labels no whole text. Leave it out.")
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tonne.account import Account
+from tonne.describe.given import GIVEN
 from tonne.estimate import Estimate
 from tonne.measure.purposes import (
     ABLATION,
@@ -152,7 +153,10 @@ class Run(Shown):
     notes: tuple[str, ...] = ()
 
     def training_plan(self) -> TrainingPlan | None:
-        """The plan that it was run by; None where none is known, or where it left the machine to whoever trained it.
+        """The plan that it was run by, what it left open still open.
+
+        Returns:
+            None where none is known, or where it left the machine to whoever trained it.
 
         Raises:
             DescriptionError: The plan was kept by a version that described plans otherwise.
@@ -161,4 +165,13 @@ class Run(Shown):
             return None
         from tonne.describe.plan import TrainingPlan  # noqa: PLC0415 - a quarter of a second, and not always asked for
 
-        return TrainingPlan.from_fields(dict(self.plan))
+        plan = TrainingPlan.from_fields(dict(self.plan))
+        return plan if GIVEN in self.plan else plan.from_fields(_no_defaults(plan))
+
+
+def _no_defaults(plan: TrainingPlan) -> dict[str, Any]:
+    """The fields of a plan whose document does not say which were given: those that are no defaults."""
+    fields = plan.model_dump(mode="json", exclude_defaults=True)
+    if plan.architecture is not None:  # a default of a field may be no default of the shape that others make
+        fields["architecture"] = plan.architecture.model_dump(mode="json")
+    return fields

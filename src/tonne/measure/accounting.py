@@ -257,9 +257,9 @@ def _assembled(uses: list[SharedUse], site: Site | None, lasted_s: float, measur
             hosts_kwh=kwh["hosts_kwh"],
             servers_kwh=kwh["servers_kwh"],
             measured_kwh=kwh["measured_kwh"],
-            it_kwh=out["it_kwh"],
-            facility_kwh=out["facility_kwh"],
-            coverage=_coverage(kwh["measured_kwh"], out["it_kwh"]),
+            it_kwh=out["energy.it_kwh"],
+            facility_kwh=out["energy.facility_kwh"],
+            coverage=_coverage(kwh["measured_kwh"], out["energy.it_kwh"]),
             left_out=LEFT_OUT,
         ),
         carbon=Carbon(**{name: out[f"carbon.{name}"] for name in Carbon.__dataclass_fields__}),
@@ -281,7 +281,7 @@ def _meaning(x: Mapping[str, float]) -> dict[str, float | None]:
     energy = {"energy.it_kwh": it_kwh, "energy.facility_kwh": of_known(facility_kwh, it_kwh, x.get("pue"))}
     held_h = x["accelerator_hours"] or None  # nobody rents no accelerators
     means = impact_of(x, {"accelerator_hours": held_h}, energy)
-    return {"it_kwh": it_kwh, "facility_kwh": energy["energy.facility_kwh"], **means}
+    return {**energy, **means}
 
 
 def _drivers(inputs: Mapping[str, Estimate]) -> dict[str, list[str]]:
@@ -291,8 +291,8 @@ def _drivers(inputs: Mapping[str, Estimate]) -> dict[str, list[str]]:
     rent = ["usd_per_accelerator_hour", "accelerator_hours"]
     price = [*energy, "usd_per_kwh"]
     return {
-        "it_kwh": ["servers_kwh"],
-        "facility_kwh": energy,
+        "energy.it_kwh": ["servers_kwh"],
+        "energy.facility_kwh": energy,
         "carbon.operational_location_kgco2e": [*energy, "grid_gco2e_per_kwh"],
         "carbon.operational_market_kgco2e": [*energy, "market_gco2e_per_kwh"],
         "carbon.embodied_kgco2e": ["accelerator_hours", *making],

@@ -15,6 +15,7 @@ from tonne.model.making import INITIAL_STD, Linear, Making, Norm
 
 if TYPE_CHECKING:
     from tonne.describe.architecture import Architecture, TaskHead
+    from tonne.describe.task import Pooling
 
 
 FUNCTIONS: dict[str, Function] = {"tanh": torch.tanh, "gelu": functional.gelu, "relu": functional.relu}
@@ -108,20 +109,26 @@ class Pooler(nn.Module):
         return pooled
 
 
-def sequence_state(states: torch.Tensor, mask: torch.Tensor | None, *, last: bool) -> torch.Tensor:
-    """The state of the token that stands for its sequence: the first real one of an encoder, the last of a decoder.
+def sequence_state(states: torch.Tensor, mask: torch.Tensor | None, pooling: Pooling) -> torch.Tensor:
+    """What stands for each sequence: the state of its first or last real token, or the mean or most of all real ones.
 
     Args:
         states: (batch, length, width).
         mask: (batch, length), 1 for a real token; None: all are.
-        last: Take the last one.
+        pooling: Which of them; the most is taken in each place of the width apart.
 
     Returns:
         (batch, width).
     """
+    real = states.new_ones(states.shape[:2], dtype=torch.int32) if mask is None else mask.int()
+    if pooling == "mean":
+        share = (real / real.sum(1, keepdim=True)).to(states.dtype)
+        return torch.einsum("bl,bld->bd", share, states)
+    if pooling == "max":
+        return states.masked_fill(~real.bool()[..., None], torch.finfo(states.dtype).min).amax(1)
+    last = pooling == "last"
     if mask is None:
         return states[:, -1 if last else 0]
-    real = mask.int()
     row = real.shape[1] - 1 - real.flip(1).argmax(1) if last else real.argmax(1)
     return states[torch.arange(len(row), device=states.device), row]
 

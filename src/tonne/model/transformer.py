@@ -26,6 +26,7 @@ from tonne.model.stack import Stack
 
 if TYPE_CHECKING:
     from tonne.describe.architecture import Architecture
+    from tonne.describe.task import Pooling
 
 OF_A_SOURCE = ("source", "source_mask", "encoded", "source_documents")
 IGNORED = -100  # the target of a position that is not predicted, as torch's cross entropy has it
@@ -242,7 +243,7 @@ class Transformer(nn.Module):
         """
         if self.pooler is None:
             raise missing_head("pooler", "pooler")
-        pooled: torch.Tensor = self.pooler(sequence_state(states, mask, last=False))
+        pooled: torch.Tensor = self.pooler(sequence_state(states, mask, "first"))
         return pooled
 
     def next_sentence_logits(self, states: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -258,14 +259,19 @@ class Transformer(nn.Module):
     def labels(self, states: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Scores (batch, labels) of whole sequences, from the first token of an encoder or the last of a decoder.
 
+        Where the head says ``pooling``, from what that says.
+
         Args:
             states: Final states (batch, length, width).
             mask: (batch, length), 1 for a real token.
         """
         if self.task is None:
             raise missing_head("head for labels", "task_head")
-        last = self.decoder is not None
-        state = sequence_state(states, mask, last=last) if self.pooler is None else self.pooled(states, mask)
+        head = self.architecture.task_head
+        asked = None if head is None else head.pooling
+        usual: Pooling = "first" if self.decoder is None else "last"
+        pooled = self.pooler is not None and asked is None
+        state = self.pooled(states, mask) if pooled else sequence_state(states, mask, asked or usual)
         scores: torch.Tensor = self.task(self._narrowed(state))
         return scores
 

@@ -171,9 +171,9 @@ def _of_run(run: Run, name: str) -> Scenario:
 
 
 def _planned(plan: TrainingPlan) -> Traits:
-    a = plan.architecture
+    a, model = plan.architecture, plan.architecture or plan.workload
     software = plan.software.framework
-    work = None if a is None else (a, plan.training.precision, software, plan.training.objective)
+    work = None if model is None else (model, plan.training.precision, software, plan.training.objective)
     return Traits(
         place=_place(plain(plan.site)),
         machine=plan.cluster.record.id,

@@ -62,7 +62,7 @@ def from_document(fields: Mapping[str, Any]) -> Forecast:
     """The forecast that a document describes; equal to the one it was made from.
 
     Raises:
-        DescriptionError: The document is of another version.
+        DescriptionError: The document is of another version, or no forecast.
     """
     from tonne.forecasting import Forecast  # noqa: PLC0415 - printing a count must not load the forecast
 
@@ -73,5 +73,11 @@ def from_document(fields: Mapping[str, Any]) -> Forecast:
             f"make the document again with `tonne forecast --json`."
         )
     names = {field.name for field in dataclasses.fields(Forecast)}
-    forecast: Forecast = rebuilt(Forecast, {name: fields[name] for name in names if name in fields})
+    try:
+        forecast: Forecast = rebuilt(Forecast, {name: fields[name] for name in names if name in fields})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DescriptionError(
+            f"the document holds a forecast that cannot be read ({str(error).splitlines()[0]}). Make it again with "
+            f"`tonne forecast --json`."
+        ) from None
     return forecast

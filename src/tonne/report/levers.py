@@ -20,9 +20,13 @@ WORTH_SAYING = 0.01  # a change smaller than this is left out
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lever:
-    """One change of a plan, and the relative change of its outputs; None where either side is unknown."""
+    """One change of a plan, and the relative change of its outputs; None where either side is unknown.
+
+    ``forecast`` is that of the changed plan.
+    """
 
     name: str
+    forecast: Forecast
     energy_change: float | None
     carbon_change: float | None
     duration_change: float | None
@@ -74,13 +78,14 @@ def _with(plan: TrainingPlan, section: str, **fields: Any) -> TrainingPlan:  # n
 def _lever(base: Forecast, name: str, changed: Callable[[], TrainingPlan]) -> Lever | None:
     """What a changed plan brings; None where it cannot be forecast."""
     try:
-        other = forecast_of(changed()).account
+        made = forecast_of(changed())
     except TonneError:
         return None
-    here = base.account
+    here, other = base.account, made.account
     carbon = (here.carbon.operational_location_kgco2e, other.carbon.operational_location_kgco2e)
     return Lever(
         name=name,
+        forecast=made,
         energy_change=_change(here.energy.facility_kwh, other.energy.facility_kwh),
         carbon_change=_change(*carbon),
         duration_change=_change(here.duration_s, other.duration_s),

@@ -24,15 +24,10 @@ def copied(tested: Sequence[Labelled]) -> list[str]:
     return [example.source for example in tested]
 
 
-def lead(tested: Sequence[Labelled], *, before: str = ": ") -> list[str]:
-    """The first sentence of each source.
-
-    Args:
-        tested: Examples with sources.
-        before: What ends the heading of a source, which is no part of its text; empty where there is none.
-    """
-    texts = [example.source.partition(before)[2] or example.source if before else example.source for example in tested]
-    return [_SENTENCE_END.split(text.strip(), maxsplit=1)[0] for text in texts]
+def lead(tested: Sequence[Labelled]) -> list[str]:
+    """The first sentence of each source; it ends with its paragraph at the latest."""
+    texts = [example.source.strip().partition("\n\n")[0] for example in tested]
+    return [_SENTENCE_END.split(text, maxsplit=1)[0] for text in texts]
 
 
 def majority(trained: Sequence[Labelled], tested: Sequence[Labelled]) -> list[str]:

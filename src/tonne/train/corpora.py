@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -61,6 +62,8 @@ def corpora() -> tuple[str, ...]:
 def untested_pages() -> tuple[tuple[str, str], ...]:
     """Name and text of each page of the documentation, without what the tests hold; see ``corpus.pages``.
 
+    What a docstring describes stands above it, so that a model learns how the two go together.
+
     Left out is what a test holds, and every text that shares thirteen words in a row with it.
 
     Source: brown2020gpt3, appendix C.
@@ -69,7 +72,8 @@ def untested_pages() -> tuple[tuple[str, str], ...]:
 
     found = (*corpora_docstrings.in_tests(), *corpora_reference.in_tests())
     tested = {run for text, held in found if held for run in _runs(text.text)}
-    return tuple(pages([text for text, held in found if not held and tested.isdisjoint(_runs(text.text))]))
+    kept = [text for text, held in found if not held and tested.isdisjoint(_runs(text.text))]
+    return tuple(pages([replace(text, text=f"{text.heading}\n{text.text}".lstrip()) for text in kept]))
 
 
 def _runs(text: str) -> set[int]:

@@ -28,7 +28,10 @@ def key_of(docstring: Docstring) -> str:
 
 
 def summaries() -> Iterator[Keyed]:
-    """Name and body of each docstring, to be told in its first line; bodies that come twice are told once."""
+    """Body and heading of each docstring, to be told in its first line; bodies that come twice are told once.
+
+    The heading stands last, where a reference puts it: above the line that is asked for.
+    """
     seen: set[str] = set()
     for docstring in built_in_corpus():
         parts = _BLANK_LINE.split(docstring.text, maxsplit=1)
@@ -39,7 +42,7 @@ def summaries() -> Iterator[Keyed]:
         if "\n" in summary or not fits or body.casefold() in seen:
             continue
         seen.add(body.casefold())
-        yield key_of(docstring), {"source": f"{docstring.name or docstring.module}: {body}", "target": summary}
+        yield key_of(docstring), {"source": f"{body}\n\n{docstring.heading}", "target": summary}
 
 
 def modules() -> Iterator[Keyed]:

@@ -36,6 +36,15 @@ class Docstring:
     name: str  # within the module, e.g. "Path.resolve"; empty for the module itself
     kind: str  # "module", "class", "function" or "topic"
     text: str
+    arguments: tuple[str, ...] = ()  # names of a function's, without that of the object it is of
+
+    @property
+    def heading(self) -> str:
+        """What it is about, as a reference prints it: ``Path.resolve(strict)``; of a topic nothing."""
+        if self.kind == "topic":
+            return ""
+        called = f"({', '.join(self.arguments)})" if self.kind == "function" else ""
+        return f"{self.name or self.module}{called}"
 
 
 @cache
@@ -104,7 +113,7 @@ def _docstrings_in(node: ast.AST, module: str, name: str) -> Iterator[Docstring]
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         text = ast.get_docstring(node)
         if text and text.strip():
-            yield Docstring(module=module, name=name, kind=_kind(node), text=text.strip())
+            yield Docstring(module=module, name=name, kind=_kind(node), text=text.strip(), arguments=_arguments(node))
     for child in ast.iter_child_nodes(node):
         inner = child.name if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) else ""
         yield from _docstrings_in(child, module, f"{name}.{inner}".strip("."))
@@ -114,6 +123,16 @@ def _kind(node: ast.AST) -> str:
     if isinstance(node, ast.Module):
         return "module"
     return "class" if isinstance(node, ast.ClassDef) else "function"
+
+
+def _arguments(node: ast.AST) -> tuple[str, ...]:
+    """Names of a function's arguments; none of anything else."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return ()
+    given = node.args
+    several = [argument for argument in (given.vararg, given.kwarg) if argument is not None]
+    found = [argument.arg for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs, *several)]
+    return tuple(name for place, name in enumerate(found) if place or name not in {"self", "cls"})
 
 
 def _parts(text: str) -> list[str]:

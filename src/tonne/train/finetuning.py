@@ -124,5 +124,5 @@ def _continued(recipe: FinetuningRecipe, home: Path, session: Session) -> Job:
     job = job_of(plan, store_folder(plan, home / STORES), model=model)
     learns = learning(model)
     notes = (f"{learns[0]:,} of {learns[1]:,} parameters learn",) if learns[0] < learns[1] else ()
-    tuning = Tuning(task=recipe.task, lora=recipe.training.lora, notes=notes, pretrained=True)
+    tuning = Tuning(task=recipe.task, lora=recipe.training.lora, notes=notes, pretrained=True, origin=folder)
     return replace(job, tuning=tuning)

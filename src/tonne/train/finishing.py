@@ -13,6 +13,7 @@ from tonne.errors import CheckpointError
 from tonne.train.checkpoint import name_of, newest, read_tensors, save, steps_in
 from tonne.train.export import write_model
 from tonne.train.lora import has_adapters, merge_adapters, save_adapters
+from tonne.train.peft import save_peft
 from tonne.train.run_folder import ADAPTER, BEST, MODEL
 from tonne.train.sharding import like, whole
 from tonne.train.state import MODEL as OF_THE_MODEL
@@ -69,6 +70,7 @@ def finished(job: Job, folder: Path, own: Processes) -> Best | None:
     if tuning.lora is not None and has_adapters(job.model):
         if own.first:
             save_adapters(job.model, tuning.lora, folder / ADAPTER)
+            save_peft(job.model, tuning.lora, folder / ADAPTER, tuning.origin)
         merge_adapters(job.model)
     write_model(job.model, job.tokenizer, folder / MODEL, own, also=tuning.write)
     return best

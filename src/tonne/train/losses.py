@@ -73,6 +73,17 @@ def extras_of(batch: Batch) -> dict[str, Any]:
     return {name: getattr(batch, name) for name in names if getattr(batch, name) is not None}
 
 
+def states_of(model: Transformer, batch: Batch) -> Tensor:
+    """Final states of a batch, (batch, length, width), what stands at its padding left open.
+
+    Padding comes last, and a decoder sees nothing that comes later: it runs without the mask, which makes attention
+    slower. Experts share out their work over all tokens, so that they must know which are real.
+    """
+    a = model.architecture
+    unseen = model.decoder is not None and a.experts is None and a.decoder_experts is None and batch.prefix is None
+    return model.states(batch.tokens, None if unseen else batch.mask, **extras_of(batch))
+
+
 def shares(batch: Batch, counted: Counted) -> tuple[float, float]:
     """What parts of a step's two losses this batch's are: by tokens and by sentences, so that no batch counts double.
 

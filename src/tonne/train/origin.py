@@ -74,7 +74,10 @@ def trained_once(plan: str | Path, home: Path, session: Session, *, trainer: Tra
             f"start from its model."
         )
     recipe = Recipe.from_toml(plan)
-    job = job_of(recipe, store_folder(recipe, home / STORES))
+    store = store_folder(recipe, home / STORES)
+    if not store.exists():
+        _tell(session, f"{recipe.name}, which the plan starts from: its text is read and its tokenizer trained")
+    job = job_of(recipe, store)
     digest = hashlib.blake2b(json.dumps(job.facts(), sort_keys=True).encode(), digest_size=8).hexdigest()
     folder = home / STARTS / f"{recipe.name}-{digest}"
     if (folder / DONE).is_file():
@@ -92,8 +95,8 @@ def trained_once(plan: str | Path, home: Path, session: Session, *, trainer: Tra
 
 def _train(job: Job, folder: Path, session: Session, trainer: Trainer) -> None:
     """Train to the end, from the last checkpoint where there is one."""
-    if session.stream is not None:
-        session.stream.write(f"{job.name} is trained first, this once; it will be kept in {folder}\n")
+    _tell(session, f"{job.name} is trained first, this once, and kept in {folder}. The next steps are its own;")
+    _tell(session, "those of the fine-tuning follow, and in later runs come at once.")
     found = trainer(job, folder, resume=holds_a_run(folder), session=session)
     if found.stopped_by in {"signal", "observer"}:
         raise TrainingError(
@@ -101,3 +104,10 @@ def _train(job: Job, folder: Path, session: Session, trainer: Trainer) -> None:
             f"the command again: it goes on from there."
         )
     written_whole(folder / DONE, json.dumps({"steps": found.steps, "tokens": found.tokens}).encode())
+
+
+def _tell(session: Session, line: str) -> None:
+    """A line to whoever waits."""
+    if session.stream is not None:
+        session.stream.write(f"{line}\n")
+        session.stream.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from tonne.train.readers_text import decoded
 Row = tuple[tuple[str, ...], str]  # the texts of the columns asked for, and where the row stands
 Values = tuple[list[Any], str]  # the values of columns asked for, whatever they are, and where the row stands
 ROWS_AT_ONCE = 1024
+TAB = "\t"
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +96,17 @@ def jsonl_values(path: Path, asked: Asked) -> Iterator[Values]:
 def csv_values(path: Path, asked: Asked, *, separator: str = ",") -> Iterator[Values]:
     """The values of these columns, then of the optional ones, None where one is not there.
 
+    Between tabs a quotation mark may be a mark like any other, as in the files of GLUE: see ``quotes_count``.
+
     Raises:
         DataError: As ``csv_rows``.
     """
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB stops at the first long article
-    reader = csv.reader(_lines(path, keep_ends=True), delimiter=separator, strict=True)
+    lines = _lines(path, keep_ends=True)
+    if separator != TAB or quotes_count(path):
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+    else:
+        reader = csv.reader(lines, delimiter=separator, strict=True, quoting=csv.QUOTE_NONE)
     try:
         heading = [name.strip() for name in next(reader, [])]
         known = _known(asked, heading, f"{path}: the heading")
@@ -111,6 +120,29 @@ def csv_values(path: Path, asked: Asked, *, separator: str = ",") -> Iterator[Va
             yield [None if place is None else row[place] for place in places], where
     except csv.Error as error:
         raise DataError(f'{path}: line {reader.line_num} cannot be read: {error}. Quote texts with "...".') from None
+
+
+def quotes_count(path: Path) -> bool:
+    """Whether quotation marks of a file of tab-separated values stand around values, and are no part of them.
+
+    They do where each value that begins with one also ends with one, and has others doubled alone; and where a value
+    goes on in the next line, so that only a reader that heeds them finds as many values in each row as in the heading.
+    """
+    widths, loose = set(), False
+    for line in _lines(path):
+        values = line.rstrip("\r").split(TAB)
+        if values != [""]:
+            widths.add(len(values))
+            loose = loose or any(value.startswith('"') and not _QUOTED.fullmatch(value) for value in values)
+    if not loose:
+        return True
+    if len(widths) == 1:
+        return False
+    try:
+        heeded = {len(row) for row in csv.reader(_lines(path, keep_ends=True), delimiter=TAB, strict=True) if row}
+    except csv.Error:
+        return False
+    return len(heeded) == 1
 
 
 def parquet_values(path: Path, asked: Asked) -> Iterator[Values]:

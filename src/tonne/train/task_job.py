@@ -86,6 +86,7 @@ def task_job(recipe: FinetuningRecipe, given: Material) -> Job:
             notes=(*_origin_note(given.folder), *_notes(batches, validation, learning(model))),
             judge=_judge(recipe, reading, judged),
             pretrained=given.folder is not None,
+            origin=given.folder,
             start=reading.start if both else None,
             choices=_choices(batches) if given.new_head else None,
         ),

@@ -70,8 +70,9 @@ def _headed(recipe: FinetuningRecipe, a: Architecture, choices: int) -> Architec
                 f"{recipe.task.name} needs. Start from one that does."
             )
         return a
-    same = a.task_head is not None and a.task_head.labels == choices
-    return a if same else with_head(a, recipe.task.name, choices)
+    head, pooling = a.task_head, recipe.task.pooling
+    same = head is not None and head.labels == choices and pooling in (None, head.pooling)
+    return a if same else with_head(a, recipe.task.name, choices, pooling)
 
 
 def prepare_learning(recipe: FinetuningRecipe, model: Transformer) -> None:

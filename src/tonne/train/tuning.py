@@ -36,6 +36,7 @@ class Tuning:
         notes: What is told before the first step.
         judge: Scores the held-out examples; None: their loss alone is looked at.
         pretrained: Whether there is a model that training starts from.
+        origin: Its folder.
         start: Token that an encoder-decoder's decoder begins with.
         choices: Of a new head: labels, or the places of a sequence in the mean; None where tokens are predicted.
     """
@@ -48,6 +49,7 @@ class Tuning:
     notes: tuple[str, ...] = ()
     judge: Judge | None = None
     pretrained: bool = False
+    origin: Path | None = None
     start: int | None = None
     choices: int | None = None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tonne.count.workload import counts_of
+from tonne.describe.given import GIVEN, given_of
 from tonne.documents import plain
 from tonne.errors import TonneError
 from tonne.ledger.records import CONTINUES, INITIALISED_FROM, Evidence, Link, Stage, Work
@@ -166,9 +167,16 @@ def _last_evaluation(output: Path) -> dict[str, float]:
 
 def plan_of(told: Recorded) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The plan as it was run, as fields of a plan file, and a note where its [cluster] is not the machine's."""
+    recipe = told.recipe
+    given = recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+    fields = {**given, "name": recipe.name, "architecture": recipe.architecture.model_dump(mode="json")}
+    fields, notes = _where_it_ran(fields, told)
+    return {**fields, GIVEN: given_of(fields)}, notes
+
+
+def _where_it_ran(fields: dict[str, Any], told: Recorded) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The fields with the tokens that were seen and the machine, and a note where [cluster] names another one."""
     recipe, ahead = told.recipe, told.metering.ahead
-    fields = recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    fields["name"] = recipe.name
     if ahead is None:
         return fields, ()
     if not fields.get("data", {}).get("tokens"):

@@ -163,7 +163,61 @@ def test_an_output_that_cannot_be_written_says_so(plan, tmp_path):
         report(str(plan), Asked(format="csv", output=str(plan / "below.csv")))
 
 
+def test_a_folder_that_cannot_hold_charts_says_so(plan, tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("", encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"taken cannot hold charts: File exists. Give another --charts"):
+        report(str(plan), Asked(output=str(tmp_path / "plan.md"), charts=str(taken)))
+
+
+def test_a_forecast_that_cannot_be_read_says_so(tmp_path):
+    path = tmp_path / "forecast.json"
+    path.write_text('{"schema_version": "1", "plan": 1, "account": 2}', encoding="utf-8")
+    with pytest.raises(DescriptionError, match=r"holds a forecast that cannot be read .* Make it again with `tonne fo"):
+        subject_named(str(path))
+
+
 def test_errors_are_one_line_and_exit_code_two(plan):
     done = CliRunner().invoke(app, ["report", str(plan), "--format", "docx"])
     assert done.exit_code == 2
     assert done.stderr == "Error: --format 'docx' is none. Use one of html, md, json, csv, pdf.\n"
+
+
+@pytest.fixture
+def exported(ledger, tmp_path):
+    def written(name):
+        path = tmp_path / "exported.json"
+        told = CliRunner().invoke(app, ["export", name, "--as", "json"])
+        path.write_text(told.stdout, encoding="utf-8")
+        return str(path)
+
+    return written
+
+
+def test_an_exported_run_is_reported_as_the_ledger_is(exported):
+    name = samples.cpu_run().id
+    assert document(subject_named(exported(name))) == document(subject_named(name))
+
+
+def test_an_exported_project_is_reported_as_its_runs(exported):
+    """An export holds what happened; forecasts, which the ledger's report lists beside the sum, are not in it."""
+    here, there = subject_named("base-models"), subject_named(exported("base-models"))
+    assert (there.name, there.is_project) == ("base-models", True)
+    assert (there.account, there.known) == (here.account, here.known)
+    assert sorted(run.id for run in there.runs) == sorted(run.id for run in here.counted)
+
+
+def test_a_project_of_one_run_stays_a_project(tmp_path):
+    with Ledger.open() as opened:
+        opened.put(replace(samples.cpu_run(), project="small"))
+    path = tmp_path / "one.json"
+    path.write_text(CliRunner().invoke(app, ["export", "small", "--as", "json"]).stdout, encoding="utf-8")
+    found = subject_named(str(path))
+    assert (found.name, found.is_project) == ("small", True)
+
+
+def test_a_project_comes_back_from_its_own_document(ledger, tmp_path):
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    report("base-models", Asked(output=str(first)))
+    report(str(first), Asked(output=str(second)))
+    assert first.read_bytes() == second.read_bytes()

@@ -171,6 +171,12 @@ def test_a_place_gives_carbon_by_its_factor_and_pue(tmp_path):
     assert account.energy.it_kwh.value == pytest.approx(kwh, rel=5e-3)
     assert account.energy.facility_kwh.value == pytest.approx(1.2 * kwh, rel=5e-3)
     assert account.carbon.operational_location_kgco2e.value == pytest.approx(1.2 * kwh * 0.05, rel=5e-3)
+    assert set(account.uncertainty) <= {  # as a forecast names them: reports and comparisons look them up by these
+        "energy.it_kwh", "energy.facility_kwh", "carbon.operational_location_kgco2e",
+        "carbon.operational_market_kgco2e", "carbon.embodied_kgco2e", "water_l", "water_on_site_l", "water_off_site_l",
+        "cost_usd", "energy_cost_usd",
+    }  # fmt: skip
+    assert set(account.uncertainty["energy.facility_kwh"]) <= {"servers_kwh", "pue"}
     assert account.energy_cost_usd.value == pytest.approx(1.2 * kwh * 0.1, rel=5e-3)
     assert account.energy.coverage == pytest.approx(1.0, abs=5e-3)
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tonne.estimate import Basis, Estimate
 from tonne.ledger.records import Run, Work
 from tonne.planning import compare, scenario_of
 from tonne.planning.comparison import Verdict
+from tonne.reference.grids import grid
 
 ENERGY, CARBON = "energy.facility_kwh", "carbon.operational_location_kgco2e"
 
@@ -239,3 +241,12 @@ def test_what_is_no_side_is_refused():
 def test_a_run_whose_plan_cannot_be_read_any_more_is_compared_all_the_same():
     run = measured(10.0, 0.0, plan={"a section of": "another version"})
     assert compare(run, measured(20.0, 0.0)).pairs[0].differences[ENERGY].ratio.value == pytest.approx(2.0)
+
+
+def test_how_a_module_steps_is_shared_by_plans_of_that_module():
+    at_home = tonne.TrainingPlan.from_toml(Path(__file__).parents[3] / "examples" / "resnet-50.toml")
+    abroad = at_home.model_copy(update={"site": at_home.site.model_copy(update={"grid": "SE"})})
+    found = compare(at_home, abroad).pairs[0].differences
+    assert found["duration_s"].verdict == Verdict.SAME
+    ratio = grid("SE").record.gco2e_per_kwh / grid("FR").record.gco2e_per_kwh
+    assert found["carbon.operational_location_kgco2e"].ratio.value == pytest.approx(ratio)

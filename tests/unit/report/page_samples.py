@@ -79,7 +79,7 @@ def gpu_account() -> Account:
             "carbon.embodied_kgco2e": {"embodied_card_kgco2e": 0.7, "lifetime_years": 0.3},
         },
         data_version="2026.11",
-        notes=("memory has no sensor here: modelled by its size",),
+        notes=("memory: 64 modules of 3 W",),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from dataclasses import replace
@@ -27,7 +28,7 @@ from tonne.reference.grids import grid
 from tonne.report.page import html as html_room
 from tonne.report.page import of_forecast, of_project, of_run, page_of
 from tonne.report.page.against import pairs
-from tonne.report.page.blocks import Cards, Formula, Picture, Table
+from tonne.report.page.blocks import Cards, Formula, Picture, Table, Text
 from tonne.report.page.coefficients import coefficients, factors_behind
 from tonne.report.page.drawing import save, svg
 from tonne.report.page.figures import document, figures_of, runs_of, table
@@ -291,7 +292,47 @@ def test_a_run_without_a_plan_is_compared_with_its_energy_on_other_grids():
     run = replace(samples.gpu_run(), plan=None, forecast=None)
     found = {one.name: one.carbon for one in changes(of_run(run), words_of("en"))}
     here = 546.0 / 1560.0 * 1000  # g/kWh
-    assert found["grid of France"] == pytest.approx(grid("FR").record.gco2e_per_kwh / here - 1)
+    france, germany = grid("FR").record, grid("DE").record
+    moved = found["grid of France"]
+    assert moved.value == pytest.approx(france.gco2e_per_kwh / here - 1)
+    # both grids are uncertain and independent of each other; the energy is the same and cancels
+    down = math.hypot(math.log(france.gco2e_per_kwh / france.low), math.log(germany.high / germany.gco2e_per_kwh))
+    up = math.hypot(math.log(france.high / france.gco2e_per_kwh), math.log(germany.gco2e_per_kwh / germany.low))
+    assert moved.low == pytest.approx(france.gco2e_per_kwh / here * math.exp(-down) - 1)
+    assert moved.high == pytest.approx(france.gco2e_per_kwh / here * math.exp(up) - 1)
+
+
+def test_a_project_on_two_grids_moves_without_an_interval():
+    runs = [replace(samples.gpu_run(), plan=None), replace(samples.gpu_run(), id="b", plan=None, site={"grid": "PL"})]
+    found = changes(of_project("p", runs), words_of("en"))
+    assert found
+    assert all(one.carbon.low is None for one in found)
+
+
+def test_changes_of_a_plan_have_the_interval_of_the_pair():
+    subject = of_forecast(samples.planned())
+    found = {one.name: one for one in changes(subject, words_of("en"))}
+    moved = found["grid of France"]
+    ratio = grid("FR").record.gco2e_per_kwh / grid("DE").record.gco2e_per_kwh
+    assert moved.carbon.value == pytest.approx(ratio - 1)
+    # energy, of which the forecast knows a third at best, cancels; each grid's ends are 10 % to either side
+    assert moved.carbon.low == pytest.approx(ratio * 0.9 - 1, abs=0.02)
+    assert moved.carbon.high == pytest.approx(ratio * 1.1 - 1, abs=0.02)
+    assert (moved.energy.value, moved.energy.low, moved.energy.high) == (0, 0, 0)
+    capped = found["cap at 560 W"]
+    assert capped.energy.low < 0 < capped.energy.high
+    assert capped.energy.text(words_of("en")).endswith("), not distinguishable")
+    assert moved.energy.text(words_of("en")) == "±0 %"
+
+
+def test_what_if_of_a_measured_run_says_that_it_is_about_forecasts(pages):
+    def leads(name, language):
+        section = next(section for section in pages[name, language].sections if section.key == "what-if")
+        return section.blocks[0].text
+
+    assert "not beside what was measured" in leads("gpu", "en")
+    assert "而不是与实测值相比" in leads("gpu", "zh")
+    assert "measured" not in leads("plan", "en")
 
 
 def test_typical_hours_of_a_grid_are_its_factor_times_its_profile():
@@ -302,6 +343,19 @@ def test_typical_hours_of_a_grid_are_its_factor_times_its_profile():
     assert found.gco2e_per_kwh[0] == pytest.approx(factor * profile.relative[11, 12])  # begun in November, at noon
     assert found.gco2e_per_kwh[13] == pytest.approx(factor * profile.relative[11, 1])
     assert found.typical_of == profile.year
+
+
+def test_lines_of_no_sensor_say_so(pages):
+    """The GPU run read its boards and processors; memory and the processor of the small run were modelled."""
+
+    def told(page):
+        return [b.text for s in page.sections if s.key == "over-time" for b in s.blocks if isinstance(b, Text)]
+
+    assert "No sensor read processors: modelled from how busy they were." in told(pages["cpu", "en"])
+    assert "没有传感器读取处理器：按繁忙程度估算。" in told(pages["cpu", "zh"])
+    assert not [text for text in told(pages["gpu", "en"]) if text.startswith("No sensor read")]
+    bare = of_run(replace(samples.cpu_run(), series=Series()))
+    assert "Power over time is unknown because no sensor of this machine reads power." in told(page_of(bare))
 
 
 def test_no_place_has_no_hours():
@@ -490,6 +544,17 @@ def test_the_format_is_the_one_named_or_that_of_the_suffix(name, output, found):
 def test_a_format_that_is_none_says_which_there_are():
     with pytest.raises(DescriptionError, match=r"--format 'docx' is none. Use one of html, md, json, csv, pdf"):
         format_named("docx", None)
+    with pytest.raises(DescriptionError, match=r"--output a/report.docx: no report is written as .docx. Use .html, "):
+        format_named(None, "a/report.docx")
+    assert format_named("md", "a/report.txt") == "md"
+
+
+def test_markdown_and_data_need_no_charts(monkeypatch):
+    monkeypatch.setitem(sys.modules, "altair", None)
+    for name in ("md", "json", "csv"):
+        assert text_of(of_run(samples.gpu_run()), name)
+    with pytest.raises(MissingPackageError, match="Charts need Altair and vl-convert"):
+        text_of(of_run(samples.gpu_run()), "html")
 
 
 @pytest.mark.slow

@@ -14,7 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import page_samples as samples
 
+from tonne.describe.plan import TrainingPlan
 from tonne.errors import BrowserError
+from tonne.forecasting import forecast
 from tonne.report.page import of_forecast, of_project, of_run
 from tonne.report.page.formats import text_of
 from tonne.report.page.language import LANGUAGES
@@ -27,11 +29,18 @@ SUBJECTS = {
     "plan": lambda: of_forecast(samples.planned(), ["tonne forecast plan.toml"]),
     "project": lambda: of_project("base-models", samples.project_runs()),
 }
+EXAMPLES = Path(__file__).parents[3] / "examples"
 TELEPHONE = {"width": 390, "height": 844}
 OUTSIDE = """() => [...document.querySelectorAll('main *')]
     .filter(part => !part.closest('.scroll') && !part.closest('svg'))
     .filter(part => part.getBoundingClientRect().right > innerWidth + 1)
     .map(part => part.outerHTML.slice(0, 100))"""
+TOUCHING = """() => [...document.querySelectorAll('svg.chart')].flatMap(chart => {
+    const texts = [...chart.querySelectorAll('text')].filter(text => text.textContent.trim())
+        .map(text => ({said: text.textContent, at: text.getBoundingClientRect()}));
+    const near = (a, b) => a.left < b.right + 3 && b.left < a.right + 3 && a.top < b.bottom - 2 && b.top < a.bottom - 2;
+    return texts.flatMap((a, i) => texts.slice(i + 1).filter(b => near(a.at, b.at)).map(b => [a.said, b.said]));
+})"""
 A4_POINTS = (595, 842)
 
 
@@ -134,6 +143,15 @@ def test_letters_of_charts_are_large_enough_on_a_telephone(opened):
         "[...document.querySelectorAll('svg.chart text')].map(t => t.getBoundingClientRect().height).filter(h => h > 0)"
     )
     assert min(heights) >= 10
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", [*SUBJECTS, "gpt-3-175b"])
+def test_no_two_texts_of_a_chart_touch(opened, files, name, language):
+    if name not in SUBJECTS:
+        subject = of_forecast(forecast(TrainingPlan.from_toml(EXAMPLES / f"{name}.toml")))
+        (files / f"{name}-{language}.html").write_text(text_of(subject, "html", language), encoding="utf-8")
+    assert opened(f"{name}-{language}").evaluate(TOUCHING) == []
 
 
 def test_dark_is_dark_down_to_the_charts(opened):

@@ -6,10 +6,9 @@ def test_copying_says_the_source():
     assert copied([Labelled(id="1", source="Zürich")]) == ["Zürich"]
 
 
-def test_the_lead_is_the_first_sentence_without_its_heading():
-    examples = [Labelled(id="1", source="f: One thing. Another."), Labelled(id="2", source="No heading. More.")]
-    assert lead(examples) == ["One thing.", "No heading."]
-    assert lead(examples, before="") == ["f:", "No heading."]
+def test_the_lead_is_the_first_sentence_and_ends_with_its_paragraph():
+    examples = [Labelled(id="1", source="One thing. Another.\n\nf(a)"), Labelled(id="2", source="no end\n\ng()")]
+    assert lead(examples) == ["One thing.", "no end"]
 
 
 def test_the_majority_is_the_most_frequent_label_of_training_and_of_two_the_first_by_name():

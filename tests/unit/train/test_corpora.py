@@ -70,10 +70,24 @@ def test_the_parts_of_a_corpus_share_nothing(name):
 def test_no_page_to_pre_train_on_holds_what_a_test_asks_for():
     text = plain("\n".join(page for _, page in untested_pages()))
     for row in built_in_rows("builtin:summarise-test"):
-        body = plain(row["source"].partition(": ")[2])
+        body = plain(row["source"].partition("\n\n")[0])
         assert len(body.split()) < 13 or body not in text  # short ones stand in others: "Raises KeyError if ..."
     for row in built_in_rows("builtin:answer-test"):
         assert len(row["context"].split()) < 13 or plain(row["context"]) not in text
+
+
+def test_what_a_docstring_describes_stands_above_it_on_the_pages(monkeypatch, corpus):
+    one = Docstring(module="m", name="Path.resolve", kind="function", text="Make it absolute.", arguments=("strict",))
+    held = "A text that the hash keeps for the test"
+    assert not held_for_test(one.text)
+    corpus(one, Docstring(module="m", name="Path", kind="class", text="A path of files."), *docstrings(held))
+    monkeypatch.setattr(corpora_reference, "in_tests", lambda: ())
+    untested_pages.cache_clear()
+    try:
+        found = "\n\n".join(text for _, text in untested_pages())
+    finally:
+        untested_pages.cache_clear()
+    assert "Path.resolve(strict)\nMake it absolute.\n\nPath\nA path of files." in found
 
 
 @pytest.mark.slow
@@ -117,7 +131,7 @@ def test_a_summary_is_the_first_line_and_its_body_the_rest(corpus):
         )
     )
     rows = [row for _, row in corpora_docstrings.summaries()]
-    wanted = "f0: The rest of it tells what the first line leaves out, over two lines."
+    wanted = "The rest of it tells what the first line leaves out, over two lines.\n\nf0()"
     assert rows == [{"source": wanted, "target": "Return what was asked."}]
 
 

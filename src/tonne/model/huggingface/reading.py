@@ -66,9 +66,28 @@ def from_huggingface(
         )
     check_shapes(found, stored, dict(model.named_parameters()), folder)
     check_zero(layout, stored, folder)
-    model.to_empty(device=torch.get_default_device() if device is None else device)
+    _lay_out(model, torch.get_default_device() if device is None else torch.device(device))
     fill(dict(model.named_parameters()), found, stored)
     return model
+
+
+def _lay_out(model: torch.nn.Module, device: torch.device) -> None:
+    """Give the tensors of a model on the meta device room on another.
+
+    As ``Module.to_empty`` does; but that asks for tensors like those of the meta device, for which torch loads its
+    compiler and sympy, 35 MB.
+    """
+    made: dict[torch.Tensor, torch.Tensor] = {}  # one that two modules share stays one
+    for module in model.modules():
+        for held in (module._parameters, module._buffers):
+            for name, tensor in held.items():
+                if tensor is None:
+                    continue
+                if tensor not in made:
+                    room = torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+                    learns = isinstance(tensor, torch.nn.Parameter)
+                    made[tensor] = torch.nn.Parameter(room, tensor.requires_grad) if learns else room
+                held[name] = made[tensor]  # type: ignore[assignment]  # a parameter for a parameter
 
 
 class _Undrawn(TorchFunctionMode):

@@ -32,6 +32,7 @@ BANDS = (
 )
 DAYS_PER_MONTH = 30.4375  # of the Julian year
 TIMES = ((1, "less than 1 month"), (3, "1 to 3 months"), (6, "3 to 6 months"), (float("inf"), "more than 6 months"))
+NORM_PLACES = {"pre": "before each block", "post": "after each block", "both": "before and after each block"}
 
 
 def hardware_text(runs: Sequence[Run]) -> str | None:
@@ -146,7 +147,7 @@ def design_text(run: Run) -> str | None:
         f"The feed-forward width is {a['feed_forward_width']} ({a.get('feed_forward')}, {a.get('activation')})."
         if a.get("feed_forward_width")
         else "",
-        f"Positions are {a.get('positions')}, norms are {a.get('norm')}, {a.get('norm_position')}-layer; "
+        f"Positions: {a.get('positions')}; norm: {a.get('norm')}, {NORM_PLACES.get(str(a.get('norm_position')))}; "
         f"the vocabulary has {a.get('vocabulary')} tokens.",
         _objective(run, data),
         f"The optimizer is {training['optimizer']}." if isinstance(training.get("optimizer"), str) else "",

@@ -68,7 +68,7 @@ def _blocks(subject: Subject, words: Words) -> Iterator[Block]:
         key="forecast-against-measured",
         title=words.of("against.title"),
         description=f"{words.of('against.description')} {verdict} {'; '.join(_said(pair, words) for pair in found)}.",
-        chart=against_chart([_band(pair, words) for pair in found], words),
+        chart=lambda: against_chart([_band(pair, words) for pair in found], words),
         table=_table(found, words),
     )
     yield from differences(subject.run, words)

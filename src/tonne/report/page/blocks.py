@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,12 +44,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A chart, what it shows in words, and its numbers."""
+    """A chart, what it shows in words, and its numbers. The chart is made when it is drawn: Markdown draws none."""
 
     key: str  # of its file
     title: str
     description: str
-    chart: Any  # an Altair chart
+    chart: Callable[[], Any]  # an Altair chart
     table: Table
 
 

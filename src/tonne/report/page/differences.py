@@ -45,7 +45,7 @@ def differences(run: Run, words: Words) -> Iterator[Block]:
         key="why-it-differs",
         title=words.of("differences.title", quantity=quantity, change=whole),
         description=words.of("differences.description", items=words.listed([f"{bar.name} {bar.text}" for bar in bars])),
-        chart=bars_chart(bars, words.of("chart.factor"), colour=CHANGE, labels=LABELS),
+        chart=lambda: bars_chart(bars, words.of("chart.factor"), colour=CHANGE, labels=LABELS),
         table=_table(explained, words),
     )
     if found.after_the_fact:

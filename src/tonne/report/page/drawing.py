@@ -14,6 +14,8 @@ from tonne.report.page.palette import INK, LINES, MUTED
 WIDTH = 360  # a chart is read at its own size on a telephone, and a third larger on a page
 LABELS, RIGHT = 112, 64  # beside the plot: names of rows, and numbers written at their ends
 ROW = 24
+TICK_PX = 60  # of the plot for each number of an axis
+APART_PX = 8  # between two numbers: the page's own font may be wider than the one they were measured in
 FONT = "Arial, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"  # the page puts its own in its place
 
 
@@ -41,6 +43,21 @@ def row_axis(order: list[str], width: int = LABELS) -> Any:  # noqa: ANN401 - Al
     )
 
 
+def number_axis(pixels: int, **more: Any) -> Any:  # noqa: ANN401 - Altair's
+    """An axis of numbers as many as there is room for; of two that would touch, one is left out."""
+    count = max(pixels // TICK_PX, 3)
+    return altair().Axis(
+        **{
+            "format": ",~r",
+            "tickCount": count,
+            "labelOverlap": "greedy",
+            "labelSeparation": APART_PX,
+            "labelFlush": False,
+        }
+        | more
+    )
+
+
 def finished(chart: Any, *, background: str = "transparent", padding: int = 2) -> Any:  # noqa: ANN401 - Altair's
     """The chart with the configuration of all; its inner parts say nothing to screen readers, the whole does."""
     return (
@@ -59,7 +76,7 @@ def finished(chart: Any, *, background: str = "transparent", padding: int = 2) -
 def svg(picture: Picture) -> str:
     """The chart as SVG, of a width that its frame decides; its title and description are said once, for the whole."""
     text = io.StringIO()
-    finished(picture.chart).save(text, format="svg")
+    finished(picture.chart()).save(text, format="svg")
     found = text.getvalue()
     found = re.sub(r"\s(?:role|aria-[a-z]+)=\"[^\"]*\"", "", found)
     found = _own_ids(found, picture.key)
@@ -81,7 +98,7 @@ def svg(picture: Picture) -> str:
 def save(picture: Picture, folder: Path) -> tuple[Path, Path]:
     """Write the chart as SVG and PNG, with its title and on white, and return the two paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    titled = finished(altair().vconcat(picture.chart).properties(title=picture.title), background="white", padding=12)
+    titled = finished(altair().vconcat(picture.chart()).properties(title=picture.title), background="white", padding=12)
     paths = folder / f"{picture.key}.svg", folder / f"{picture.key}.png"
     titled.save(str(paths[0]))
     titled.save(str(paths[1]), scale_factor=PNG_SCALE)

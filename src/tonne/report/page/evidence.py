@@ -8,6 +8,7 @@ from tonne.ledger.records import Run
 from tonne.report.numbers import ENERGY_KWH, MASS_KG
 from tonne.report.page.blocks import Block, Cell, Items, Section, Table, Text
 from tonne.report.page.language import Words, shown
+from tonne.report.page.notes import note_cell
 from tonne.report.page.project import SHOWN, cut
 from tonne.report.page.quantities import estimate_at
 from tonne.report.page.subject import Subject
@@ -81,7 +82,7 @@ def left_out(subject: Subject, words: Words) -> Section:
     if notes:
         more = words.of("table.cut", rows=SHOWN, all=len(notes)) if len(notes) > SHOWN else ""
         blocks.append(Text(text=words.of("left_out.notes") + more))
-        blocks.append(Items(items=tuple(Cell(text=note, own_language=True) for note in notes[-SHOWN:])))
+        blocks.append(Items(items=tuple(note_cell(note, words) for note in notes[-SHOWN:])))
     return Section(key="left-out", title=words.of("section.left_out"), blocks=tuple(blocks))
 
 

@@ -51,7 +51,7 @@ def runs_of(fields: Mapping[str, Any]) -> list[Run]:
     kept = fields["runs"] if "runs" in fields else [fields["run"]] if "run" in fields else []
     try:
         found = [rebuilt(Run, one) for one in kept]
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise DescriptionError(f"the document holds a run that cannot be read ({error}). Write it again.") from None
     if not found:
         raise DescriptionError("the document holds neither a run nor runs. Write one: tonne report RUN --format json.")

@@ -26,9 +26,14 @@ def format_named(name: str | None, output: str | None) -> str:
     """The format that is asked for: by its name, else by the output's suffix, else HTML.
 
     Raises:
-        DescriptionError: There is no such format.
+        DescriptionError: There is no such format, or none of that suffix.
     """
-    found = name or SUFFIXES.get(Path(output or "").suffix.lower(), "html")
+    suffix = Path(output or "").suffix.lower()
+    if name is None and suffix and suffix not in SUFFIXES:
+        raise DescriptionError(
+            f"--output {output}: no report is written as {suffix}. Use {', '.join(SUFFIXES)}, or name a --format."
+        )
+    found = name or SUFFIXES.get(suffix, "html")
     if found not in FORMATS:
         raise DescriptionError(f"--format {found!r} is none. Use one of {', '.join(FORMATS)}.")
     return found

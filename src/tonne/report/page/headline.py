@@ -13,6 +13,7 @@ from tonne.report.numbers import COUNT, SIZE_BYTES, TIME_S, rounded
 from tonne.report.page.blocks import Block, Cards, Cell, Figure, Section, Table, Text
 from tonne.report.page.grid_hours import zone_of
 from tonne.report.page.language import Words, number_text, percent, pretty, shown
+from tonne.report.page.notes import phrase_cell
 from tonne.report.page.quantities import CARBON, ENERGY, HEADLINE, SPEED, Quantity, estimate_at
 from tonne.report.page.subject import Subject
 from tonne.report.page.unknown import unknown, why
@@ -136,7 +137,7 @@ def _speed(subject: Subject, words: Words) -> Iterator[tuple[str, Cell]]:
 def _laid_out(forecast: Forecast, words: Words) -> Iterator[tuple[str, Cell]]:
     """How a planned run is laid out, and whether it fits."""
     if forecast.layout is not None:
-        yield words.of("facts.layout"), Cell(text=layout_text(forecast.layout.chosen), own_language=True)
+        yield words.of("facts.layout"), phrase_cell(layout_text(forecast.layout.chosen), words)
     memory = forecast.memory
     if memory is not None and memory.needed is not None:
         text = shown(memory.needed, SIZE_BYTES, words)

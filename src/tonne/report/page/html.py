@@ -22,7 +22,7 @@ def html(page: Page) -> str:
     """The file's text.
 
     Raises:
-        MissingPackageError: Jinja is not installed.
+        MissingPackageError: Jinja or Altair is not installed.
     """
     environment = _environment()
     english = page.language == "en"

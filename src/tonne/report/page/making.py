@@ -26,7 +26,6 @@ def page_of(subject: Subject, language: str = "en") -> Page:
 
     Raises:
         DescriptionError: There is no such language.
-        MissingPackageError: Altair is not installed.
     """
     words = words_of(language)
     return Page(

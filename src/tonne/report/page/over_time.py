@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tonne.estimate import Basis
 from tonne.ledger.records import Series
 from tonne.report.numbers import COUNT, ENERGY_KWH, TIME_S, rounded
 from tonne.report.page.blocks import Block, Cell, Picture, Section, Table, Text
 from tonne.report.page.grid_hours import GridHours, grid_hours
 from tonne.report.page.language import Words
 from tonne.report.page.pictures_time import Line, lines_chart, loss_chart
-from tonne.report.page.quantities import POWER_W
+from tonne.report.page.quantities import PARTS, POWER_W, estimate_at
 from tonne.report.page.subject import Subject
 
 ROWS = 40  # of a table that a chart's numbers are read from; all of them are in the JSON document
@@ -24,11 +25,32 @@ def over_time(subject: Subject, words: Words) -> Section:
     blocks: list[Block] = []
     if series.time_s and series.power_w:
         blocks.append(_power_picture(series, hours, words))
+        blocks += _modelled(subject, words)
         blocks += _about_the_grid(hours, words)
     else:
-        key = "not_run" if subject.is_forecast else "unread"
-        blocks.append(Text(text=words.of(f"over_time.{key}")))
+        blocks.append(Text(text=words.of(f"over_time.{_why_none(subject)}")))
     return Section(key="over-time", title=words.of("section.over_time"), blocks=tuple(blocks), narrow=True)
+
+
+def _why_none(subject: Subject) -> str:
+    """The key of why there is no power over time: nothing ran, nothing read it, or nothing kept it."""
+    if subject.is_forecast:
+        return "not_run"
+    energy = None if subject.account is None else subject.account.energy
+    return "no_sensor" if energy is not None and energy.coverage == 0 else "unread"
+
+
+def _modelled(subject: Subject, words: Words) -> Iterator[Text]:
+    """Which lines are of no sensor: a part's line has the basis of its energy."""
+    parts = [part for part in subject.run.series.power_w if f"{part}_kwh" in PARTS]
+    energies = {part: estimate_at(subject.account, f"energy.{part}_kwh") for part in parts}
+    found = [
+        part_name(part, words)
+        for part, energy in energies.items()
+        if energy is not None and energy.basis is not Basis.MEASURED
+    ]
+    if found:
+        yield Text(text=words.of("over_time.modelled", parts=words.listed(found)))
 
 
 def _about_the_grid(hours: GridHours | None, words: Words) -> Iterator[Text]:
@@ -66,7 +88,7 @@ def _power_picture(series: Series, hours: GridHours | None, words: Words) -> Pic
         key="power-over-time",
         title=words.of("over_time.title" if hours is None else "over_time.title_grid"),
         description=words.of("over_time.description", items=words.listed(means)),
-        chart=lines_chart(panels, words.of("chart.since_begin", unit=time_unit)),
+        chart=lambda: lines_chart(panels, words.of("chart.since_begin", unit=time_unit)),
         table=_power_table(series, names, words),
     )
 
@@ -139,7 +161,7 @@ def _learning(subject: Subject, words: Words) -> Iterator[Block]:
         title=words.of("learning.title" if by_energy else "learning.title_work"),
         description=words.of("learning.description", first=rounded(loss[0], 3), last=rounded(loss[-1], 3),
                              used=f"{rounded(x[-1] / size, 3)} {unit}".rstrip()),
-        chart=loss_chart([Line(name="", x=[one / size for one in x], y=loss)], axis, words.of("chart.loss")),
+        chart=lambda: loss_chart([Line(name="", x=[one / size for one in x], y=loss)], axis, words.of("chart.loss")),
         table=_loss_table(series, words),
     )  # fmt: skip
 

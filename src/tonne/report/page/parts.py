@@ -51,7 +51,7 @@ def _energy(subject: Subject, account: Account, words: Words) -> Iterator[Block]
         key="energy-by-part",
         title=words.of("parts.energy_title"),
         description=words.of("parts.energy_description", items=_said(bars, words)),
-        chart=bars_chart(bars, words.of("chart.energy", unit=unit)),
+        chart=lambda: bars_chart(bars, words.of("chart.energy", unit=unit)),
         table=table,
     )
 
@@ -170,6 +170,6 @@ def _stages_picture(stages: list[Stage], lasted_s: float, words: Words) -> Itera
         key="time-by-stage",
         title=words.of("parts.time_title"),
         description=words.of("parts.time_description", items=_said(bars, words)),
-        chart=bars_chart(bars, words.of("chart.time", unit=unit)),
+        chart=lambda: bars_chart(bars, words.of("chart.time", unit=unit)),
         table=Table(caption=words.of("parts.time_title"), heads=heads, rows=rows, numeric=frozenset({1, 2})),
     )

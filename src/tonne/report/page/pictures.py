@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tonne.report.charts import altair
-from tonne.report.page.drawing import LABELS, RIGHT, ROW, WIDTH, data, row_axis
+from tonne.report.page.drawing import LABELS, RIGHT, ROW, WIDTH, data, number_axis, row_axis
 from tonne.report.page.language import Words
 from tonne.report.page.palette import FORECAST, INK, MEASURED, MUTED
 
@@ -29,11 +29,13 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One row of a bar chart."""
+    """One row of a bar chart, with its interval where it has one."""
 
     name: str
     value: float
     text: str
+    low: float | None = None
+    high: float | None = None
 
 
 def against_chart(bands: Sequence[Band], words: Words) -> Any:  # noqa: ANN401 - Altair's
@@ -45,7 +47,7 @@ def against_chart(bands: Sequence[Band], words: Words) -> Any:  # noqa: ANN401 -
     records = [{"row": b.name, "low": max(b.low, least), "high": b.high, "one": 1.0, "dot": b.measured,
                 "from": max(b.measured_low, least), "to": b.measured_high, "text": b.text} for b in bands]  # fmt: skip
     scale = alt.Scale(type="log", domain=[least / 1.08, max(ends) * 1.08], nice=False)
-    axis = alt.Axis(format=",~r", values=_ticks(least, max(ends)), labelOverlap=True, grid=True)
+    axis = number_axis(PLOT, values=_ticks(least, max(ends)), grid=True)
     base, y = alt.Chart(data(records)), row_axis(order)
 
     def x(field: str) -> Any:  # noqa: ANN401 - Altair's
@@ -78,15 +80,23 @@ def bars_chart(bars: Sequence[Bar], title: str, *, colour: str = FORECAST, label
         labels: Width of the rows' names [px].
     """
     alt = altair()
-    records = [{"row": bar.name, "value": bar.value, "zero": 0.0, "text": bar.text} for bar in bars]
+    records = [
+        {"row": b.name, "value": b.value, "zero": 0.0, "text": b.text, "from": b.low, "to": b.high} for b in bars
+    ]
     order = [bar.name for bar in bars]
     base, y, plot = alt.Chart(data(records)), row_axis(order, labels), WIDTH - labels - RIGHT
-    ends = [0.0, *(bar.value for bar in bars)]
+    ends = [0.0, *(end for bar in bars for end in (bar.value, bar.low, bar.high) if end is not None)]
     scale = alt.Scale(domain=[min(ends), max(ends) or 1.0], nice=True)
-    axis = alt.Axis(format=",~r", tickCount=4, labelOverlap=True)
+    axis = number_axis(plot)
     drawn = base.mark_bar(color=colour, height=13).encode(x=alt.X("value:Q", title=title, scale=scale, axis=axis), y=y)
-    zero = base.mark_rule(color=MUTED, strokeWidth=1).encode(x=alt.X("zero:Q", scale=scale))
-    return alt.layer(drawn, zero, _ends(base, y, plot)).properties(width=plot, height=ROW * len(order))
+    zero = base.mark_rule(color=MUTED, strokeWidth=1).encode(x=alt.X("zero:Q", title=title, scale=scale, axis=axis))
+    spans = base.transform_filter("isValid(datum.from) && datum.to > datum.from")
+    spread = spans.mark_rule(color=INK, strokeWidth=1.5).encode(
+        x=alt.X("from:Q", title=title, axis=axis), x2="to:Q", y=y
+    )
+    has_spread = any(bar.low is not None for bar in bars)
+    layers = (drawn, zero, *((spread,) if has_spread else ()), _ends(base, y, plot))
+    return alt.layer(*layers).properties(width=plot, height=ROW * len(order))
 
 
 def _ends(base: Any, y: Any, plot: int) -> Any:  # noqa: ANN401 - Altair's

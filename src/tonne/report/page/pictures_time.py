@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tonne.report.charts import altair
-from tonne.report.page.drawing import WIDTH, data
+from tonne.report.page.drawing import WIDTH, data, number_axis
 from tonne.report.page.palette import DASHES, MEASURED, MUTED, SERIES
 
 SIDE = 46  # of the numbers beside a vertical axis, so that panels line up
@@ -69,13 +69,13 @@ def _panel(title: str, lines: Sequence[Line], x_title: str | None, last: float, 
 
 def _x(title: str | None, last: float, first: float = 0.0) -> Any:  # noqa: ANN401 - Altair's
     alt = altair()
-    axis = alt.Axis(format=",~r", tickCount=5, labels=title is not None, ticks=title is not None, labelOverlap=True)
+    axis = number_axis(WIDTH - SIDE - 16, labels=title is not None, ticks=title is not None)
     return alt.X("x:Q", title=title, scale=alt.Scale(domain=[first, last], nice=False), axis=axis)
 
 
 def _y(*, zero: bool = True) -> Any:  # noqa: ANN401 - Altair's
     alt = altair()
-    axis = alt.Axis(format=",~r", tickCount=4, minExtent=SIDE - 16, maxExtent=SIDE - 16, labelOverlap=True)
+    axis = number_axis(HEIGHT, tickCount=4, minExtent=SIDE - 16, maxExtent=SIDE - 16)
     return alt.Y("y:Q", title=None, scale=alt.Scale(zero=zero, nice=True), axis=axis)
 
 

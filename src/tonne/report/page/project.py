@@ -60,7 +60,7 @@ def _blocks(subject: Subject, words: Words) -> Iterator[Block]:
         key="energy-by-purpose",
         title=words.of("runs.title"),
         description=words.of("runs.description", items=words.listed([f"{bar.name} {bar.text}" for bar in bars])),
-        chart=bars_chart(bars, words.of("chart.energy", unit=unit)),
+        chart=lambda: bars_chart(bars, words.of("chart.energy", unit=unit)),
         table=_purposes(found, whole, words),
     )
     yield table

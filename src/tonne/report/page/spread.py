@@ -44,7 +44,7 @@ def _blocks(subject: Subject, words: Words) -> Iterator[Block]:
         key="uncertainty-budget",
         title=words.of("spread.title", quantity=quantity),
         description=words.of("spread.description", items=words.listed([f"{bar.name} {bar.text}" for bar in bars])),
-        chart=bars_chart(bars, words.of("chart.variance"), labels=LABELS),
+        chart=lambda: bars_chart(bars, words.of("chart.variance"), labels=LABELS),
         table=_table(shares, words),
     )
 

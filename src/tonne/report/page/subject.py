@@ -67,8 +67,9 @@ def of_forecast(forecast: Forecast, commands: Sequence[str] = ()) -> Subject:
 
 
 def of_project(name: str, runs: Sequence[Run]) -> Subject:
-    """The runs of a project; forecasts among them are listed, and added only where nothing else is there."""
-    found = Subject(name=name, runs=tuple(runs), account=None, is_project=True)
+    """The runs of a project, the oldest first; forecasts among them are listed, and added only where all are such."""
+    ordered = tuple(sorted(runs, key=lambda run: run.begun_unix_s))
+    found = Subject(name=name, runs=ordered, account=None, is_project=True)
     account, known = _sum(found.counted)
     return replace(found, account=account, known=known)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tonne.train.batch import Batch, Padding, collated
-from tonne.train.losses import extras_of, moved
+from tonne.train.losses import moved, states_of
 from tonne.train.predictions.passes import Pass, batches_by_length
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def states_by_batch(
     device = next(model.parameters()).device
     for places in batches_by_length(encoded, _length, size):
         batch = moved(collated([encoded[place].example for place in places], padding), device)
-        states = model.states(batch.tokens, batch.mask, **extras_of(batch))
+        states = states_of(model, batch)
         ran(
             Pass(
                 width=int(batch.tokens.shape[1]),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tonne.train.losses import Losses, extras_of
+from tonne.train.losses import Losses, states_of
 from tonne.train.samples import NOTHING
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class LabelLosses(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss of a batch, and a zero."""
-        states = self.model.states(batch.tokens, batch.mask, **extras_of(batch))  # (B, L, D)
+        states = states_of(self.model, batch)  # (B, L, D)
         if self.loss == "span":
             assert batch.spans is not None, "a form for spans gives them"
             ends = self.model.span(states, batch.mask)  # (B, L) twice

@@ -295,7 +295,7 @@ def test_the_design_of_a_run_says_what_its_plan_left_to_defaults_and_what_was_re
     data = {"tokens": 1.5e9, "sequence_length": 128}
     text = facts.design_text(run(plan={"architecture": architecture, "data": data}, work=Work(tokens=30_720)))
     assert "None" not in text
-    assert "norms are layer, pre-layer" in text  # a decoder's, by describe.architecture
+    assert "norm: layer, before each block" in text  # a decoder's, by describe.architecture
     assert "It is trained by the objective causal-lm on 30,720 tokens in sequences of 128." in text
 
 
