@@ -83,7 +83,7 @@ def _energies(run: Run) -> dict[str, Any]:
         "emissions": _value(carbon) * share,
         "water_consumed": water * share,
         "pue": pue,
-        "wue": water / facility if facility > 0 else UNKNOWN,  # CodeCarbon's is of energy with PUE in it
+        "wue": water / it_kwh if it_kwh > 0 else UNKNOWN,  # of IT, as it is defined: CodeCarbon's has PUE in it too
     }
 
 

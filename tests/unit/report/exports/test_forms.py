@@ -318,14 +318,14 @@ def test_an_accelerator_that_no_table_knows_is_not_taken_for_a_processor(run, ac
     assert report["infrastructure"]["components"][0]["componentType"] == "cpu"
 
 
-def test_water_of_a_codecarbon_row_is_its_wue_times_its_energy(run, account):
-    # 7.2 L on site of 36 kWh: 0.2 L/kWh; of 29 of the 30 kWh of IT times 1.2 it is 0.2 x 34.8 L
+def test_water_of_a_codecarbon_row_is_its_wue_times_its_it_energy(run, account):
+    # 7.2 L on site for 30 kWh of IT: 0.24 L/kWh; 29 of these 30 kWh are in a row, and with PUE they are 34.8
     mine = account()
     energy = replace(mine.energy, cpu_kwh=Estimate.exact(8.0), memory_kwh=Estimate.exact(1.0))
     mine = replace(mine, energy=energy, water_on_site_l=Estimate.exact(7.2))
     one = Subject(name="d", runs=(run(account=mine),))
     row = next(csv.DictReader(io.StringIO(exported(one, "codecarbon").text)))
-    assert float(row["wue"]) == pytest.approx(0.2)
+    assert float(row["wue"]) == pytest.approx(0.24)
     assert float(row["energy_consumed"]) == pytest.approx(34.8)
     assert float(row["water_consumed"]) == pytest.approx(6.96)
 
