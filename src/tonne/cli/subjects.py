@@ -117,7 +117,10 @@ def _kept(ledger: Ledger, project: str | None, named: Named) -> tuple[Run, ...]:
     since, until = _unix_s(named.since, "since"), _unix_s(named.until, "until")
     which = Filter(project=project, since_unix_s=since, until_unix_s=until)
     ended = {run.id: run for run in ledger.whole(which)}
-    going = {row.id: ledger.run(row.id) for row in ledger.unread() if matches(row, which)}
+    here = Path(ledger.home)  # others of this user, with a ledger of their own, go on beside these
+    unread = [row for row in ledger.unread() if matches(row, which)]
+    mine = [row for row in unread if project is not None or Path(row.folder or "").is_relative_to(here)]
+    going = {row.id: ledger.run(row.id) for row in mine}
     return tuple((going | ended | going).values()) or tuple(ledger.whole(replace(which, kinds=(FORECAST,))))
 
 

@@ -242,6 +242,12 @@ def test_a_run_that_goes_on_is_in_the_sums_of_its_project_and_told(kept):
         assert "main-run [final]" in text
 
 
+def test_a_run_that_goes_on_elsewhere_is_in_the_sum_of_its_project_alone(kept, tmp_path):
+    with track("elsewhere", project="eight", folder=str(tmp_path / "of-another-ledger")):
+        assert "elsewhere" not in tonne("lens", "ghg").stdout
+        assert "elsewhere" in tonne("lens", "ghg", "eight").stdout
+
+
 def test_a_time_without_runs_is_not_taken_for_a_project_without_runs(kept):
     found = tonne("export", "seven", "--as", "csv", "--since", "2099-01-01")
     assert found.exit_code == 2
