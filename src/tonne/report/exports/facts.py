@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tonne.describe.architecture import Architecture
+from tonne.describe.given import GIVEN
 from tonne.describe.start import Start
 from tonne.describe.training import Training
 from tonne.documents import plain
@@ -158,15 +159,17 @@ def design_text(run: Run) -> str | None:
 def training_of(run: Run) -> Mapping[str, Any]:
     """How it is trained, as far as somebody said so.
 
-    A forecast's plan is whole, its defaults with it: they say nothing where only hours were given, and the optimizer is
-    nothing that a forecast asks for.
+    A plan may be whole, its defaults with it. These say nothing where only hours were given, nor of the optimizer of a
+    forecast, which does not ask for it, nor of the precision of a run, which its machine may have decided.
     """
-    training = _section(run, "training")
-    if run.kind != FORECAST:
-        return training
-    if not _section(run, "architecture"):
+    training, plan = _section(run, "training"), run.plan or {}
+    if run.kind == FORECAST and not _section(run, "architecture"):
         return {}
-    return {name: value for name, value in training.items() if name != "optimizer"}
+    if run.kind != FORECAST and GIVEN not in plan:
+        return training
+    left_open = ("optimizer" if run.kind == FORECAST else "precision",)
+    given = plan.get(GIVEN) or ()
+    return {name: value for name, value in training.items() if name not in left_open or f"training.{name}" in given}
 
 
 def objective_of(run: Run) -> str | None:
