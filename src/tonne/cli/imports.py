@@ -64,6 +64,8 @@ def _keep(run: Imported, file: str, labels: Labels) -> str | None:
         project=labels.project,
         tags=labels.tags,
         account=run.account,
+        site=run.site,
+        hardware=run.hardware,
         evidence=Evidence(source=_source(file), data_version=run.account.data_version),
         notes=("its times are those of the machine that wrote the file, read in this machine's time zone",),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tonne.forecasting.modification import original_training_flop
 from tonne.ledger.book import Ledger
 from tonne.ledger.lenses.history import parents
 from tonne.ledger.records import FORECAST, Run, Work
-from tonne.ledger.rows import Filter
+from tonne.ledger.rows import Filter, matches
 
 WHOLE_LEDGER, NO_PROJECT = "the ledger", "runs of no project"
 
@@ -101,6 +101,10 @@ def _forecast(word: str) -> Run:
 def _of_project(ledger: Ledger, project: str | None, named: Named) -> tuple[Run, ...]:
     """Runs that happened; where there are none, forecasts."""
     found = _kept(ledger, project, named)
+    if not found and (named.since or named.until):
+        asked = [f"--{option} {text}" for option, text in (("since", named.since), ("until", named.until)) if text]
+        of = "" if project is None else f" of the project {project!r}"
+        raise LedgerError(f"no run{of} began in the time of {' '.join(asked)}. `tonne runs` lists when each began.")
     if not found and project is not None:
         raise LedgerError(f"no run belongs to the project {project!r}. `tonne runs` lists runs with their projects.")
     if not found:
@@ -109,10 +113,15 @@ def _of_project(ledger: Ledger, project: str | None, named: Named) -> tuple[Run,
 
 
 def _kept(ledger: Ledger, project: str | None, named: Named) -> tuple[Run, ...]:
+    """Runs that happened, those that go on with them: a sum says that more is to come; else forecasts."""
     since, until = _unix_s(named.since, "since"), _unix_s(named.until, "until")
-    found = tuple(ledger.whole(Filter(project=project, since_unix_s=since, until_unix_s=until)))
-    foretold = Filter(project=project, since_unix_s=since, until_unix_s=until, kinds=(FORECAST,))
-    return found or tuple(ledger.whole(foretold))
+    which = Filter(project=project, since_unix_s=since, until_unix_s=until)
+    ended = {run.id: run for run in ledger.whole(which)}
+    here = Path(ledger.home)  # others of this user, with a ledger of their own, go on beside these
+    unread = [row for row in ledger.unread() if matches(row, which)]
+    mine = [row for row in unread if project is not None or Path(row.folder or "").is_relative_to(here)]
+    going = {row.id: ledger.run(row.id) for row in mine}
+    return tuple((going | ended | going).values()) or tuple(ledger.whole(replace(which, kinds=(FORECAST,))))
 
 
 def _unix_s(text: str | None, option: str) -> float | None:
@@ -133,6 +142,8 @@ def _of_word(ledger: Ledger, word: str, named: Named, *, with_presets: bool) -> 
         in_project = _kept(ledger, word, named)
         if in_project:
             return word, in_project
+        if (named.since or named.until) and _kept(ledger, word, Named()):
+            return word, _of_project(ledger, word, named)
         if word.strip().lower() not in preset_ids():
             raise LedgerError(f"{error} Nor is there such a project, or a plan file.") from None
         if not with_presets:

@@ -66,7 +66,7 @@ def rich_of(result: Any) -> Group:  # noqa: ANN401 - as above
     title = Text.assemble((face.title, "bold"), "\n", face.subtitle)
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
     for heading in ("", *(heading for _, heading in face.columns)):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold", no_wrap=not heading)  # nothing is cut off
     for row in face.rows:
         cells = [
             f"{UNKNOWN}: {row.why}" if row.why and name == "value" else getattr(row, name) for name, _ in face.columns

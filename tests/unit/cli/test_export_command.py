@@ -11,6 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tonne import track
 from tonne.cli.main import app
 from tonne.ledger.book import Ledger
 from tonne.ledger.records import Link, Work
@@ -231,3 +232,23 @@ def test_a_threshold_that_cannot_decide_says_so(kept):
     assert found.exit_code == 0
     assert "dark: not all of its compute is known, so that no threshold could decide." in found.stderr
     assert tonne("check", "eu", "dark").stderr == ""
+
+
+def test_a_run_that_goes_on_is_in_the_sums_of_its_project_and_told(kept):
+    with track("going", project="seven", purpose="final"):
+        text = tonne("lens", "project", "seven").stdout
+        assert "\n  going [final]: " in text
+        assert "note: still running, so that more is to come: going." in text
+        assert "main-run [final]" in text
+
+
+def test_a_run_that_goes_on_elsewhere_is_in_the_sum_of_its_project_alone(kept, tmp_path):
+    with track("elsewhere", project="eight", folder=str(tmp_path / "of-another-ledger")):
+        assert "elsewhere" not in tonne("lens", "ghg").stdout
+        assert "elsewhere" in tonne("lens", "ghg", "eight").stdout
+
+
+def test_a_time_without_runs_is_not_taken_for_a_project_without_runs(kept):
+    found = tonne("export", "seven", "--as", "csv", "--since", "2099-01-01")
+    assert found.exit_code == 2
+    assert "no run of the project 'seven' began in the time of --since 2099-01-01." in found.stderr

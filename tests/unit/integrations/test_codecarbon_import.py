@@ -15,6 +15,7 @@ from tonne.describe.site import Site
 from tonne.errors import MeasurementError
 from tonne.estimate import Basis
 from tonne.integrations.codecarbon.reading import read_codecarbon
+from tonne.measure.sites import site_of
 
 # A row as codecarbon 3.3.2 writes it, PUE in its energies: 1.2 x (0.10 + 0.25 + 0.05) = 0.48 kWh; 0.0264 kg: 55 g/kWh
 ROW = {
@@ -116,6 +117,37 @@ def test_a_nan_is_unknown(tmp_path):
     assert (a.energy.cpu_kwh, a.energy.it_kwh, a.carbon.operational_location_kgco2e) == (None, None, None)
 
 
+def test_a_run_keeps_the_place_and_the_accelerators_of_its_row(tmp_path):
+    run = read_codecarbon(written(tmp_path, {})).runs[0]
+    assert run.hardware == {"NVIDIA A100": 2}
+    # 26.4 g of 0.48 kWh: 55 g/kWh
+    assert run.site["grid"] == "FR"
+    assert run.site["grid_gco2e_per_kwh"]["value"] == pytest.approx(55.0)
+    assert run.site["pue"]["value"] == 1.2
+    assert Site.model_validate(run.site).grid == "FR"
+    given = read_codecarbon(written(tmp_path, {}), site_of("DE")).runs[0].site
+    assert (given["grid"], "grid_gco2e_per_kwh" in given) == ("DE", False)
+
+
+@pytest.mark.parametrize(
+    ("row", "hardware"),
+    [
+        ({"gpu_count": "5", "gpu_model": "4 x NVIDIA A401 x NVIDIA A100 80GB PCIe"}, {}),
+        ({"gpu_count": "4", "gpu_model": "2 x NVIDIA A100"}, {}),
+        ({"gpu_count": "", "gpu_model": ""}, {}),
+        ({"gpu_count": "1", "gpu_model": "1 x NVIDIA GeForce RTX 3090"}, {"NVIDIA GeForce RTX 3090": 1}),
+    ],
+)
+def test_accelerators_of_several_kinds_run_together_and_are_not_read(tmp_path, row, hardware):
+    assert read_codecarbon(written(tmp_path, row)).runs[0].hardware == hardware
+
+
+def test_a_place_that_nobody_found_is_no_place_of_the_run(tmp_path):
+    quebec = {"country_name": "Canada", "country_iso_code": "CAN", "region": "quebec"}
+    assert read_codecarbon(written(tmp_path, quebec)).runs[0].site is None
+    assert read_codecarbon(written(tmp_path, {"country_iso_code": ""})).runs[0].site is None
+
+
 def test_of_rows_of_one_run_the_last_counts(tmp_path):
     later = {"timestamp": "2026-03-01T13:00:00", "duration": "7200", "cpu_energy": "0.24"}
     runs = read_codecarbon(written(tmp_path, later, {})).runs
@@ -188,6 +220,7 @@ def test_the_command_prints_runs_and_keeps_them(tmp_path, monkeypatch):
     kept = list((tmp_path / "home" / "inbox").iterdir())
     assert [str(one) for one in kept] == [run["file"]]
     assert json.loads(kept[0].read_text())["run"]["account"] == run["account"]
+    assert json.loads(kept[0].read_text())["run"]["hardware"] == {"NVIDIA A100": 2}
     text = tonne("import", "codecarbon", str(path), "--site", "FR").stdout
     assert "bert" in text
     assert "grid FR: 41 g/kWh" in text

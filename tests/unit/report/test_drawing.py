@@ -112,3 +112,11 @@ def test_results_do_not_load_what_draws_them():
     code = f"import sys, tonne.account, tonne.ledger.records; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_narrow_terminal_cuts_nothing_off(forecast):
+    console = Console(width=70, file=io.StringIO())
+    console.print(forecast)
+    text = console.file.getvalue()
+    assert "Accelerator-hours" in text
+    assert "…" not in text

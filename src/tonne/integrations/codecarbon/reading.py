@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tonne.account import Account, Carbon, Throughput
 from tonne.describe.site import Site
+from tonne.documents import plain
 from tonne.energy.use import EnergyUse
-from tonne.errors import MeasurementError
+from tonne.errors import MeasurementError, UnknownReferenceError
 from tonne.estimate import Basis, Estimate, propagate
 from tonne.impact.place import factors_of
 from tonne.measure.identity import slug
 from tonne.reference import DATA_VERSION
+from tonne.reference.grids import grid
 from tonne.reference.measuring import measuring_constant
 from tonne.units import SECONDS_PER_HOUR
 
@@ -37,6 +40,8 @@ class Imported:
     begun: str  # local time of the machine that wrote it: the file has no zone
     ended: str
     account: Account
+    site: Mapping[str, Any] | None = None  # the place that its factors are of
+    hardware: Mapping[str, int] = field(default_factory=dict)  # accelerators, where the row names one kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +130,31 @@ def _imported(run: str, row: Cells, site: Site | None) -> Imported:
         begun=begun.isoformat(timespec="seconds"),
         ended=ended.isoformat(timespec="seconds"),
         account=account_of_row(row, site),
+        site=_place(row, site),
+        hardware=_hardware(row),
     )
+
+
+def _hardware(row: Cells) -> dict[str, int]:
+    """Accelerators by the name that CodeCarbon writes, "2 x NVIDIA A100"; several kinds run together there."""
+    named = re.fullmatch(r"(\d+) x ((?:(?! x ).)+)", (row.get("gpu_model") or "").strip())
+    return {named[2]: int(named[1])} if named and int(named[1]) == _number(row, "gpu_count") else {}
+
+
+def _place(row: Cells, site: Site | None) -> dict[str, Any] | None:
+    """The fields of its site, with the factors that its account has; None where the row's place is none."""
+    pue = {"pue": {"value": max(_number(row, "pue", 1.0), 1.0), "source": "the row"}}
+    if site is not None:
+        return {name: value for name, value in plain(site).items() if value is not None} | pue
+    emissions, energy = _number(row, "emissions"), _number(row, "energy_consumed")
+    if not (math.isfinite(emissions) and emissions > 0 and energy > 0) or _is_fallback(row):
+        return None
+    try:
+        zone = grid(row.get("country_iso_code") or "").record.zone
+    except UnknownReferenceError:
+        return None
+    grams = {"value": emissions / energy * G_PER_KG, "source": "the row"}
+    return {"grid": zone, "grid_gco2e_per_kwh": grams} | pue
 
 
 def account_of_row(row: Cells, site: Site | None = None) -> Account:

@@ -79,7 +79,8 @@ def view(lens: Lens, runs: Sequence[Run], before: Sequence[Run] = ()) -> View:
     lines += [line for run in starting for line in _within(lens, run)]
     found = outside(starting, [*kept, *earlier])
     lines += [_outside_line(lens, one) for one in found]
-    notes = [*_notes(kept, lines), *(note for one in found for note in one.notes)]
+    of_compute = [note for one in found for note in one.notes] if TRAINING_FLOP in lens.quantities else []
+    notes = [*_notes(kept, lines), *of_compute]
     return View(lens=lens, totals=_totals(lens, lines), lines=tuple(lines), notes=tuple(dict.fromkeys(notes)))
 
 

@@ -89,7 +89,8 @@ def _task(run: Run, missing: list[str]) -> dict[str, Any]:
 
 
 def _algorithm(run: Run, plan: Mapping[str, Any]) -> dict[str, Any]:
-    architecture, training, software = (plan.get(name) or {} for name in ("architecture", "training", "software"))
+    architecture, software = (plan.get(name) or {} for name in ("architecture", "software"))
+    training = facts.training_of(run)
     framework, parameters = software.get("framework"), run.work.parameters
     return _known(
         {
@@ -128,7 +129,7 @@ def _infrastructure(subject: Subject, missing: list[str]) -> dict[str, Any]:
     where = WHERE.get(declared.control or ("cloud" if cloud else ""))
     if where is None:
         missing.append("infrastructure.infraType: give --control owned, cloud or colo")
-    boards = accelerators_of(run)
+    boards, kind = accelerators_of(run), "cpu" if facts.processor_names(run) else "gpu"
     components = [
         _known(
             {
@@ -143,7 +144,7 @@ def _infrastructure(subject: Subject, missing: list[str]) -> dict[str, Any]:
         for record, count in boards.values()
     ]
     components += [
-        {"componentName": name, "componentType": "cpu", "nbComponent": count, "share": 1}
+        {"componentName": name, "componentType": kind, "nbComponent": count, "share": 1}
         for name, count in run.hardware.items()
         if name not in boards
     ]

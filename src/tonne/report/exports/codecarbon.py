@@ -9,11 +9,11 @@ from typing import Any
 
 from tonne.errors import UnknownReferenceError
 from tonne.estimate import Estimate
-from tonne.ledger.lenses.compute import accelerators_of
 from tonne.ledger.lenses.scopes import site_of_run
 from tonne.ledger.records import FORECAST, Run
 from tonne.reference.grids import country_iso3, grid
 from tonne.reference.regions import region
+from tonne.report.exports import facts
 from tonne.report.exports.codecarbon_columns import UNKNOWN, EmissionsData, with_rates
 from tonne.report.exports.forms import Export
 from tonne.report.exports.subject import Subject
@@ -54,7 +54,6 @@ def row_of(run: Run, control: str | None = None) -> EmissionsData:
         python_version=run.evidence.python or "",
         codecarbon_version=f"tonne {run.evidence.tonne_version or ''}".strip(),
         tracking_mode="forecast" if run.kind == FORECAST else "machine",
-        wue=UNKNOWN,
         **_energies(run),
         **_place(run, ON_CLOUD.get(control or "", "")),
         **_machine(run),
@@ -70,7 +69,7 @@ def _ended(run: Run) -> float:
 def _energies(run: Run) -> dict[str, Any]:
     """Energy by part and in all, PUE in it, and CO2e of just that energy [kWh, kg]."""
     if run.account is None:
-        return {"pue": UNKNOWN}
+        return {"pue": UNKNOWN, "wue": UNKNOWN}
     energy, carbon = run.account.energy, run.account.carbon.operational_location_kgco2e
     facility, it_kwh = _value(energy.facility_kwh), _value(energy.it_kwh)
     pue = facility / it_kwh if it_kwh > 0 else UNKNOWN
@@ -84,6 +83,7 @@ def _energies(run: Run) -> dict[str, Any]:
         "emissions": _value(carbon) * share,
         "water_consumed": water * share,
         "pue": pue,
+        "wue": water / it_kwh if it_kwh > 0 else UNKNOWN,  # of IT, as it is defined: CodeCarbon's has PUE in it too
     }
 
 
@@ -110,14 +110,12 @@ def _place(run: Run, on_cloud: str) -> dict[str, Any]:
 
 
 def _machine(run: Run) -> dict[str, Any]:
-    boards = {f"{record.vendor} {record.name}": count for record, count in accelerators_of(run).values()}
-    unknown = UNKNOWN if not run.hardware and not boards else 0  # zero is a count too
-    others = [name for name in run.hardware if name not in accelerators_of(run)]
+    boards, processors = facts.accelerator_names(run), facts.processor_names(run)
     return {
         "cpu_count": UNKNOWN,  # of threads, which no run tells
-        "gpu_count": sum(boards.values()) or unknown,
+        "gpu_count": sum(boards.values()) if boards or processors else UNKNOWN,  # zero is a count too
         "gpu_model": ", ".join(f"{count} x {name}" for name, count in boards.items()),
-        "cpu_model": ", ".join(others),
+        "cpu_model": ", ".join(processors),
         "os": run.evidence.platform or "",
     }
 

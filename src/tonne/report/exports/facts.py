@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tonne.describe.architecture import Architecture
+from tonne.describe.given import GIVEN
 from tonne.describe.start import Start
 from tonne.describe.training import Training
 from tonne.documents import plain
@@ -14,7 +15,7 @@ from tonne.errors import UnknownReferenceError
 from tonne.ledger.lenses.compute import accelerators_of
 from tonne.ledger.lenses.history import parents, start_of
 from tonne.ledger.lenses.scopes import site_of_run
-from tonne.ledger.records import FINAL, FINE_TUNING, INITIALISED_FROM, REINFORCEMENT, Run
+from tonne.ledger.records import FINAL, FINE_TUNING, FORECAST, INITIALISED_FROM, REINFORCEMENT, Run
 from tonne.reference.grids import grid
 from tonne.reference.regions import region
 from tonne.report.numbers import count_text
@@ -39,11 +40,30 @@ def hardware_text(runs: Sequence[Run]) -> str | None:
     """Accelerators, or processors where there are none, the most that a run had: "8 x NVIDIA H100 SXM5 80GB"."""
     most: Counter[str] = Counter()
     for run in runs:
-        known = accelerators_of(run)
-        named = {f"{record.vendor} {record.name}": count for record, count in known.values()} or dict(run.hardware)
+        named = accelerator_names(run) or processor_names(run)
         for name, count in named.items():
             most[name] = max(most[name], count)
     return ", ".join(f"{count} x {name}" for name, count in most.items()) or None
+
+
+def accelerator_names(run: Run) -> dict[str, int]:
+    """Names of accelerators and how many; one that no table knows keeps the name that its driver gave it."""
+    if not _on_accelerators(run):
+        return {}
+    known = accelerators_of(run)
+    named = {f"{record.vendor} {record.name}": count for record, count in known.values()}
+    return named | {name: count for name, count in run.hardware.items() if name not in known}
+
+
+def processor_names(run: Run) -> dict[str, int]:
+    """Names of processors and how many, of a run that had no accelerators."""
+    return {} if _on_accelerators(run) else dict(run.hardware)
+
+
+def _on_accelerators(run: Run) -> bool:
+    """Whether what the run names as its hardware are accelerators: it names these, or processors, never both."""
+    hours = None if run.account is None else run.account.accelerator_hours
+    return bool(accelerators_of(run)) or (hours is not None and hours.value > 0)
 
 
 def place_text(run: Run) -> str | None:
@@ -120,8 +140,7 @@ def architecture_text(run: Run) -> str | None:
 
 def design_text(run: Run) -> str | None:
     """Design of model and training in up to about a hundred words."""
-    training, data = (_section(run, name) for name in ("training", "data"))
-    a = _architecture(run)
+    training, data, a = training_of(run), _section(run, "data"), _architecture(run)
     if not a:
         return None
     parts = [
@@ -137,9 +156,25 @@ def design_text(run: Run) -> str | None:
     return " ".join(part for part in parts if part)
 
 
+def training_of(run: Run) -> Mapping[str, Any]:
+    """How it is trained, as far as somebody said so.
+
+    A plan may be whole, its defaults with it. These say nothing where only hours were given, nor of the optimizer of a
+    forecast, which does not ask for it, nor of the precision of a run, which its machine may have decided.
+    """
+    training, plan = _section(run, "training"), run.plan or {}
+    if run.kind == FORECAST and not _section(run, "architecture"):
+        return {}
+    if run.kind != FORECAST and GIVEN not in plan:
+        return training
+    left_open = ("optimizer" if run.kind == FORECAST else "precision",)
+    given = plan.get(GIVEN) or ()
+    return {name: value for name, value in training.items() if name not in left_open or f"training.{name}" in given}
+
+
 def objective_of(run: Run) -> str | None:
     """The task, else the objective, by its plan, which need not name the usual one; None where no plan is known."""
-    told = _section(run, "task").get("name") or _section(run, "training").get("objective")
+    told = _section(run, "task").get("name") or training_of(run).get("objective")
     if told or not _section(run, "architecture"):
         return told
     return str(Training.model_fields["objective"].default)
@@ -147,7 +182,7 @@ def objective_of(run: Run) -> str | None:
 
 def _objective(run: Run, data: Mapping[str, Any]) -> str:
     """What is learnt from how many tokens: those of the run, which may have ended before its plan's."""
-    training, length = _section(run, "training"), data.get("sequence_length")
+    training, length = training_of(run), data.get("sequence_length")
     tokens = data.get("tokens") if run.work.tokens is None else run.work.tokens
     amount = tokens.get("value") if isinstance(tokens, Mapping) else tokens
     of_length = f" in sequences of {length}" if length else ""

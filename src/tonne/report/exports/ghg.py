@@ -50,12 +50,18 @@ def _table(lines: tuple[ScopeLine, ...]) -> list[str]:
     for line in lines:
         estimate = _cell(line).estimate
         if estimate is None:
-            rows.append(f"| {line.scope} | {line.what} | {line.method} | unknown | | {line.note} |")
+            rows.append(f"| {line.scope} | {line.what} | {line.method} | unknown{_rest(line)} | | {line.note} |")
             continue
         digits = digits_of(estimate)
         value, low, high = (plain_number(number, digits) for number in (estimate.value, estimate.low, estimate.high))
         rows.append(f"| {line.scope} | {line.what} | {line.method} | {value} | {low} to {high} | {line.note} |")
     return [*rows, ""]
+
+
+def _rest(line: ScopeLine) -> str:
+    """The sum of those runs of which it is known, where it is not of all."""
+    known = line.kgco2e.known
+    return "" if known is None else f"; of the others {plain_number(known.value / KG_PER_TONNE, digits_of(known))}"
 
 
 def _period(begun: list[float]) -> str | None:

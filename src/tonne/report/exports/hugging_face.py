@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from tonne.ledger.lenses.totals import scaled
 from tonne.report.exports import facts
-from tonne.report.exports.cells import GRAMS_PER_KG, NOTHING_COUNTED, WORDS, Cell, rounded_value, why_unknown
+from tonne.report.exports.cells import GRAMS_PER_KG, NOTHING_COUNTED, WORDS, Cell, rounded_value, said, why_unknown
 from tonne.report.exports.forms import Export
 from tonne.report.exports.method import tool_of
 from tonne.report.exports.model_card import LENS
@@ -25,12 +26,16 @@ def hugging_face(subject: Subject) -> Export:
     seen = subject.seen(LENS)
     runs = subject.counted(seen)
     total = seen.totals["operational_location_kgco2e"]
-    lines, missing, cells = [], [], {}
+    lines: list[str] = []
+    missing: list[str] = []
+    cells: dict[str, Cell] = {}
     if total.value is None:
-        missing.append(f"emissions: {why_unknown(total, 'CO2e')}")
+        cells["emissions"] = Cell(missing=why_unknown(total, "CO2e"))
+        missing.append(f"emissions: {cells['emissions'].missing}")
     else:
-        cells["emissions"] = Cell(text="emissions", estimate=total.value, unit="kg")
-        lines.append(f"  emissions: {_yaml_number(rounded_value(total.value, GRAMS_PER_KG))}  # grams of CO2e")
+        grams = _yaml_number(rounded_value(total.value, GRAMS_PER_KG))
+        cells["emissions"] = Cell(text=grams, estimate=scaled(total.value, GRAMS_PER_KG), unit="g")
+        lines.append(f"  emissions: {grams}  # grams of CO2e")
         _, spread = value_and_interval(total.value, MASS_KG)
         between = "" if spread == "exact" else f", 90 % interval {spread.replace(' - ', ' to ')}"
         tool = tool_of(runs)
@@ -42,10 +47,11 @@ def hugging_face(subject: Subject) -> Export:
         "hardware_used": facts.hardware_text(runs),
     }
     for key, text in words.items():
+        cells[key] = said(text, WANTING[key] if runs else NOTHING_COUNTED)
         if text:
             lines.append(f"  {key}: {json.dumps(text, ensure_ascii=False)}")
         else:
-            missing.append(f"{key}: {WANTING[key] if runs else NOTHING_COUNTED}")
+            missing.append(f"{key}: {cells[key].missing}")
     text = "\n".join(["---", *(["co2_eq_emissions:"] if lines else []), *lines, "---", ""])
     return Export(text=text, missing=tuple(missing), cells=cells, notes=seen.notes)
 

@@ -10,9 +10,7 @@ from tonne.ledger.lenses.check import MARGIN, Compute, check_eu
 from tonne.ledger.lenses.compute import EXACT_COUNT
 from tonne.ledger.lenses.rules import Verdict
 from tonne.ledger.records import FORECAST, IMPORTED, Run
-from tonne.report.exports.cells import WORDS, plain_number
 from tonne.report.exports.subject import Subject
-from tonne.report.numbers import digits_of
 
 BOUNDARIES = (
     ("facility_kwh", "facility", "all that the building draws: IT times PUE"),
@@ -148,10 +146,3 @@ def tool_of(runs: Sequence[Run]) -> str:
         return "tonne, forecast before the run"
     read = sorted({run.evidence.source or "another tool" for run in runs if run.kind == IMPORTED})
     return f"tonne, read from {', '.join(read)}" if read else "tonne"
-
-
-def in_words(estimate: Estimate, unit: str) -> str:
-    """A number with its interval, for a sentence."""
-    digits = digits_of(estimate)
-    value, low, high = (plain_number(number, digits) for number in (estimate.value, estimate.low, estimate.high))
-    return f"{value} {unit}" + ("" if estimate.is_exact else f" ({low} to {high}; {WORDS[estimate.basis]})")

@@ -18,8 +18,8 @@ LENS, WHOLE = "final-run", "project"
 WANTING = {
     "operational_location_kgco2e": "no place was given, or its grid is not known",
     "operational_market_kgco2e": "no factor of a contract was given",
-    "embodied_kgco2e": "no factor for making its hardware is known",
-    "water_l": "a factor of its place is not known",
+    "embodied_kgco2e": "the making of its hardware is not in its account",
+    "water_l": "a water factor was not known",
 }
 HELD = ((1e6, "million accelerator-hours"), (1.0, "accelerator-hours"))
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+from dataclasses import replace
+
 import pytest
 
 from tonne.errors import DescriptionError
+from tonne.estimate import Estimate
 from tonne.ledger.lenses import lens_named, view
 from tonne.ledger.lenses.scopes import scope_lines
 from tonne.ledger.lenses.scores import scores
@@ -291,3 +297,51 @@ def test_the_design_of_a_run_says_what_its_plan_left_to_defaults_and_what_was_re
     assert "None" not in text
     assert "norm: layer, before each block" in text  # a decoder's, by describe.architecture
     assert "It is trained by the objective causal-lm on 30,720 tokens in sequences of 128." in text
+
+
+def test_an_inventory_prints_the_sum_of_those_that_are_known(run, account):
+    dark = run("b", account=account(location_kg=None))
+    text = exported(Subject(name="d", runs=(run("a"), dark), declared=Declared(control="cloud")), "ghg").text
+    assert "| electricity | location-based | unknown; of the others 0.012 |" in text  # 12 kg
+
+
+def test_an_accelerator_that_no_table_knows_is_not_taken_for_a_processor(run, account):
+    odd = Subject(name="d", runs=(run(hardware={"Example X9": 4}),))  # 48 accelerator-hours
+    assert "**Hardware Type**: 4 x Example X9" in exported(odd, "model-card").text
+    report = json.loads(exported(odd, "boamps").text)
+    component = report["infrastructure"]["components"][0]
+    assert (component["componentType"], component["nbComponent"]) == ("gpu", 4)
+    row = next(csv.DictReader(io.StringIO(exported(odd, "codecarbon").text)))
+    assert (row["gpu_count"], row["gpu_model"], row["cpu_model"]) == ("4", "4 x Example X9", "")
+    plain = on_processors(run, account)
+    report = json.loads(exported(Subject(name="d", runs=(plain,)), "boamps").text)
+    assert report["infrastructure"]["components"][0]["componentType"] == "cpu"
+
+
+def test_water_of_a_codecarbon_row_is_its_wue_times_its_it_energy(run, account):
+    # 7.2 L on site for 30 kWh of IT: 0.24 L/kWh; 29 of these 30 kWh are in a row, and with PUE they are 34.8
+    mine = account()
+    energy = replace(mine.energy, cpu_kwh=Estimate.exact(8.0), memory_kwh=Estimate.exact(1.0))
+    mine = replace(mine, energy=energy, water_on_site_l=Estimate.exact(7.2))
+    one = Subject(name="d", runs=(run(account=mine),))
+    row = next(csv.DictReader(io.StringIO(exported(one, "codecarbon").text)))
+    assert float(row["wue"]) == pytest.approx(0.24)
+    assert float(row["energy_consumed"]) == pytest.approx(34.8)
+    assert float(row["water_consumed"]) == pytest.approx(6.96)
+
+
+def test_defaults_of_a_forecasts_plan_are_no_facts_of_the_model(run):
+    whole = {"objective": "causal-lm", "optimizer": "adamw", "precision": "bf16"}
+    hours_alone = run(kind="forecast", status="forecast", plan={"training": whole}, work=Work(), purpose=None)
+    found = exported(Subject(name="d", runs=(hours_alone,)), "boamps")
+    assert not {"taskFamily", "algorithms"} & set(json.loads(found.text)["task"])
+    planned = replace(hours_alone, plan={"training": whole, "architecture": {"kind": "decoder", "layers": 2}})
+    assert "causal-lm" in facts.design_text(planned)
+    assert "optimizer" not in facts.design_text(planned)
+    said = replace(planned, plan={**planned.plan, "given": ["training.optimizer"]})
+    assert "The optimizer is adamw." in facts.design_text(said)
+    trained = replace(planned, kind="measured")
+    assert "The optimizer is adamw." in facts.design_text(trained)
+    assert " in bf16." in facts.design_text(trained)
+    open_precision = replace(trained, plan={**trained.plan, "given": ["training.optimizer"]})
+    assert "bf16" not in facts.design_text(open_precision)
