@@ -45,6 +45,15 @@ class FinetuningRecipe(Recipe):
             raise DescriptionError("[training] epochs is missing. Say how often the examples are passed, e.g. 3.")
         return self
 
+    @model_validator(mode="after")
+    def _words_of_whole_texts(self) -> FinetuningRecipe:
+        if self.training.token_dropout and self.task.name not in ("classification", "pair-classification"):
+            raise DescriptionError(
+                f"[training] token_dropout thins texts with one label, and [task] name={self.task.name!r} "
+                f"asks about each. Leave it out; dropout and label_smoothing are for all tasks."
+            )
+        return self
+
     def _changes_a_model(self) -> None:
         """Adapters and frozen layers are what fine-tuning is for, where there is a model to start from."""
         if (self.training.lora is not None or self.training.frozen_layers) and self.start.from_scratch:

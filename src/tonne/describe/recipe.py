@@ -102,6 +102,10 @@ class Recipe(Section):
             raise DescriptionError(
                 "[data] validation_source holds labelled examples, for tonne finetune. Use validation_fraction."
             )
+        if self.training.token_dropout:
+            raise DescriptionError(
+                "token_dropout leaves words out of texts that have labels: it is for tonne finetune."
+            )
         if self.training.lora is not None or self.training.frozen_layers or self.training.layer_decay != 1:
             raise DescriptionError(
                 "lora, frozen_layers and layer_decay change a model that exists: tonne train pre-trains all of it."

@@ -52,6 +52,9 @@ class Training(Section):
     decay_fraction: float = Field(default=0.2, gt=0, le=1, description="wsd: share of the steps in which it falls")
     clip: float | None = Field(default=1.0, gt=0, description="largest norm of all gradients together")
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    token_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="labels of whole texts: share of their tokens left out, others each epoch"
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of a target spread over all others too")
     layer_decay: float = Field(
         default=1.0, gt=0, le=1, description="learning rate of a layer, of that of the one above"

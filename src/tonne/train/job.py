@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tonne.train.tokenizer import TextTokenizer
     from tonne.train.tuning import Tuning
 
+ADDED = ("token_dropout",)
 EVERY_TOKEN = ("causal-lm",)  # objectives whose loss is one of every token, so that bits per byte can be told
 
 
@@ -76,7 +77,7 @@ class Job:
         """All that a resumed run must share with the one that it goes on from, as built-in types."""
         return {
             "architecture": self.architecture.model_dump(mode="json"),
-            "training": self.training.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json", exclude=_unsaid(self.training)),
             "data": {**self.batches.facts(), "total_steps": self.total_steps},
             **({} if self.tuning is None else {"task": self.tuning.facts()}),
         }
@@ -86,6 +87,11 @@ class Job:
         if self.tuning is None:
             return Losses(self.model, label_smoothing=self.training.label_smoothing)
         return self.tuning.losses(self.model, self.training)
+
+
+def _unsaid(training: Training) -> set[str]:
+    """Fields younger than runs that may go on, and models that plans start from: at their default they say nothing."""
+    return {name for name in ADDED if getattr(training, name) == type(training).model_fields[name].default}
 
 
 def job_of(

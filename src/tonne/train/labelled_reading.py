@@ -66,7 +66,7 @@ def read_labelled(
     asked = Asked(
         columns=tuple(task.column(role) for role in task.roles),
         optional=() if ID in (task.column(role) for role in task.roles) else (ID,),
-        naming=lambda missing, found: f"[task] columns = {{ {role_of[missing]} = {found!r} }}",
+        naming=lambda missing, found: _naming(role_of[missing], found),
     )
     if format == "parallel":
         rows = _parallel(names, task)
@@ -77,6 +77,11 @@ def read_labelled(
     if not found:
         raise DataError(f"{', '.join(names)} holds no example. Give a file with at least one.")
     return found
+
+
+def _naming(role: str, found: str) -> str:
+    """How to say that a column holds a role: in a plan, and on the command line."""
+    return f"[task] columns = {{ {role} = {found!r} }} (tonne evaluate: --column {role}={found})"
 
 
 def _rows(name: str, wanted: Wanted, asked: Asked, task: Task) -> Iterator[Values]:

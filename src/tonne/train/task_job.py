@@ -55,7 +55,11 @@ def task_job(recipe: FinetuningRecipe, given: Material) -> Job:
     assert size is not None, "a recipe has one"
     weights = _weights(reading, given.train)
     batches = LabelledBatches(
-        form_of(replace(reading, weights=weights)), given.train, batch_sequences=size, seed=training.seed
+        form_of(replace(reading, weights=weights)),
+        given.train,
+        batch_sequences=size,
+        seed=training.seed,
+        token_dropout=training.token_dropout,
     )
     judged = given.held_out[: recipe.run.evaluation_sequences]
     validation = LabelledBatches(form_of(reading), judged, batch_sequences=size, shuffle=False) if judged else None

@@ -133,3 +133,18 @@ def test_the_architecture_of_the_start_is_taken_before_it_is_missed(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}', encoding="utf-8")
     given = fields(None, {"name": "classification"}, start={"from": str(tmp_path)})
     assert FinetuningRecipe.from_fields(given).architecture.width == 768
+
+
+def test_words_are_left_out_of_whole_texts_alone():
+    training = TRAINING | {"token_dropout": 0.2}
+    assert recipe(ENCODER, {"name": "classification"}, training=training).training.token_dropout == 0.2
+    with pytest.raises(DescriptionError, match="name='token-classification' asks about each"):
+        recipe(ENCODER, {"name": "token-classification"}, training=training)
+    with pytest.raises(DescriptionError, match="token_dropout leaves words out of texts that have labels"):
+        Recipe.from_fields(
+            {
+                "architecture": DECODER,
+                "data": DATA | {"tokens": 100},
+                "training": {"global_batch_sequences": 4, "token_dropout": 0.2},
+            }
+        )

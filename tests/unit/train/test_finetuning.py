@@ -292,3 +292,21 @@ def test_a_shape_of_its_own_is_kept_and_gone_on_with(recipe, session, tmp_path):
     plan = recipe(architecture=None, start={"from": str(start.model)})
     found = finetune(plan, tmp_path / "run", max_steps=1, session=session)
     assert found.model.is_dir()
+
+
+def test_runs_older_than_an_option_go_on_where_it_is_left_out(recipe, session):
+    facts = [
+        finetuning_job(recipe(training={"token_dropout": share}), session.home, session).facts()["training"]
+        for share in (0.0, 0.2)
+    ]
+    assert "token_dropout" not in facts[0]  # as a run that was started before there was such an option kept them
+    assert facts[1]["token_dropout"] == 0.2
+
+
+@pytest.mark.slow
+def test_cut_off_and_gone_on_with_it_leaves_out_the_same_words(recipe, session, tmp_path, lines_of):
+    plan = recipe(training={"token_dropout": 0.4})
+    finetune(plan, tmp_path / "whole", session=session)
+    finetune(plan, tmp_path / "cut", session=session, max_steps=5)
+    finetune(plan, tmp_path / "cut", session=session, resume=True)
+    assert lines_of(tmp_path / "whole") == lines_of(tmp_path / "cut")

@@ -202,7 +202,8 @@ def test_a_missing_column_lists_those_found_and_names_the_role(tmp_path, name):
         contents = {"rows.csv": "sentence,stars\na,b\n", "rows.jsonl": {"sentence": "a", "stars": "b"}}
         written(tmp_path / name, contents.get(name, [{"sentence": "a", "stars": "b"}]))
     task = Task(name="classification", columns={"label": "stars"})
-    fault = r"no column 'text'\. Found: sentence, stars\. .*\[task\] columns = \{ text = 'sentence' \}"
+    named = r"\[task\] columns = \{ text = 'sentence' \} \(tonne evaluate: --column text=sentence\)"
+    fault = rf"no column 'text'\. Found: sentence, stars\. .*{named}"
     with pytest.raises(DataError, match=fault):
         read_labelled(tmp_path / name, None, task)
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from tonne.errors import DataError
 from tonne.train.batch import Padding
+from tonne.train.draws import Draws
 from tonne.train.objectives.example import Example
 from tonne.train.ordered import OrderedBatches
+from tonne.train.tasks.thinned import thinned
 
 if TYPE_CHECKING:
     from tonne.train.labelled import Labelled
@@ -26,9 +28,18 @@ class LabelledBatches(OrderedBatches):
     """Batches of the sequences that a form makes of labelled examples."""
 
     def __init__(
-        self, form: Form, examples: Sequence[Labelled], *, batch_sequences: int, seed: int = 0, shuffle: bool = True
+        self,
+        form: Form,
+        examples: Sequence[Labelled],
+        *,
+        batch_sequences: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        token_dropout: float = 0.0,
     ) -> None:
         """In a random order, a new one every epoch; or once, in that of the examples.
+
+        ``token_dropout``: share of each text's tokens that an epoch leaves out.
 
         Raises:
             DataError: There is no example, or one cannot be read.
@@ -36,7 +47,7 @@ class LabelledBatches(OrderedBatches):
         if not examples:
             raise DataError(f"there is no example of {form.reading.task.name}. Give some in [data] source.")
         super().__init__(batch_sequences=batch_sequences, seed=seed, shuffle=shuffle, buckets=True)
-        self.form, self.examples = form, examples
+        self.form, self.examples, self.token_dropout = form, examples, token_dropout
         self.encoded = form.encoded(examples)
         self.sizes = np.array([_sizes(one.example) for one in self.encoded], dtype=np.int64)  # (sequences, 2)
         self.together = max(1, min(self.together, len(self.encoded) // batch_sequences))  # an epoch at most
@@ -51,8 +62,11 @@ class LabelledBatches(OrderedBatches):
 
     @property
     def mean_lengths(self) -> tuple[float, float]:
-        """Tokens of a sequence: what the model reads, or its decoder; and the source, 0 where there is none."""
-        tokens, source = self.sizes.mean(axis=0).tolist()
+        """Tokens of a sequence: what the model reads, or its decoder; and the source, 0 where there is none.
+
+        In the mean, tokens that an epoch leaves out are not read.
+        """
+        tokens, source = (self.sizes.mean(axis=0) * (1 - self.token_dropout)).tolist()
         return tokens, source
 
     def __len__(self) -> int:
@@ -64,8 +78,12 @@ class LabelledBatches(OrderedBatches):
         return found
 
     def example(self, epoch: int, sample: int) -> Example:
-        """The same one in every epoch."""
-        return self.encoded[sample].example
+        """The same one in every epoch, but for the tokens that are left out of it."""
+        found = self.encoded[sample].example
+        if not self.token_dropout:
+            return found
+        draws = Draws(self.seed, epoch, sample)
+        return thinned(found, self.token_dropout, draws, self.form.reading.tokenizer.special.all)
 
     def facts(self) -> dict[str, Any]:
         """Which examples are read, and how: their digest changes with a text, a label, a prompt or a tokenizer."""
