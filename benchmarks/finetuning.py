@@ -18,7 +18,7 @@ The model is the one that the example starts from, or with --width a larger one,
     Trainer, by length       10,895  93 %        662  74.3  75.2  70.7 %
 
 3.0 times the Trainer as it comes, 0.98 times by length, at the same accuracy and in 0.79 of the memory. Tonne and by
-length took turns; an hour before they had 10,537 and 10,160 (1.04 times). Single runs differ by 7 %, so that the two are
+length took turns; an hour before they had 10,537 and 10,160 (1.04 times). Single runs differ by 7 %, so the two are
 alike within noise. The Trainer as it comes was measured that hour before, where tonne had 10,366.
 
 By length the Trainer also predicts by length, in an order of its own. Compared with labels in theirs, its accuracy read
