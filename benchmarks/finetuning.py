@@ -13,15 +13,16 @@ The model is the one that the example starts from, or with --width a larger one,
 1.1 million parameters; medians of three seeds, the accuracy of each:
 
                        tokens/CPU-s  fill   peak MiB  accuracy on the test
-    tonne                    10,537  96 %        531  75.9  73.8  74.8 %
+    tonne                    10,727  96 %        526  75.9  73.8  74.8 %
     Trainer                   3,525  31 %        667  74.6  75.9  73.2 %
-    Trainer, by length       10,160  93 %        664  74.3  75.2  70.7 %
+    Trainer, by length       10,895  93 %        662  74.3  75.2  70.7 %
 
-3.0 times the Trainer as it comes at the same accuracy, in 0.80 of its memory; 1.04 times by length. (By length the
-Trainer also predicts by length, in an order of its own: compared with the labels in theirs, accuracy read 9 to 10 %
-before. Those three stand as they were trained again, at 11,354 tokens per CPU-second. The Trainer as it
-comes was measured half an hour before the other two; there by length was 10,558 and tonne 10,366. Single runs differ by
-7 %, so that by length and tonne are alike within noise.)
+3.0 times the Trainer as it comes, 0.98 times by length, at the same accuracy and in 0.79 of the memory. Tonne and by
+length took turns; an hour before they had 10,537 and 10,160 (1.04 times). Single runs differ by 7 %, so the two are
+alike within noise. The Trainer as it comes was measured that hour before, where tonne had 10,366.
+
+By length the Trainer also predicts by length, in an order of its own. Compared with labels in theirs, its accuracy read
+9 to 10 % here at first.
 """
 
 from __future__ import annotations
