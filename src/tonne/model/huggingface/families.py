@@ -109,12 +109,27 @@ def config_for(architecture: Architecture, class_name: str | None) -> Config:
             f"kind={architecture.kind!r}, positions={architecture.positions!r}: no class that is known has such a "
             f"model. Known: {', '.join(WRITERS)}. Save its state_dict instead."
         )
-    nearest = min(tried, key=lambda written: len(written.differences))
-    wrong = "; ".join(f"{name}={ours!r} would become {read!r}" for name, (ours, read) in nearest.differences.items())
+    nearest = min(tried, key=lambda written: len(_told(written.differences)))
+    wrong = "; ".join(
+        f"{name}={ours!r} would become {read!r}" for name, (ours, read) in _told(nearest.differences).items()
+    )
     raise WeightsError(
         f"No class of transformers that is known ({', '.join(WRITERS)}) builds this model. Nearest is "
         f"{nearest.config.class_name}, where {wrong}. Change these fields, or save the state_dict instead."
     )
+
+
+def _told(differences: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    """Fields that differ; of one that has fields of its own, such as a head, those of them that do."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, (ours, read) in differences.items():
+        if isinstance(ours, Mapping) or isinstance(read, Mapping):
+            a, b = ours or {}, read or {}
+            inner = {f"{name}.{key}": (a.get(key), b.get(key)) for key in {**a, **b}}
+            found |= {key: pair for key, pair in inner.items() if pair[0] != pair[1]}
+        else:
+            found[name] = (ours, read)
+    return found
 
 
 def _tried(a: Architecture, class_name: str | None) -> Iterator[Written]:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402 - after the che
 from tonne.describe.architecture import Architecture  # noqa: E402
 from tonne.errors import PlanFileError, WeightsError  # noqa: E402
 from tonne.model import Transformer, from_huggingface, to_huggingface  # noqa: E402
+from tonne.model.huggingface.families import config_for  # noqa: E402
 
 GPT2 = {
     "kind": "decoder",
@@ -258,3 +259,12 @@ def test_a_shard_that_breaks_off(tmp_path):
     shard.unlink()
     with pytest.raises(WeightsError, match=rf"names {shard.name}, which is not in the folder"):
         from_huggingface(tmp_path)
+
+
+def test_the_field_of_a_head_that_no_class_has_is_named_alone():
+    fields = {"kind": "decoder", "layers": 1, "width": 8, "heads": 2, "vocabulary": 16, "positions": "learned"}
+    head = {"labels": 3, "pooling": "mean"}
+    with pytest.raises(WeightsError) as found:
+        config_for(Architecture.model_validate({**fields, "max_positions": 8, "task_head": head}), None)
+    assert "Nearest is GPT2For" in str(found.value)
+    assert "where task_head.pooling='mean' would become None. Change" in str(found.value)
