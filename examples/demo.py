@@ -85,6 +85,7 @@ def _begin(folder: Path, tokens: int) -> None:
     classify = {
         r"^name = \"finetune-classify\"": 'name = "demo-classify"',
         r"^from = .*": 'from = "gpt/model"',
+        r"^pooling = .*\n": "",  # a class of transformers then loads the model
         r"^max_source_length = .*": "max_source_length = 128",
         r"^epochs = .*": f"epochs = {TUNING_EPOCHS if tokens >= TOKENS else 0.02}",
         r"^\[cluster\](.*\n)*": f"[run]\nevaluate_every = 1000000\n{seldom}\n",
