@@ -88,6 +88,8 @@ def by_project(runs: Iterable[Run]) -> Mapping[str, tuple[Run, ...]]:
 
 def _is_plan(word: str) -> bool:
     path = Path(word)
+    if path.is_dir():  # a project's folder often has the project's name
+        return (path / "config.json").is_file()
     return path.suffix == ".toml" or is_config(word) or path.is_file()
 
 
