@@ -5,6 +5,7 @@
 #   SYSTEM_TORCH=1    use the torch that PYTHON already has, instead of installing one
 #   PYTEST_ARGS=...   more arguments for pytest
 #   WORKERS=...       how many tests run side by side: a number, or auto for one a processor, at most four
+#   BENCH=ledger      the one benchmark to run, a file of benchmarks/; left out, all
 #   SITE=FR           where the demo's machine stands: grid zone, provider:region or a TOML file
 
 SHELL := bash
@@ -20,10 +21,17 @@ PINS := $(VENV)/pins.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS)
 PYTEST_ARGS ?=
 WORKERS ?= auto
-# A file's tests stay in one process, with the fixtures that they share. One thread each: the processes fill the machine.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 4 --dist loadfile
+# Tests make, sync and remove thousands of small files, over which a disk takes longer than the tests over all else: they
+# lie in memory, where it has room for them and lets programs start.
+MEMORY := $(shell test -w /dev/shm && ! grep -q ' /dev/shm .*noexec' /proc/mounts && \
+  df -Pk /dev/shm | awk 'NR == 2 && $$4 > 4000000 {print "PYTEST_DEBUG_TEMPROOT=/dev/shm"}')
+# A file's tests stay in one process, with the fixtures that they share, in the order of tests/conftest.py. One thread each:
+# the processes fill the machine.
+PYTEST := $(MEMORY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 4 \
+  --dist loadfile --no-loadscope-reorder -o tmp_path_retention_count=1
 unexport PYTHONDONTWRITEBYTECODE  # tests start hundreds of interpreters, which would each compile all of tonne
 SITE ?= FR
+BENCH ?= *
 
 .PHONY: help demo test check bench calibrate docs clean
 
@@ -69,10 +77,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict src
-	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" --hypothesis-profile quick $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+	@for file in benchmarks/$(BENCH).py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 calibrate: $(VENV)/.dev
 	$(BIN)/python -m tonne.calibrate steps

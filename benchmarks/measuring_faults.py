@@ -5,10 +5,11 @@ process ended by SIGKILL, SIGTERM or an error at random instants: at most one in
 cannot be read. Children forked after start: none hangs, and nothing is left running. Exits with 1 if missed.
 Needs Linux; root for the others. `--short`: a tenth of the repeats.
 
-Answer (--short, 2 cores of a virtual machine with a load of 9, Python 3.11, 2026-11-27): NaN: tonne 0.00 %, Zeus
-+0.48 %, pyJoules +0.04 %, CodeCarbon NaN in the total, carbontracker ends the program with 70. Clock: tonne -0.04 %,
-carbontracker x226, the others below 0.3 %. Deaths: tonne loses 1.00 intervals of 0.5 s at the worst in 20, and nothing
-is left of CodeCarbon, carbontracker, Zeus and pyJoules. Forks: none of 20 hung.
+Answer (2 cores of a quiet virtual machine, Python 3.11, 2026-11-27, 21 minutes): NaN: tonne 0.00 %, and told; Zeus
++0.14 %, pyJoules +0.03 %, CodeCarbon NaN in the total, carbontracker ends the program with 70. Clock: tonne 0.00 %,
+carbontracker x226, the others 0.1 % at most. Deaths: tonne loses 0.98 intervals of 0.5 s at the worst in 200, each run
+could be read; nothing is left of CodeCarbon, carbontracker, Zeus and pyJoules (3 each). Forks: none of 200 hung, nor of
+CodeCarbon's 3.
 """
 
 from __future__ import annotations

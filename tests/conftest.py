@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import re
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -11,7 +13,39 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("tonne", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("tonne"), max_examples=20)  # `make check`; `make test`: 100
 settings.load_profile("tonne")
+# A file that one process begins last keeps the others waiting: these take 20 to 140 s of processor, others less.
+LONGEST = {
+    file: place
+    for place, file in enumerate((
+        "unit/train/test_distribution.py",
+        "unit/ledger/test_ledger.py",
+        "unit/cli/test_train_command.py",
+        "unit/report/test_page_in_a_browser.py",
+        "parity/test_huggingface_experts.py",
+        "parity/test_huggingface_encoders.py",
+        "unit/train/test_killed_runs.py",
+        "test_documentation.py",
+        "unit/train/test_fit.py",
+        "unit/workflow/test_running.py",
+        "unit/cli/test_run_command.py",
+    ))
+}  # fmt: skip
+WHOLLY_SLOW = re.compile(r"^pytestmark = pytest\.mark\.slow\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where slow tests are left out, a file that has no other is not read: each process would import what it needs."""
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    return bool(WHOLLY_SLOW.search(collection_path.read_text(encoding="utf-8"))) or None
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: a million objects need not be looked through each time that garbage is collected."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +104,8 @@ def write_store(tmp_path: Path):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `gpu` are left out where torch sees no accelerator."""
+    """Files that take long come first; tests marked `gpu` are left out where torch sees no accelerator."""
+    items.sort(key=lambda item: LONGEST.get(item.nodeid.partition("::")[0].removeprefix("tests/"), len(LONGEST)))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and not _has_gpu():
         for item in marked:

@@ -198,6 +198,7 @@ def test_page_of_presets_is_what_the_table_and_the_counts_say():
     assert UPDATE or text == expected, "the page of presets is out of date: TONNE_UPDATE_PAGES=1 rewrites it"
 
 
+@pytest.mark.slow
 def test_coefficients_on_the_page_of_timing_are_those_of_the_table():
     from tonne.report.coefficients_page import coefficients_table
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -34,6 +35,7 @@ FLOORS = [
     {"integrations"},
     {"server"},
     {"cli"},
+    {"__main__"},  # python -m tonne
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 OWN_WORK = {"tonne"}  # cites a page of docs/method, not somebody else's table
@@ -44,6 +46,7 @@ HEAVY = ("numpy", "pydantic", "typer", "rich", "torch", "altair")
 KEY = re.compile(r"^[a-z][a-z0-9_.-]*$")
 
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+ROOMS = sorted({path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in FILES})
 PAGES = sorted([*ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 
 
@@ -55,46 +58,70 @@ def room_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-@cache  # three tests ask
-def modules_imported_by(path: Path) -> set[str]:
-    """Dotted names; of `from tonne import a`, `tonne.a`."""
-    found: set[str] = set()
+def files_of(room: str) -> list[Path]:
+    return [path for path in FILES if room_of(path) == room]
+
+
+class Facts(NamedTuple):
+    """What the tests below ask of a file."""
+
+    modules: set[str]  # imported, dotted; of `from tonne import a`, `tonne.a`
+    functions: list[tuple[str, int]]  # name, lines without the docstring
+    docstrings: list[str]
+
+
+@cache  # parsing takes longer than all questions
+def facts(path: Path) -> Facts:
+    found = Facts(set(), [], [])
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found.modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name_of(path)}:{node.lineno}: import absolutely, 'from tonne...'"
-            module = node.module or ""
-            found |= {f"tonne.{alias.name}" for alias in node.names} if module == "tonne" else {module}
+            found.modules.update(modules_named_by(node, path))
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = ast.get_docstring(node) or ""
+            found.docstrings.append(docstring)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if docstring and len(node.body) > 1 else node.body
+                lines = (node.end_lineno or node.lineno) - body[0].lineno + 1
+                found.functions.append((node.name, lines))
     return found
 
 
+def modules_named_by(node: ast.ImportFrom, path: Path) -> set[str]:
+    assert node.level == 0, f"{name_of(path)}:{node.lineno}: import absolutely, 'from tonne...'"
+    module = node.module or ""
+    return {f"tonne.{alias.name}" for alias in node.names} if module == "tonne" else {module}
+
+
 def rooms_imported_by(path: Path) -> set[str]:
-    inside = {module.split(".")[1] for module in modules_imported_by(path) if module.startswith("tonne.")}
+    inside = {module.split(".")[1] for module in facts(path).modules if module.startswith("tonne.")}
     return inside - {"__version__"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_imports_point_down(path):
-    room = room_of(path)
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_down(room):
     assert room in FLOOR_OF, f"'{room}' stands on no floor: add it to FLOORS"
-    for other in rooms_imported_by(path) - {room}:
-        assert other in FLOOR_OF, f"{name_of(path)} imports tonne.{other}, which is no room"
-        assert FLOOR_OF[other] < FLOOR_OF[room], f"{room} may not import {other}"
+    for path in files_of(room):
+        for other in rooms_imported_by(path) - {room}:
+            assert other in FLOOR_OF, f"{name_of(path)} imports tonne.{other}, which is no room"
+            assert FLOOR_OF[other] < FLOOR_OF[room], f"{name_of(path)}: {room} may not import {other}"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.name != "showing.py"], ids=name_of)
-def test_rooms_above_are_not_known_by_name_either(path):
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_above_are_not_known_by_name_either(room):
     """`showing.py` alone finds its drawer by name (decision 0080)."""
-    text = path.read_text(encoding="utf-8")
-    for room in set(re.findall(r"""["']tonne\.([a-z]+)(?:\.[a-z_.]+)?["']""", text)) & set(FLOOR_OF):
-        assert FLOOR_OF[room] <= FLOOR_OF[room_of(path)], f"{name_of(path)} names tonne.{room}, which stands above it"
+    for path in files_of(room):
+        named = set(re.findall(r"""["']tonne\.([a-z]+)(?:\.[a-z_.]+)?["']""", path.read_text(encoding="utf-8")))
+        for other in named & set(FLOOR_OF) if path.name != "showing.py" else ():
+            assert FLOOR_OF[other] <= FLOOR_OF[room], f"{name_of(path)} names tonne.{other}, which stands above it"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_torch_stays_in_the_rooms_that_train(path):
-    outside = {module.split(".")[0] for module in modules_imported_by(path)}
-    assert room_of(path) in TORCH_ROOMS or not outside & TORCH_MODULES
+@pytest.mark.parametrize("room", ROOMS)
+def test_torch_stays_in_the_rooms_that_train(room):
+    for path in files_of(room):
+        outside = {module.split(".")[0] for module in facts(path).modules}
+        assert room in TORCH_ROOMS or not outside & TORCH_MODULES, name_of(path)
 
 
 def test_train_imports_only_what_it_needs():
@@ -103,15 +130,13 @@ def test_train_imports_only_what_it_needs():
             assert rooms_imported_by(path) - {"train"} <= TRAIN_MAY_IMPORT, name_of(path)
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_files_and_functions_stay_short(path):
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 400, f"{name_of(path)} is too long: split it by question"
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
-            lines = (node.end_lineno or node.lineno) - body[0].lineno + 1
-            assert lines <= 50, f"{name_of(path)}: {node.name} has {lines} lines without its docstring"
+@pytest.mark.parametrize("room", ROOMS)
+def test_files_and_functions_stay_short(room):
+    for path in files_of(room):
+        length = len(path.read_text(encoding="utf-8").splitlines())
+        assert length <= 400, f"{name_of(path)} is too long: split it by question"
+        for name, lines in facts(path).functions:
+            assert lines <= 50, f"{name_of(path)}: {name} has {lines} lines without its docstring"
 
 
 def in_fresh_interpreter(code: str) -> str:
@@ -166,22 +191,10 @@ def cited_keys(docstring: str) -> list[str]:
     return keys
 
 
+@cache
 def known_sources() -> set[str]:
     with (SOURCE / "reference" / "tables" / "sources.csv").open(encoding="utf-8", newline="") as file:
         return {row["key"] for row in csv.DictReader(file)}
-
-
-def citations() -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for path in FILES:
-        text = path.read_text(encoding="utf-8")
-        if "Source" not in text:
-            continue
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                docstring = ast.get_docstring(node) or ""
-                found += [(name_of(path), key) for key in cited_keys(docstring)]
-    return sorted(set(found))
 
 
 def test_keys_of_a_citation_are_read_up_to_its_end():
@@ -189,11 +202,14 @@ def test_keys_of_a_citation_are_read_up_to_its_end():
     assert cited_keys(docstring) == ["chowdhery2022palm", "korthikanti2022"]
 
 
-@pytest.mark.parametrize(("where", "key"), citations())
-def test_cited_source_is_known(where, key):
-    known = known_sources()
-    assert KEY.match(key), f"{where}: '{key}' is no citation key; write 'Source: key, equation or table'"
-    assert key in known | OWN_WORK, f"{where} cites '{key}', which is not in sources.csv: add its row"
+@pytest.mark.parametrize("room", ROOMS)
+def test_cited_source_is_known(room):
+    known = known_sources() | OWN_WORK
+    for path in files_of(room):
+        for key in {key for text in facts(path).docstrings for key in cited_keys(text)}:
+            where = name_of(path)
+            assert KEY.match(key), f"{where}: '{key}' is no citation key; write 'Source: key, equation or table'"
+            assert key in known, f"{where} cites '{key}', which is not in sources.csv: add its row"
 
 
 def documented_commands() -> list[tuple[str, tuple[str, ...]]]:

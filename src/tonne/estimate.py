@@ -56,6 +56,17 @@ class Estimate:
         return bool(spread == 0) if isinstance(spread, int | float) else not bool(spread.any())
 
 
+def scaled(estimate: Estimate, factor: Number) -> Estimate:
+    """An estimate times an exact positive number."""
+    return Estimate(
+        value=estimate.value * factor,
+        low=estimate.low * factor,
+        high=estimate.high * factor,
+        basis=estimate.basis,
+        sources=estimate.sources,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Propagated:
     """Outputs of `propagate`, and the share of each one's log-variance that each input brings."""

@@ -11,6 +11,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+pytestmark = pytest.mark.slow  # whole networks, run to count what they execute
+
 VOCABULARY, WIDTH, HEADS, KV_HEADS, HEAD, INNER, LAYERS = 97, 24, 4, 2, 8, 50, 3
 PROMPT, OUTPUT = 7, 5
 

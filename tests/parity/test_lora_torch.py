@@ -16,6 +16,8 @@ from tonne.describe.architecture import Architecture
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
+pytestmark = pytest.mark.slow  # a hundred models, each run forward and backward
+
 EAGER = runpy.run_path(str(Path(__file__).with_name("test_flops_torch.py")))  # the small models, and the counter
 Attention, LatentAttention, FeedForward = EAGER["Attention"], EAGER["LatentAttention"], EAGER["FeedForward"]
 Experts, Layer, Model, plain_layer = EAGER["Experts"], EAGER["Layer"], EAGER["Model"], EAGER["plain_layer"]

@@ -15,6 +15,8 @@ transformers = pytest.importorskip("transformers")
 from torch import nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+pytestmark = pytest.mark.slow  # whole networks, run to count what they execute
+
 transformers.logging.set_verbosity_error()
 BATCH, SOURCE, TARGET, VOCABULARY = 2, 11, 7, 97
 IDS = torch.zeros(BATCH, SOURCE, dtype=torch.long)
@@ -93,7 +95,6 @@ def built(model_type, tmp_path, device, attention):
 
 @pytest.mark.parametrize(("device", "attention"), [("meta", "eager"), ("cpu", "sdpa")])
 @pytest.mark.parametrize("model_type", MODELS)
-@pytest.mark.slow
 def test_transformers_model_takes_what_we_count(model_type, device, attention, tmp_path):
     _, _, example, sequence = MODELS[model_type]
     module, architecture = built(model_type, tmp_path, device, attention)
@@ -152,7 +153,6 @@ def resnet_50_multiply_adds():
     return total + 2048 * 1000
 
 
-@pytest.mark.slow
 def test_resnet_50():
     # torchvision documents 25,557,032 parameters and 4.09 "GFLOPS" (multiply-adds) for its ResNet-50
     with torch.device("meta"):

@@ -24,6 +24,8 @@ from tonne.train.predictions.passes import fill
 from tonne.train.tasks.build import reading_of
 from tonne.train.tokenizer_training import train_tokenizer
 
+pytestmark = pytest.mark.slow  # transformers takes seconds to import
+
 transformers.logging.set_verbosity_error()
 STORY = "the cat sat on a mat while one dog barked at some moon and rain fell over every field of that land"
 WORDS = STORY.split()

@@ -38,6 +38,7 @@ def at(account, path):
     return account
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     tokens=st.lists(st.floats(1e6, 1e14), min_size=1, max_size=4),

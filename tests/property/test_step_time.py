@@ -19,6 +19,8 @@ from tonne.timing.machine import machine_of
 from tonne.timing.situation import situation
 from tonne.timing.step_time import step_parts, step_time_s
 
+pytestmark = pytest.mark.slow  # many examples each
+
 MODELS = [Architecture.preset(name) for name in ("llama-3-70b", "mixtral-8x7b", "deepseek-v3-671b", "t5-11b")]
 CHIPS = {"nvidia-a100-sxm4-80gb": "bf16", "nvidia-h100-sxm5-80gb": "fp8", "nvidia-gb200": "fp4"}
 FRAMEWORKS = ("megatron-bridge", "llm-foundry", "unknown")
@@ -48,7 +50,6 @@ def of(model, chip, layout, framework="megatron-bridge", *, length=2048, flash=T
     return found, shipped_time_model().for_machine(chip, CHIPS[chip], framework)
 
 
-@pytest.mark.slow
 @settings(max_examples=60)
 @given(model=models, chip=chips, layout=layouts, framework=frameworks)
 def test_parts_are_not_negative_and_sum_to_the_step(model, chip, layout, framework):

@@ -112,7 +112,9 @@ def _speed(run: Run, modelled: Forecast) -> tuple[Estimate, float] | str:
     if reached > 1.0:
         return f"no speed: it would have reached {reached:.2f} of the peak: its tokens or accelerators are wrong"
     pace = inputs.get("pace")
-    expected = inputs[SPEED].value * (1.0 if pace is None else pace.value)
+    stepping = modelled.account.throughput.achieved_peak_fraction  # under the plan's power cap, as the run was
+    assert stepping is not None
+    expected = stepping.value * (1.0 if pace is None else pace.value)
     return Estimate.exact(float(reached), Basis.MEASURED, run.id), float(expected)
 
 

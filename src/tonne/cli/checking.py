@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from tonne.cli.groups import Commands, Json  # before typer: it says how help is printed
+from tonne.cli.groups import Commands, Json, OwnCalibration  # before typer: it says how help is printed
 
 import typer  # isort: skip
 
@@ -37,11 +37,12 @@ def eu(
     threshold: Annotated[
         list[str] | None, typer.Option(help="That decides: general-purpose, systemic-risk, modification.")
     ] = None,
+    own_calibration: OwnCalibration = True,
     json: Json = False,
 ) -> None:
     """Training compute beside the thresholds of the EU AI Act."""
     from tonne.cli import checks  # noqa: PLC0415 - see main.py
 
-    named = checks.Named(word=subject, project=project)
+    named = checks.Named(word=subject, project=project, own_runs=own_calibration)
     if checks.eu(named, utilisation, threshold or (), as_json=json, gate=fail_over) and fail_over:
         raise typer.Exit(checks.EXIT_EXCEEDED)

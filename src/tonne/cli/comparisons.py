@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import typer
 from typer.main import get_command
 
-from tonne.cli import options
+from tonne.cli import options, own
 from tonne.documents import SCHEMA_VERSION, plain
 from tonne.errors import DescriptionError, LedgerError, PlanFileError
 from tonne.forecasting import Forecast, forecast
@@ -52,7 +53,7 @@ def side_of(text: str, shared: str = "") -> Scenario:
     if name.endswith(".json") and len(words) == 1:
         return scenario_of(_document_in(name), name=text)
     if len(words) > 1 or _is_plan(name):
-        return scenario_of(forecast(_plan([*words, *shlex.split(shared)])), name=text)
+        return scenario_of(_forecast([*words, *shlex.split(shared)]), name=text)
     run = _run(name)
     return scenario_of(run, name=run.id if run.name in run.id else f"{run.name}, {run.id}")
 
@@ -73,13 +74,10 @@ def _is_plan(name: str) -> bool:
     return name.endswith(".toml") or path.is_file() or (path / "config.json").is_file()
 
 
-def _plan(words: list[str]) -> Any:  # noqa: ANN401 - TrainingPlan, which options bring
-    """The plan that `tonne forecast` would make of the same words."""
-    from tonne.cli.main import app  # noqa: PLC0415 - it registers this command
-
-    command = get_command(app).commands["forecast"]  # type: ignore[attr-defined]
+def _forecast(words: list[str]) -> Forecast:
+    """What `tonne forecast` would print of the same words."""
     try:
-        given = command.make_context("forecast", words).params
+        given = _forecast_command().make_context("forecast", words).params
     except BAD_USAGE as error:
         raise DescriptionError(f"{shlex.join(words)!r}: {error.format_message()} See tonne forecast --help.") from None
     except typer.Exit:
@@ -92,7 +90,15 @@ def _plan(words: list[str]) -> Any:  # noqa: ANN401 - TrainingPlan, which option
         site=given["site"], grid=given["grid"], region=given["region"], gco2e_per_kwh=given["grid_gco2e_per_kwh"]
     )
     fields = {name: value for name, value in given.items() if name in options.FIELD_OF and value is not None}
-    return options.plan_from(given["plan"], fields, given["accelerators"], place)
+    plan = options.plan_from(given["plan"], fields, given["accelerators"], place)
+    return forecast(plan, own.calibration(own=given["own_calibration"]))
+
+
+@cache  # all commands are built for it
+def _forecast_command() -> Any:  # noqa: ANN401 - a command of typer's
+    from tonne.cli.main import app  # noqa: PLC0415 - it registers this command
+
+    return get_command(app).commands["forecast"]  # type: ignore[attr-defined]
 
 
 def _document_in(name: str) -> Forecast:

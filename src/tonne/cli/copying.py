@@ -10,12 +10,17 @@ from threading import Thread
 BYTES = 65_536
 
 
-def copies(process: subprocess.Popen[bytes], read: Callable[[bytes], None]) -> list[Thread]:
-    """Threads that pass on standard output and standard error until they are closed."""
+def copies(process: subprocess.Popen[bytes], reader: Callable[[], Callable[[bytes], None]]) -> list[Thread]:
+    """Threads that pass on standard output and standard error until they are closed, each read by a reader of its own.
+
+    Args:
+        process: With pipes in place of both.
+        reader: Makes what reads one of them.
+    """
     found = []
     for stream, descriptor in ((process.stdout, 1), (process.stderr, 2)):
         if stream is not None:
-            thread = Thread(target=_copy, args=(stream.fileno(), descriptor, read), daemon=True)
+            thread = Thread(target=_copy, args=(stream.fileno(), descriptor, reader()), daemon=True)
             thread.start()
             found.append(thread)
     return found

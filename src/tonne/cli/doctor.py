@@ -36,7 +36,10 @@ def document(found: Diagnosis) -> dict[str, Any]:
         "complete": not found.incomplete,
         "incomplete": list(found.incomplete),
         "sensors": [_sensor(tried) for tried in found.sensors],
-        "missing": [{"part": m.part, "reason": m.reason, "mend": m.mend or None} for m in found.missing],
+        "missing": [
+            {"part": m.part, "device": m.device or None, "reason": m.reason, "mend": m.mend or None}
+            for m in found.missing
+        ],
         "power": {name.removesuffix("_kwh") + "_w": _power(found, name) for name in PARTS},
         "coverage": found.use.coverage,
         "facts": plain(found.facts.as_dict()),

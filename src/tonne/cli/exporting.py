@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from tonne.cli.groups import Json  # before typer: it says how help is printed
+from tonne.cli.groups import Json, OwnCalibration  # before typer: it says how help is printed
 
 import typer  # isort: skip
 
@@ -13,8 +13,10 @@ Subject = Annotated[
     str | None, typer.Argument(metavar="RUN|PROJECT|PLAN", help="A run of the ledger, a project, or a plan file.")
 ]
 Project = Annotated[str | None, typer.Option(help="Of the ledger: all of its runs.")]
-Since = Annotated[str | None, typer.Option(help="Only runs of a project that began since, e.g. 2026-01-01.")]
-Until = Annotated[str | None, typer.Option(help="Only runs of a project that began before.")]
+Since = Annotated[
+    str | None, typer.Option(help="Only runs of a project that began since, in UTC, e.g. 2026-01-01, 7d.")
+]
+Until = Annotated[str | None, typer.Option(help="Only runs of a project that began before, as --since.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,6 +45,7 @@ def export(
     cloud_provider: Annotated[str | None, typer.Option(help="Whose cloud.")] = None,
     model_version: Annotated[str | None, typer.Option(help="Of the model.")] = None,
     released: Annotated[str | None, typer.Option(help="When the model was released.")] = None,
+    own_calibration: OwnCalibration = True,
     json: Json = False,
 ) -> None:
     """A run, project or plan in a form that others ask for."""
@@ -56,7 +59,7 @@ def export(
         version=model_version,
         released=released,
     )
-    named = command.Named(word=subject, project=project, since=since, until=until)
+    named = command.Named(word=subject, project=project, since=since, until=until, own_runs=own_calibration)
     command.export(named, command.Form(name=format, lens=lens, output=output, as_json=json), declared)
 
 
@@ -66,9 +69,11 @@ def lens(
     project: Project = None,
     since: Since = None,
     until: Until = None,
+    own_calibration: OwnCalibration = True,
     json: Json = False,
 ) -> None:
     """What a rule counts of runs, what it does not, and why."""
     from tonne.cli import exports as command  # noqa: PLC0415 - see main.py
 
-    command.show_lens(name, command.Named(word=subject, project=project, since=since, until=until), as_json=json)
+    named = command.Named(word=subject, project=project, since=since, until=until, own_runs=own_calibration)
+    command.show_lens(name, named, as_json=json)

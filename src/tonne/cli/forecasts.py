@@ -14,6 +14,7 @@ from tonne.documents import plain
 from tonne.forecasting import Forecast, InferenceForecast, explain, explain_inference, forecast, forecast_inference
 from tonne.measure import inbox
 from tonne.measure.identity import UNNAMED, slug
+from tonne.reference.calibration import Calibration
 from tonne.report.document import document, inference_document
 from tonne.report.inference_text import inference_lines
 from tonne.report.text import explanation_lines, lines
@@ -41,7 +42,7 @@ def run(
     calibration = own.calibration(own=own_runs)
     use = forecast_inference(plan, calibration) if with_inference else None
     training = forecast(plan, calibration) if use is None else use.training
-    _print(training, use, as_json=as_json, explained=explained)
+    _print(training, use, calibration, as_json=as_json, explained=explained)
     if training is not None and kept is not None and kept.wanted:
         leave_for_ledger(training, kept)
 
@@ -56,11 +57,18 @@ def leave_for_ledger(made: Forecast, kept: Kept) -> str:
     return run
 
 
-def _print(training: Forecast | None, use: InferenceForecast | None, *, as_json: bool, explained: bool) -> None:
+def _print(
+    training: Forecast | None,
+    use: InferenceForecast | None,
+    calibration: Calibration | None,
+    *,
+    as_json: bool,
+    explained: bool,
+) -> None:
     if as_json:
         print(json.dumps(_document(training, use, explained), indent=2, allow_nan=False, ensure_ascii=False))
         return
-    text = [] if training is None else lines(training)
+    text = [] if training is None else lines(training, calibration)
     if training is not None and explained:
         text += ["", *explanation_lines(explain(training))]
     if use is not None:

@@ -29,3 +29,7 @@ class Commands(TyperGroup):
 
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+OwnCalibration = Annotated[
+    bool,
+    typer.Option("--own-calibration/--no-own-calibration", help="Forecast a plan with own measured runs of its stack."),
+]

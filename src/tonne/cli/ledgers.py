@@ -16,7 +16,10 @@ Status = Annotated[str | None, typer.Option(help="running finished failed stoppe
 Kind = Annotated[str | None, typer.Option(help="measured, imported, forecast or all; left out, the first two.")]
 Tag = Annotated[list[str] | None, typer.Option(help="Only runs with this tag; may be repeated.")]
 Name = Annotated[str | None, typer.Option(help="Only runs of this name; may have stars: 'sweep-*'.")]
-Since = Annotated[str | None, typer.Option(help="Only runs that began since, e.g. 2026-11-01, 7d, 12h.")]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Only runs that began since, in UTC, e.g. 2026-11-01, 2026-11-01T08:00+08:00, 7d, 12h."),
+]
 Until = Annotated[str | None, typer.Option(help="Only runs that began before, as --since.")]
 Limit = Annotated[int, typer.Option(min=0, help="How many, the newest; 0: all.")]
 

@@ -13,7 +13,7 @@ import typer
 
 from tonne import __version__
 from tonne.cli import checking, comparing, exporting, ledgers, measuring, reconciling, reporting, train_commands
-from tonne.cli.groups import EXIT_INTERNAL, Commands, Json
+from tonne.cli.groups import EXIT_INTERNAL, Commands, Json, OwnCalibration
 
 app = typer.Typer(
     name="tonne",
@@ -76,9 +76,7 @@ def forecast(
     weight_precision: Annotated[str | None, typer.Option(help="Of the served weights: bf16 fp8 int8 fp4 int4.")] = None,
     inference_accelerator: Annotated[str | None, typer.Option(help="Accelerator that serves, e.g. L40S.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Each number: equation, inputs, sources.")] = False,
-    own_calibration: Annotated[
-        bool, typer.Option("--own-calibration/--no-own-calibration", help="Use own measured runs of this stack.")
-    ] = True,
+    own_calibration: OwnCalibration = True,
     project: Annotated[str | None, typer.Option(help="What it belongs to, for the ledger.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A word by which to find it; may be repeated.")] = None,
     no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Do not keep it.")] = False,

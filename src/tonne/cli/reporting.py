@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from tonne.cli.groups import Json  # noqa: F401 - before typer: it says how help is printed
+from tonne.cli.groups import OwnCalibration  # before typer: it says how help is printed
 
 import typer  # isort: skip
 
@@ -27,8 +27,10 @@ def report(
     lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
     output: Annotated[str | None, typer.Option(help="File to write; left out, standard output.")] = None,
     charts: Annotated[str | None, typer.Option(help="Folder for the charts as SVG and PNG files, too.")] = None,
+    own_calibration: OwnCalibration = True,
 ) -> None:
     """What was or will be used, where it went, how it was reached and what proves it: one page to print or publish."""
     from tonne.cli import reports  # noqa: PLC0415 - see the module's docstring
 
-    reports.run(subject, reports.Asked(format=format, language=lang, output=output, charts=charts))
+    asked = reports.Asked(format=format, language=lang, output=output, charts=charts, own_runs=own_calibration)
+    reports.run(subject, asked)

@@ -8,8 +8,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tonne.cli import own
 from tonne.cli.options import plan_from
 from tonne.errors import DescriptionError, LedgerError, RunFolderError
+from tonne.ledger.records import Run
 from tonne.report.page.formats import format_named, save_charts, text_of
 from tonne.report.page.language import words_of
 from tonne.report.page.subject import Subject, of_forecast, of_project, of_run
@@ -25,6 +27,7 @@ class Asked:
     language: str = "en"
     output: str | None = None
     charts: str | None = None
+    own_runs: bool = True  # whether plans are forecast with the user's own calibration
 
 
 def run(name: str, asked: Asked) -> None:
@@ -36,7 +39,7 @@ def run(name: str, asked: Asked) -> None:
     form = format_named(asked.format, asked.output)
     words_of(asked.language)
     program = _browser(asked) if form == "pdf" else ""
-    subject = subject_named(name)
+    subject = subject_named(name, own_runs=asked.own_runs)
     text = text_of(subject, form, asked.language)
     if asked.output is None:
         sys.stdout.write(text)
@@ -77,27 +80,33 @@ def _write_charts(subject: Subject, folder: str, language: str) -> None:
     print(f"Written: {len(paths)} files of charts in {folder}", file=sys.stderr)
 
 
-def subject_named(name: str) -> Subject:
+def subject_named(name: str, *, own_runs: bool = True) -> Subject:
     """What a name means: a plan file, a document of a run or a forecast, a run of the ledger, or a project of it.
+
+    Args:
+        name: That the user wrote.
+        own_runs: Whether plans are forecast with the user's own calibration.
 
     Raises:
         TonneError: It is none of these.
     """
     path = Path(name)
     if path.suffix == ".toml":
-        return _of_plan(name)
+        return _of_plan(name, own_runs=own_runs)
     if path.suffix == ".json" or path.is_file():
-        return _of_document(path)
-    return _of_ledger(name)
+        return _of_document(path, own_runs=own_runs)
+    return _of_ledger(name, own_runs=own_runs)
 
 
-def _of_plan(name: str) -> Subject:
+def _of_plan(name: str, *, own_runs: bool) -> Subject:
     from tonne.forecasting import forecast  # noqa: PLC0415 - reports of runs that are measured go without
 
-    return of_forecast(forecast(plan_from(name, {})), [f"tonne forecast {name}"])
+    calibration = own.calibration(own=own_runs)
+    command = f"tonne forecast {name}" if own_runs else f"tonne forecast {name} --no-own-calibration"
+    return of_forecast(forecast(plan_from(name, {}), calibration), [command], calibration)
 
 
-def _of_document(path: Path) -> Subject:
+def _of_document(path: Path, *, own_runs: bool) -> Subject:
     """The document that `tonne report --format json`, `tonne export --as json` or `tonne forecast --json` wrote."""
     from tonne.report.document import from_document  # noqa: PLC0415 - as above
     from tonne.report.page.figures import runs_of  # noqa: PLC0415 - as above
@@ -113,27 +122,29 @@ def _of_document(path: Path) -> Subject:
     if not isinstance(fields, dict):
         raise DescriptionError(f"{path} holds no document of a run. Write one: tonne report RUN --format json.")
     if "plan" in fields and "account" in fields:
-        return of_forecast(from_document(fields), [f"tonne report {path}"])
+        return of_forecast(from_document(fields), [f"tonne report {path}"], own.calibration(own=own_runs))
     runs = runs_of(fields)
     if "project" in fields:
         return of_project(str(fields["project"]), runs)
     name = str(fields.get("name", runs[0].name))
     if len(runs) == 1 and name in {runs[0].name, runs[0].id}:  # another name is that of a project of one run
-        return of_run(runs[0])
+        return _of_run(runs[0], own_runs=own_runs)
     return of_project(name, runs[::-1])  # exports begin with the newest
 
 
-def _of_ledger(name: str) -> Subject:
-    """The run of that id, beginning of an id, or name; else the project of that name."""
-    from tonne.ledger.book import Ledger  # noqa: PLC0415 - plans and documents go without
-    from tonne.ledger.records import KINDS  # noqa: PLC0415 - as above
-    from tonne.ledger.rows import Filter  # noqa: PLC0415 - as above
+def _of_ledger(name: str, *, own_runs: bool) -> Subject:
+    """The run or the project of that name."""
+    from tonne.cli.subjects import run_or_project  # noqa: PLC0415 - plans and documents go without
+    from tonne.ledger.book import Ledger  # noqa: PLC0415 - as above
 
     with Ledger.open() as ledger:
         try:
-            return of_run(ledger.run(name))
+            found = run_or_project(ledger, name)
         except LedgerError as error:
-            runs = list(ledger.whole(Filter(project=name, kinds=KINDS)))
-            if runs:
-                return of_project(name, runs[::-1])
             raise LedgerError(f"{error} Nor is there such a project, or a plan file.") from None
+    return _of_run(found, own_runs=own_runs) if isinstance(found, Run) else of_project(name, found[::-1])
+
+
+def _of_run(run: Run, *, own_runs: bool) -> Subject:
+    """One run; a calibration file that is broken is no matter to one without a plan."""
+    return of_run(run, own.calibration(own=own_runs and run.plan is not None))

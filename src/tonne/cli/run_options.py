@@ -8,6 +8,7 @@ from tonne.measure.purposes import PURPOSES
 
 INTERVAL_S = 1.0
 GRACE_S = 60.0
+AUTO = "auto"
 SECONDS_IN = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
 
 
@@ -22,6 +23,15 @@ def seconds(text: str) -> float:
     if not 0 < value < float("inf"):
         raise ArgumentTypeError(f"{text!r} must be above zero, e.g. 30s.")
     return value
+
+
+def steps(text: str) -> int | str:
+    """How many steps a run takes; "auto" where its output is to say so."""
+    if text == AUTO:
+        return text
+    if not text.isdigit() or int(text) == 0:
+        raise ArgumentTypeError(f"{text!r} is no number of steps. Write one above zero, or auto.")
+    return int(text)
 
 
 def parsed(words: list[str]) -> Namespace:
@@ -41,8 +51,10 @@ def parsed(words: list[str]) -> Namespace:
         parser.error("--site and --grid each name a place. Give one of them.")
     if options.enforce and options.max_kwh is None and options.max_kgco2e is None and options.max_cost is None:
         parser.error("--enforce has no limit to enforce. Give --max-kwh, --max-kgco2e or --max-cost.")
-    if options.steps_from is not None and options.step_pattern is None:
-        parser.error("--steps-from says where to look, but not for what. Give --step-pattern, e.g. 'step (\\d+)'.")
+    options.reads_steps = (options.total_steps or options.step_pattern or options.steps_from) is not None
+    options.total_steps = None if options.total_steps == AUTO else options.total_steps
+    if options.what == "attach" and options.reads_steps and options.steps_from is None:
+        parser.error("the output of a process that runs already cannot be read. Give --steps-from, a log file of it.")
     return options
 
 
@@ -63,8 +75,12 @@ def _parser(what: str) -> ArgumentParser:
     add("--max-kgco2e", type=float, help="Warn beyond these emissions; needs a place.")
     add("--max-cost", type=float, help="Warn beyond this price of electricity [USD]; needs --usd-per-kwh.")
     add("--usd-per-kwh", type=float, help="Price of electricity.")
-    add("--total-steps", type=int, help="Steps of the whole run, to forecast its end.")
-    add("--step-pattern", help="Finds the step in a line of output: a regular expression with one group.")
+    add("--total-steps", type=steps, help="Steps of the whole run, to forecast its end; auto: as its output says.")
+    add(
+        "--step-pattern",
+        help="Finds the step in a line: a regular expression, the step in a group, and in a second "
+        "one the total, unless --total-steps gives it.",
+    )
     add("--steps-from", help="A log file in which to look for steps; left out, the command's output.")
     add("--quiet", action="store_true", help="Say nothing but errors and warnings.")
     if what == "run":

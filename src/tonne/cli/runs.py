@@ -8,24 +8,25 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from tonne.cli.moments import unix_s
 from tonne.documents import SCHEMA_VERSION, plain
-from tonne.errors import LedgerError
+from tonne.errors import LedgerError, MeasurementError
 from tonne.ledger.book import Ledger
 from tonne.ledger.records import IMPORTED, KINDS, MEASURED, Run
 from tonne.ledger.rows import Filter, Row, matches
 from tonne.ledger.unread import journal_bytes, row_of_journal
 from tonne.measure import environment, inbox
-from tonne.measure.recover import known_runs, recover, run_named
+from tonne.measure.recover import Listed, known_runs, listed, recover, run_named
 from tonne.measure.status import INTERRUPTED, RUNNING
 from tonne.measure.windows import main_window
+from tonne.report.labels import no_formula
 from tonne.report.ledger_text import Shown, list_lines, run_lines, totals_lines
 
 SHORT_BYTES = 4_000_000  # a journal that is read again to show it
-UNITS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 FORMATS = ("jsonl", "csv")
 
 
@@ -58,8 +59,8 @@ class Asked:
             status=self.status,
             tags=self.tags,
             name=self.name,
-            since_unix_s=_unix_s(self.since),
-            until_unix_s=_unix_s(self.until),
+            since_unix_s=unix_s(self.since, "since"),
+            until_unix_s=unix_s(self.until, "until"),
             limit=self.limit or None,
         )
 
@@ -84,18 +85,6 @@ def both(before: Asked, after: Asked) -> Asked:
         name: getattr(after, name) or getattr(before, name) for name in Asked.__dataclass_fields__ if name != "limit"
     }
     return replace(after, **given)
-
-
-def _unix_s(text: str | None) -> float | None:
-    if text is None:
-        return None
-    digits, unit = text[:-1], text[-1:]
-    try:
-        if unit in UNITS:
-            return (datetime.now(UTC) - timedelta(seconds=float(digits) * UNITS[unit])).timestamp()
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise LedgerError(f"{text!r} is no time. Write a date (2026-11-01) or how long ago (12h, 7d, 4w).") from None
 
 
 @contextmanager
@@ -133,7 +122,7 @@ def show_all(folder: str | None, asked: Asked, *, as_json: bool = False) -> None
     """Print the runs that are known."""
     which = asked.filter()
     if folder is not None or is_off():
-        rows = [row for row in map(row_of_journal, known_runs(folder)) if matches(row, which)]
+        rows = [row for row in map(row_of_journal, _below(folder)) if matches(row, which)]
         rows, count = rows[: which.limit], len(rows)
     else:
         with opened() as ledger:
@@ -146,11 +135,25 @@ def show_all(folder: str | None, asked: Asked, *, as_json: bool = False) -> None
             print(f"{count - len(rows)} older ones are not shown: --limit 0 shows all.", file=sys.stderr)
         cut = sum(row.status == INTERRUPTED for row in rows)
         if cut:
-            print(f"{_counted(cut, 'run was', 'runs were')} cut off: `tonne recover` closes them.", file=sys.stderr)
+            more = "" if folder is None else f" --folder {folder}"
+            print(
+                f"{_counted(cut, 'run was', 'runs were')} cut off: `tonne recover{more}` closes them.", file=sys.stderr
+            )
     elif asked == Asked():
         print("No run is known yet. Measure one: tonne run -- python train.py", file=sys.stderr)
     else:
         print("No run is like that. `tonne runs` lists the newest of all.", file=sys.stderr)
+
+
+def _below(folder: str | None) -> list[Listed]:
+    """The runs below a folder, or TONNE_HOME's.
+
+    Raises:
+        LedgerError: There is no such folder.
+    """
+    if folder is not None and not Path(folder).is_dir():
+        raise LedgerError(f"{folder} is no folder. Give the one that holds the runs, or that of a run.")
+    return known_runs(folder)
 
 
 def _with_unread(ledger: Ledger, which: Filter) -> tuple[list[Row], int]:
@@ -282,22 +285,40 @@ def _write(ledger: Ledger, which: Filter, format: str, file: TextIO) -> int:
     names = list(fields_of(Row(id="", name="", kind="", status="", begun_unix_s=0.0)))
     writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, "tags": " ".join(row["tags"])} for row in rows)
+    for row in rows:
+        texts = {name: no_formula(text) for name, text in row.items() if isinstance(text, str)}
+        writer.writerow({**row, **texts, "tags": no_formula(" ".join(row["tags"]))})
     return len(rows)
 
 
 def close(run: str | None, folder: str | None, *, as_json: bool = False) -> None:
     """Close runs that were cut off: the one that is named, or all."""
-    runs = known_runs(folder) if run is None else [run_named(run, folder)]
-    closed = [one for one in runs if recover(one.folder)]
+    elsewhere = _cut_off_elsewhere() if folder is None and not is_off() else []
+    runs = [*_below(folder), *elsewhere] if run is None else [run_named(run, folder, elsewhere)]
+    closed, refused = [], []
+    for one in runs:
+        try:
+            closed += [one] if recover(one.folder) else []
+        except MeasurementError as error:  # somebody else's, or on a full disk: the others are closed all the same
+            refused.append(str(error))
     for one in closed:
         inbox.put("run", {"run": one.id, "folder": one.folder}, name=f"run-{one.id}-recovered")
     if as_json:
         print_json({"recovered": [fields_of(row_of_journal(run_named(one.folder))) for one in closed]})
     elif closed:
         print("\n".join(f"recovered  {one.id}" for one in closed))
-    else:
+    elif not refused:
         print("Nothing to recover: no run was cut off.", file=sys.stderr)
+    if refused:
+        raise MeasurementError(" ".join(refused))
+
+
+def _cut_off_elsewhere() -> list[Listed]:
+    """Runs that were cut off and have a folder of their own, of which they left word."""
+    with opened() as ledger:
+        rows = ledger.rows(Filter(status=INTERRUPTED))
+    folders = [row.folder for row in rows if row.folder is not None and not environment.is_below_home(row.folder)]
+    return [run for run in map(listed, folders) if run is not None]
 
 
 def print_json(fields: dict[str, Any]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
+from tonne.cli import own
+from tonne.cli.moments import unix_s
 from tonne.cli.options import is_config, plan_from
 from tonne.count.parameters import active_parameters, parameters
 from tonne.describe.architecture import Architecture
@@ -25,12 +26,16 @@ WHOLE_LEDGER, NO_PROJECT = "the ledger", "runs of no project"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """A word that may name anything, or a project, and a time; nothing: the whole ledger."""
+    """A word that may name anything, or a project, and a time; nothing: the whole ledger.
+
+    ``own_runs``: whether a plan is forecast with the user's own calibration.
+    """
 
     word: str | None = None
     project: str | None = None
     since: str | None = None
     until: str | None = None
+    own_runs: bool = True
 
     @property
     def names_all(self) -> bool:
@@ -52,7 +57,7 @@ def runs_of(named: Named, *, with_presets: bool = False) -> tuple[str, tuple[Run
     if named.word is not None and named.project is not None:
         raise DescriptionError(f"{named.word!r} and --project {named.project!r} both name runs. Give one of them.")
     if named.word is not None and _is_plan(named.word):
-        run = _forecast(named.word)
+        run = _forecast(named.word, own_runs=named.own_runs)
         return run.name, (run,)
     with Ledger.open() as ledger:
         if named.word is None:
@@ -93,11 +98,11 @@ def _is_plan(word: str) -> bool:
     return path.suffix == ".toml" or is_config(word) or path.is_file()
 
 
-def _forecast(word: str) -> Run:
+def _forecast(word: str, *, own_runs: bool) -> Run:
     from tonne.forecasting import forecast  # noqa: PLC0415 - only plans are forecast
     from tonne.ledger.lenses.forecasts import run_of_forecast  # noqa: PLC0415 - as above
 
-    return run_of_forecast(forecast(plan_from(word, {})))
+    return run_of_forecast(forecast(plan_from(word, {}), own.calibration(own=own_runs)))
 
 
 def _of_project(ledger: Ledger, project: str | None, named: Named) -> tuple[Run, ...]:
@@ -116,36 +121,19 @@ def _of_project(ledger: Ledger, project: str | None, named: Named) -> tuple[Run,
 
 def _kept(ledger: Ledger, project: str | None, named: Named) -> tuple[Run, ...]:
     """Runs that happened, those that go on with them: a sum says that more is to come; else forecasts."""
-    since, until = _unix_s(named.since, "since"), _unix_s(named.until, "until")
+    since, until = unix_s(named.since, "since"), unix_s(named.until, "until")
     which = Filter(project=project, since_unix_s=since, until_unix_s=until)
     ended = {run.id: run for run in ledger.whole(which)}
-    here = Path(ledger.home)  # others of this user, with a ledger of their own, go on beside these
     unread = [row for row in ledger.unread() if matches(row, which)]
-    mine = [row for row in unread if project is not None or Path(row.folder or "").is_relative_to(here)]
-    going = {row.id: ledger.run(row.id) for row in mine}
+    going = {row.id: ledger.run(row.id) for row in unread}
     return tuple((going | ended | going).values()) or tuple(ledger.whole(replace(which, kinds=(FORECAST,))))
 
 
-def _unix_s(text: str | None, option: str) -> float | None:
-    """Seconds since 1970 of a date, or a date with a time, in local time unless it has a zone."""
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise DescriptionError(f"--{option} {text!r} is no date. Write it like 2026-01-01.") from None
-
-
 def _of_word(ledger: Ledger, word: str, named: Named, *, with_presets: bool) -> tuple[str, tuple[Run, ...]]:
-    """The run of that id or name; else the project; else the published model."""
+    """The run or the project of that name; else the published model."""
     try:
-        run = ledger.run(word)
+        found = run_or_project(ledger, word, named)
     except LedgerError as error:
-        in_project = _kept(ledger, word, named)
-        if in_project:
-            return word, in_project
-        if (named.since or named.until) and _kept(ledger, word, Named()):
-            return word, _of_project(ledger, word, named)
         if word.strip().lower() not in preset_ids():
             raise LedgerError(f"{error} Nor is there such a project, or a plan file.") from None
         if not with_presets:
@@ -153,7 +141,29 @@ def _of_word(ledger: Ledger, word: str, named: Named, *, with_presets: bool) -> 
                 f"{word} is a published model, of which no run is known. Give a plan file that says how it is trained."
             ) from None
         return word, (_published(word),)
-    return run.name, (run,)
+    return (found.name, (found,)) if isinstance(found, Run) else (word, found)
+
+
+def run_or_project(ledger: Ledger, word: str, named: Named = Named()) -> Run | tuple[Run, ...]:
+    """The run of that id or name; else all runs of the project; else the run whose id begins so.
+
+    Args:
+        ledger: That is asked.
+        word: What the user wrote.
+        named: The time in which runs of a project count.
+
+    Raises:
+        LedgerError: There is neither, or no run of the project in that time.
+    """
+    try:
+        run = ledger.run(word)
+    except LedgerError:
+        if not _kept(ledger, word, Named()):
+            raise
+        return _of_project(ledger, word, named)
+    if word in (run.id, run.name) or not _kept(ledger, word, Named()):
+        return run
+    return _of_project(ledger, word, named)
 
 
 def _published(preset: str) -> Run:

@@ -21,6 +21,7 @@ PACKAGES = ("torch", "safetensors", "tokenizers")
 STOPPED = {"observer": "stopped at a limit", "signal": "stopped by a signal", "patience": "out of patience"}
 DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it products on NVIDIA differ from run to run
 OVER_BUDGET = 3
+SIGNALLED = 128  # and the signal's number, as a shell has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,9 @@ def print_ended(found: Any, options: Options, lines: Callable[[Any], list[str]])
         print(json.dumps(document_of(found), indent=2, allow_nan=False))
     elif fitted.first:
         print("\n".join([*lines(fitted), *ended_lines(found)]))
-    return OVER_BUDGET if found.over else 0
+    if found.over:
+        return OVER_BUDGET
+    return 0 if fitted.signal is None else SIGNALLED + int(fitted.signal)
 
 
 def lines_of(found: Any) -> list[str]:  # noqa: ANN401 - of a room that loads torch

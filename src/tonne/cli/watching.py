@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 
-from tonne.errors import DescriptionError
+from tonne.cli.step_lines import Steps
 from tonne.measure.journal import paths
 from tonne.measure.limits import Limits, require_known, standings
 from tonne.measure.meter import Meter
@@ -23,7 +22,10 @@ if TYPE_CHECKING:
 LINE_EVERY_S = 600.0
 SHARE_OF_TIME = 0.02  # that looking at the account may take
 FIRST_LOOK_S = 0.5  # commands that end sooner are not looked at while they run
-LONGEST_LINE = 65_536
+NO_TOTAL = (
+    "tonne: {why}: steps are counted, but the run's end is not forecast. Give --total-steps N, or a second group for "
+    "the total, as in --step-pattern 'step (\\d+) of (\\d+)'"
+)
 LONG_BYTES = 300e6  # of a journal that takes a second to read: nobody waits for that at the end of a command
 
 
@@ -38,7 +40,10 @@ class Watch:
         """
         self._meter, self._options, self._say = meter, options, say
         self.limits = Limits(kwh=options.max_kwh, kgco2e=options.max_kgco2e, usd=options.max_cost)
-        self._pattern = _pattern(options.step_pattern)
+        self._steps = Steps(options.step_pattern, options.total_steps) if options.reads_steps else None
+        if self._steps is not None and not self._steps.finds_total:
+            self._say(NO_TOTAL.format(why="--step-pattern has one group, and no --total-steps is given"))
+        self._read = None if options.steps_from is None else self.reader()
         self._site()
         self.stop_child: Callable[[], None] | None = None
         self._begun_s = time.monotonic()
@@ -46,7 +51,6 @@ class Watch:
         self._next_look_s = self._begun_s + FIRST_LOOK_S
         self._next_line_s = self._begun_s + LINE_EVERY_S
         self._warned: set[tuple[str, bool]] = set()
-        self._rest = b""
         self._offset = 0
 
     def _site(self) -> None:
@@ -101,33 +105,32 @@ class Watch:
         if self.limits.any:
             account, expected = self._account()
             self._check(account, expected)
+        last = None if self._steps is None else self._steps.last
+        if self._steps is not None and last is None:
+            self._say(
+                "tonne: no steps were found in what it printed. Say how they look, e.g. --step-pattern 'step (\\d+)'"
+            )
+        elif self._steps is not None and self._steps.finds_total and last is not None and last[1] is None:
+            self._say(NO_TOTAL.format(why="what it printed says steps but no total, and no --total-steps was given"))
         run, folder = self._meter.run_id, self._meter.folder
         if self._options.quiet or run is None or folder is None:
             return
-        if sum(os.path.getsize(path) for path in paths(folder)) > LONG_BYTES:  # noqa: PTH202 - no pathlib here
+        sizes = [os.path.getsize(path) for path in paths(folder)]  # noqa: PTH202 - no pathlib here
+        if sum(sizes) > LONG_BYTES:
             self._say(f"tonne: measured · tonne runs show {run}")
         else:
             from tonne.report.measured_line import closing_line  # noqa: PLC0415 - as above
 
-            self._say(closing_line(self._meter.account(), run))
+            self._say(closing_line(self._meter.account(), run if sizes else None))
 
-    def read_output(self, data: bytes) -> None:
-        """Find steps in what the command printed."""
-        if self._pattern is None:
-            return
-        *whole, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
-        self._rest = self._rest[-LONGEST_LINE:]
-        for line in reversed(whole):
-            found = self._pattern.search(line)
-            if found is not None:
-                digits = found.group(1).replace(b",", b"").replace(b"_", b"")
-                if digits.isdigit():
-                    self._meter.progress(int(digits), self._options.total_steps)
-                    return
+    def reader(self) -> Callable[[bytes], None]:
+        """What finds steps in one stream that the command prints."""
+        assert self._steps is not None
+        return self._steps.reader(self._meter.progress)
 
     def _read_file(self) -> None:
         path = self._options.steps_from
-        if path is None:
+        if path is None or self._read is None:
             return
         try:
             with open(path, "rb") as file:  # noqa: PTH123 - the light path has no pathlib
@@ -138,10 +141,12 @@ class Watch:
         except OSError:
             return  # it may come later
         self._offset += len(data)
-        self.read_output(data)
+        self._read(data)
 
     def _account(self) -> tuple[Account, Expected | None]:
-        return self._meter.account(), self._meter.expected()
+        from tonne.measure.progress import so_far  # noqa: PLC0415 - as above
+
+        return so_far(self._meter._measured(None), self._meter.site)
 
     def _check(self, account: Account, expected: Expected | None) -> None:
         for standing in standings(self.limits, account, expected):
@@ -164,20 +169,3 @@ class Watch:
                 f"tonne: the run will take about {standing.expected:.3g} {standing.unit}, "
                 f"more than its limit of {standing.limit:g}."
             )
-
-
-def _pattern(text: str | None) -> re.Pattern[bytes] | None:
-    """What finds a step in a line.
-
-    Raises:
-        DescriptionError: It is no regular expression, or has no group.
-    """
-    if text is None:
-        return None
-    try:
-        pattern = re.compile(text.encode())
-    except re.error as error:
-        raise DescriptionError(f"--step-pattern {text!r} is no regular expression: {error}.") from None
-    if pattern.groups < 1:
-        raise DescriptionError(f"--step-pattern {text!r} has no group for the step. Write e.g. 'step (\\d+)'.")
-    return pattern

@@ -11,13 +11,12 @@ from tonne.count.inference import generation_flop
 from tonne.describe.inference import Inference
 from tonne.describe.plan import TrainingPlan
 from tonne.errors import DescriptionError
-from tonne.estimate import Estimate, propagate
+from tonne.estimate import Estimate, propagate, scaled
 from tonne.forecasting.inputs import Inputs
 from tonne.forecasting.serving import Held, Serving, Sides, sides_of
 from tonne.forecasting.single import Forecast, account_of, dependencies, forecast
 from tonne.forecasting.use import use_outcome
 from tonne.forecasting.use_inputs import UseInputs, merged, use_inputs_of
-from tonne.forecasting.watts import times
 from tonne.reference.calibration import Calibration
 from tonne.reference.inference_coefficients import inference_coefficients
 from tonne.units import SECONDS_PER_HOUR
@@ -206,13 +205,13 @@ def _replicas(asked: Inference, replica_s: Estimate | None) -> Estimate | None:
     """Replicas that the requests of a day keep busy, on average."""
     if asked.requests_per_day is None or replica_s is None:
         return None
-    return times(replica_s, asked.requests_per_day / SECONDS_PER_DAY)
+    return scaled(replica_s, asked.requests_per_day / SECONDS_PER_DAY)
 
 
 def _taken(outputs: Mapping[str, Estimate | None], number: float) -> Taken:
     def of(path: str, factor: float = 1.0) -> Estimate | None:
         estimate = outputs[path]
-        return None if estimate is None else times(estimate, number * factor)
+        return None if estimate is None else scaled(estimate, number * factor)
 
     return Taken(
         accelerator_s=of("accelerator_hours", SECONDS_PER_HOUR),
@@ -237,7 +236,7 @@ def _whole(
     """All requests as an account: a request's figures times their number."""
     rates = {path: e for path, e in outputs.items() if path.startswith("throughput.")}
     amounts = {
-        path: None if e is None else times(e, requests)
+        path: None if e is None else scaled(e, requests)
         for path, e in outputs.items()
         if path not in rates and not path.startswith("overtakes.")
     }
@@ -253,8 +252,8 @@ def _overtakes(requests: Estimate | None, tokens: int, asked: Inference) -> Over
     planned = _requests(asked)
     return Overtakes(
         requests=requests,
-        tokens=times(requests, float(tokens)),
-        days=None if asked.requests_per_day is None else times(requests, 1.0 / asked.requests_per_day),
+        tokens=scaled(requests, float(tokens)),
+        days=None if asked.requests_per_day is None else scaled(requests, 1.0 / asked.requests_per_day),
         share_of_use=None if planned is None else _share(requests, planned),
     )
 

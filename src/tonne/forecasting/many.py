@@ -46,7 +46,8 @@ def forecast_many(
         plan: What all have in common.
         fields: Arrays by dotted field name ("cluster.accelerators", "data.tokens", "site.grid"), numbers or names,
             broadcast against each other.
-        calibration: Fitted coefficients; the shipped ones where left out.
+        calibration: Fitted coefficients; the shipped ones where left out: own measured runs are used where they are
+            passed (`shipped().with_own(own_runs(path))`), while commands read their file by themselves.
         intervals: Whether low and high are wanted; without them low and high repeat the value.
 
     Returns:

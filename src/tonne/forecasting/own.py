@@ -127,7 +127,7 @@ def _free(plan: TrainingPlan, found: Collected) -> list[str]:
     schedule, cluster = plan.schedule, plan.cluster
     told = schedule.step_utilisation, schedule.measured_step_s, schedule.measured_step
     free = [] if any(one is not None for one in told) else [SPEED]
-    free += [ACCELERATOR_W] if cluster.accelerator_power_w is None and cluster.power_cap_w is None else []
+    free += [ACCELERATOR_W] if cluster.accelerator_power_w is None else []
     free += [HOST_W] if cluster.host_power_w is None else []
     return [name for name in (*free, SERVER_W) if name in found.factors]
 

@@ -43,7 +43,8 @@ def forecast(plan: TrainingPlan, calibration: Calibration | None = None) -> Fore
 
     Args:
         plan: What is trained, how, on what, where.
-        calibration: Fitted coefficients; the shipped ones where left out.
+        calibration: Fitted coefficients; the shipped ones where left out: own measured runs are used where they are
+            passed (`shipped().with_own(own_runs(path))`), while commands read their file by themselves.
 
     Returns:
         Counts, memory per accelerator, and the account: every figure an Estimate with its 90 % interval, or None.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tonne.describe.plan import TrainingPlan
 from tonne.errors import DescriptionError
-from tonne.estimate import Basis, Estimate, Number
+from tonne.estimate import Basis, Estimate, scaled
 from tonne.impact.place import making_of
 from tonne.reference.power import PowerFamily, power_family
 from tonne.timing.power_cap import STATIC_SHARE
@@ -32,7 +32,9 @@ def add_hardware(plan: TrainingPlan, found: Collected) -> None:
         found.factors["server_power_w"] = _interval(family, "whole_server", "w")
         found.notes.append(f"of {record.id} only whole servers' watts are known: accelerators and hosts are not apart.")
     elif family.fraction_value is not None and record.board_power_limit_w is not None:
-        found.factors["accelerator_power_w"] = times(_interval(family, "fraction", "value"), record.board_power_limit_w)
+        found.factors["accelerator_power_w"] = scaled(
+            _interval(family, "fraction", "value"), record.board_power_limit_w
+        )
     else:
         raise DescriptionError(
             f"neither the power nor the board limit of {record.id} is in the tables. "
@@ -57,17 +59,6 @@ def _interval(family: PowerFamily, prefix: str, central: str) -> Estimate:
     return Estimate(value=value, low=low, high=high, basis=Basis(family.basis), sources=(source,))
 
 
-def times(estimate: Estimate, factor: Number) -> Estimate:
-    """An estimate times an exact number."""
-    return Estimate(
-        value=estimate.value * factor,
-        low=estimate.low * factor,
-        high=estimate.high * factor,
-        basis=estimate.basis,
-        sources=estimate.sources,
-    )
-
-
 def _add_hosts(plan: TrainingPlan, family: PowerFamily, found: Collected) -> None:
     cluster, site = plan.cluster, plan.site
     if cluster.host_power_w is not None:
@@ -82,7 +73,7 @@ def _add_hosts(plan: TrainingPlan, family: PowerFamily, found: Collected) -> Non
         found.factors["network_power_w"] = Estimate.exact(0.0, Basis.PUBLISHED, "in the whole servers' watts")
     else:
         several = 1.0 if cluster.accelerators is None else cluster.accelerators > cluster.accelerators_per_node
-        found.factors["network_power_w"] = times(_interval(family, "network", "w"), several * 1.0)
+        found.factors["network_power_w"] = scaled(_interval(family, "network", "w"), several * 1.0)
     if site.storage_power_w is not None:
         found.factors["storage_power_w"] = site.storage_power_w.estimate()
     else:

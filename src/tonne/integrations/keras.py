@@ -34,7 +34,8 @@ class _MeterCallback:
         meter: A meter that the caller starts and stops.
     """
 
-    params: dict[str, Any]  # Keras sets it before training
+    params: dict[str, Any]  # Keras sets them before training
+    model: Any
 
     def __init__(
         self,
@@ -50,7 +51,8 @@ class _MeterCallback:
         self.watch = Watch(name, site=site, interval_s=interval_s, folder=folder, meter=meter)
         self._interval_s = interval_s
         self._presence: Presence | None = None
-        self._steps = 0
+        self._steps = self._steps_before = 0
+        self._first_epoch: int | None = None
 
     @property
     def meter(self) -> Meter | None:
@@ -63,26 +65,32 @@ class _MeterCallback:
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ANN401
         """Begin."""
-        steps, epochs = self.params.get("steps"), self.params.get("epochs")
-        self._steps = 0
-        self.watch.begin(steps * epochs if steps and epochs else None)
+        if self._presence is not None:
+            self._presence.end()  # of a run that failed just now: it would take this one for its own
+        self._steps, self._first_epoch = 0, None
+        self.watch.begin()
         self._presence = Presence("keras", self._interval_s, lambda: self.watch.end(FAILED))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ANN401
-        """Say how far it is."""
-        self._steps += 1
+        """Say how far it is; a batch may be the last of several that ran as one."""
+        self._steps = self._steps_before + batch + 1
         self.watch.step(self._steps)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ANN401
-        """A window."""
+        """A window; the first one says from where training goes on, and so how long it will be."""
+        if self._first_epoch is None:
+            self._first_epoch = epoch
+            steps, epochs = self.params.get("steps"), self.params.get("epochs")
+            self.watch.expect(steps * (epochs - epoch) if steps and epochs else None)
+        self._steps_before = self._steps
         self.watch.open_part(EPOCH)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ANN401
-        """Its end; the columns are added to the epoch's logs, of the last epoch for sure."""
+        """Its end; the columns are added to the epoch's logs, made anew in the first one and in the last one."""
         self.watch.close_part(EPOCH)
         if logs is not None:
-            is_first, is_last = epoch == 0, epoch + 1 == self.params.get("epochs")
-            logs.update(self.watch.columns(now=is_first or is_last))
+            is_last = epoch + 1 == self.params.get("epochs") or getattr(self.model, "stop_training", False)
+            logs.update(self.watch.columns(now=epoch == self._first_epoch or is_last))
 
     def on_test_begin(self, logs: Any = None) -> None:  # noqa: ANN401
         """A window, where a run is on."""

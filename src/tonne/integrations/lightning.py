@@ -46,6 +46,7 @@ class _MeterCallback:
     ) -> None:
         """A callback that does nothing before training begins."""
         self.watch = Watch(name, site=site, interval_s=interval_s, folder=folder, meter=meter)
+        self._logged_step = 0
 
     @property
     def meter(self) -> Meter | None:
@@ -59,13 +60,17 @@ class _MeterCallback:
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401
         """Begin: before the sanity check, which takes energy too."""
         total = trainer.estimated_stepping_batches
-        self.watch.begin(int(total) if 0 < total < float("inf") else None)
+        is_known = 0 < total < float("inf") and (pl_module.automatic_optimization or trainer.max_steps < 0)
+        self._logged_step = 0
+        self.watch.begin(int(total) if is_known else None)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:  # noqa: ANN401
         """Say how far it is, and log as often as the trainer does."""
         step = trainer.global_step
-        self.watch.step(step)
-        if step and step % max(trainer.log_every_n_steps, 1) == 0:
+        # A module that steps its optimizers itself counts each of them: its batches are what the total is of.
+        self.watch.step(step if pl_module.automatic_optimization else trainer.fit_loop.total_batch_idx + 1)
+        if step > self._logged_step and step % max(trainer.log_every_n_steps, 1) == 0:
+            self._logged_step = step
             self._log(trainer, self.watch.columns() if trainer.is_global_zero else {})
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401

@@ -24,7 +24,8 @@ LEAVING = {"POP_TOP", "POP_ITER"}  # what `break` and `return` do with a loop's 
 class measured(Iterable[Batch]):  # noqa: N801 - reads as what it does to a loader, as `enumerate` and `map` do
     """The batches of a loader, each a step of a run that is measured from the first batch to the end of the loop.
 
-    The end may be the last batch, a `break`, or an error, which closes the run as failed.
+    The end may be the last batch, a `break`, or an error, which closes the run as failed. It is for loops with `for`:
+    dropped in another way before its end, by `islice`, `zip` or after `next`, it is closed as failed too.
 
     Args:
         batches: A data loader, or anything that can be gone through; more than once where there are several epochs.

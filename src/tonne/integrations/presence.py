@@ -24,6 +24,7 @@ class Presence:
             on_gone: Called in a thread of its own.
         """
         self._over = threading.Event()
+        self._telling = threading.Lock()
         found = _outermost(sys._getframe(1), package)
         if found is None:
             return
@@ -33,14 +34,16 @@ class Presence:
         threading.Thread(target=self._look, name="tonne-presence", daemon=True).start()
 
     def end(self) -> None:
-        """Look no more; a second call does nothing."""
-        self._over.set()
+        """Look no more: once this returns, nothing is called back. A second call does nothing."""
+        with self._telling:
+            self._over.set()
 
     def _look(self) -> None:
         while not self._over.wait(self._every_s):
             if not self._is_there():
-                if not self._over.is_set():
-                    self._on_gone()
+                with self._telling:
+                    if not self._over.is_set():
+                        self._on_gone()
                 return
 
     def _is_there(self) -> bool:

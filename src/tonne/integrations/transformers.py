@@ -67,6 +67,8 @@ class _MeterCallback:
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
         """Begin."""
+        if self._presence is not None:
+            self._presence.end()  # of a run that failed just now: it would take this one for its own
         self.watch.call_if_unnamed(getattr(args, "run_name", None))
         self.watch.begin(state.max_steps)
         self._presence = Presence("transformers", self._interval_s, lambda: self.watch.end(FAILED))

@@ -281,7 +281,7 @@ class Ledger:
         """
         from tonne.ledger.merging import merged  # noqa: PLC0415 - as in _going_on
 
-        parts = [self.run(one) for one in names]
+        parts = list({run.id: run for run in map(self.run, names)}.values())  # one that is named twice is one
         with self.store.writing() as connection:
             for part in parts:
                 whole = writing.state_of(connection, part.id).merged_into
@@ -308,7 +308,10 @@ class Ledger:
             parts = list(connection.execute(select(RUNS.c.id).where(RUNS.c.merged_into == run)).scalars())
             if parts:
                 writing.enter(connection, *(writing.new_entry(MERGED, part, {"into": None}) for part in parts))
-            writing.erase(connection, writing.new_entry(DELETE, run, {"reason": reason.strip()}))
+            content = {"reason": reason.strip()}
+            if state.folder is not None:  # which need not be called as its run
+                content["folder"] = Path(state.folder).name
+            writing.erase(connection, writing.new_entry(DELETE, run, content))
         return run
 
     def deleted(self) -> list[tuple[str, float, str]]:

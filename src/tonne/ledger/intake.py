@@ -7,6 +7,7 @@ does, enters it once.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -94,7 +95,7 @@ class Intake:
                 break
             self._batch(files[begin : begin + BATCH])
         self._journals_below(Path(self.home) / "runs")
-        for run, folder in Register().running().items():
+        for run, folder in Register().running(self.home).items():
             if status.status_of(folder) == status.RUNNING:
                 self.taken.running[run] = folder
         return self.taken
@@ -216,7 +217,7 @@ class Intake:
 
     def _journals_below(self, root: Path) -> None:
         """Runs that left no line, as they were killed, and those that go on; what cannot be read stays, and is told."""
-        for run, folder in unknown_folders(self.store, root):
+        for run, folder in unread_folders(self.store, root):
             try:
                 self._found(run, folder)
             except LedgerError:
@@ -312,16 +313,32 @@ def _free_id(connection: Connection, run: str) -> str:
     return f"{run}-{number}"
 
 
-def unknown_folders(store: Store, root: Path) -> list[tuple[str, str]]:
-    """Name and path of the folders whose journals the ledger did not read, and whose runs it did not delete."""
+def unread_folders(store: Store, root: Path) -> list[tuple[str, str]]:
+    """Name and path of the folders whose journals the ledger did not read, or not to their end.
+
+    Those of runs that were deleted are left out. A run that is gone on with writes a further file: where it is killed,
+    nobody says so, and what the ledger knows of it is its first part.
+    """
     try:
-        names = [entry.name for entry in os.scandir(root) if entry.is_dir()]
+        found = {entry.name: entry.stat().st_mtime for entry in os.scandir(root) if entry.is_dir()}
     except OSError:
         return []
-    if not names:
+    if not found:
         return []
     with store.reading() as connection:
-        folders = connection.execute(select(RUNS.c.folder).where(RUNS.c.folder.is_not(None))).scalars()
-        known = {folder.rpartition(os.sep)[2] for folder in folders}  # which need not be called as its run
-        known |= set(connection.execute(select(ENTRIES.c.run).where(ENTRIES.c.kind == DELETE)).scalars())
-    return [(name, str(root / name)) for name in sorted(names) if name not in known]
+        rows = connection.execute(select(RUNS.c.folder, RUNS.c.ended_unix_s).where(RUNS.c.folder.is_not(None)))
+        ends = {folder.rpartition(os.sep)[2]: end for folder, end in rows}  # which need not be called as its run
+        deletions = connection.execute(select(ENTRIES.c.run, ENTRIES.c.content).where(ENTRIES.c.kind == DELETE))
+        gone = {name for run, content in deletions for name in (run, json.loads(content).get("folder"))}
+    folders = [(name, str(root / name)) for name in sorted(found) if name not in gone]
+    return [
+        (name, folder)
+        for name, folder in folders
+        if name not in ends or (found[name] > (ends[name] or 0.0) and _went_on(folder, ends[name]))
+    ]
+
+
+def _went_on(folder: str, ended_unix_s: float | None) -> bool:
+    """Whether a process of a run began after the end that is known of it."""
+    begun = (float(header["unix_s"]) for _, header in status.headers(folder))
+    return ended_unix_s is not None and max(begun, default=0.0) > ended_unix_s

@@ -9,8 +9,10 @@ from tonne.account import Account, Carbon, Throughput
 from tonne.energy.use import EnergyUse
 from tonne.errors import LedgerError
 from tonne.estimate import Basis, Estimate
+from tonne.ledger.overlap import overlap_notes
 from tonne.ledger.records import FORECAST, MERGED_FROM, Evidence, Link, Run, Work
 from tonne.measure.accounting import CLOCK, added
+from tonne.measure.spans import together_s
 from tonne.measure.status import WORST_FIRST
 
 ENERGIES = (
@@ -61,7 +63,7 @@ def merged(runs: Sequence[Run], run: str, name: str | None = None) -> Run:
         nodes=None,
         evidence=Evidence(journal_stamps=tuple(s for part in parts for s in part.evidence.journal_stamps)),
         links=tuple(Link(kind=MERGED_FROM, to=part.id) for part in parts),
-        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        notes=(*dict.fromkeys(note for part in parts for note in part.notes), *overlap_notes(parts)),
     )
 
 
@@ -73,15 +75,6 @@ def _same(parts: Sequence[Run], field: str) -> Any:  # noqa: ANN401 - a field of
 
 def _status(found: Sequence[str]) -> str:
     return next((status for status in WORST_FIRST if status in found), found[0])
-
-
-def together_s(spans: Sequence[tuple[float, float]]) -> float:
-    """Time in which at least one of some spans goes on [s]."""
-    lasted_s, until = 0.0, float("-inf")
-    for begin, end in sorted(spans):
-        lasted_s += max(end - max(begin, until), 0.0)
-        until = max(until, end)
-    return lasted_s
 
 
 def _account(accounts: Sequence[Account], parts: Sequence[Run]) -> Account:

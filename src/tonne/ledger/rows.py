@@ -1,24 +1,27 @@
-"""Runs as a list and in sum, from columns alone: no document is opened."""
+"""Runs as a list and in sum, from columns alone; of runs at one time, their machines are read from documents."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, true
+from sqlalchemy import JSON, ColumnElement, Connection, Select, cast, func, select, true, type_coerce
 
 from tonne.errors import LedgerError
 from tonne.estimate import Basis, Estimate
+from tonne.ledger.overlap import Stay, counted_again, machines_of, on_machines, together
 from tonne.ledger.records import FORECAST, IMPORTED, KINDS, MEASURED
-from tonne.ledger.tables import ENDS, QUANTITIES, RUNS
+from tonne.ledger.tables import DOCUMENTS, ENDS, QUANTITIES, RUNS
 from tonne.measure.purposes import purpose_named
 from tonne.measure.status import WORST_FIRST
 
 STATUSES = (*WORST_FIRST, FORECAST, "unknown")
 GROUPS = ("kind", "name", "project", "purpose", "status")
 LEDGER = "the sum of the ledger's runs"
+OF_MACHINES = tuple(name for name in QUANTITIES if name != "duration_s")  # what a run counts of its whole machine
+PAGE = 500  # ids that one query names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,9 @@ class Row(NamedTuple):
 class Totals:
     """What runs took together. Each quantity is the sum over the runs that know it; ``unknown`` says of how many not.
 
-    Ends of intervals are added, as the errors of runs on one machine, grid and building go the same way.
+    Ends of intervals are added, as the errors of runs on one machine, grid and building go the same way. A run counts
+    all that its machine drew: ``side_by_side`` runs were on a machine together, and ``counted_again`` is about what the
+    sums hold more than once for that.
     """
 
     runs: int
@@ -101,6 +106,8 @@ class Totals:
     water_l: Estimate | None = None
     cost_usd: Estimate | None = None
     unknown: Mapping[str, int] = field(default_factory=dict)
+    side_by_side: int = 0
+    counted_again: Mapping[str, float] = field(default_factory=dict)
 
 
 ROW_NAMES = Row._fields
@@ -195,7 +202,48 @@ def _grouped(connection: Connection, which: Filter, group: str | None) -> dict[s
     for values in connection.execute(query):
         key = values[0] if keys else None
         found[key] = _totals(values[len(keys) :])
+    for key, stays in _stays(connection, which, group).items():
+        at_once = {stay.id for of_it in on_machines(stays).values() for stay in of_it}
+        found[key] = replace(found[key], side_by_side=len(at_once), counted_again=counted_again(stays))
     return found
+
+
+def _stays(connection: Connection, which: Filter, group: str | None) -> dict[str | None, list[Stay]]:
+    """The runs of each group that went on while others of it did, with their machines and what they count of them."""
+    columns = RUNS.c
+    keys = [] if group is None else [columns[group]]
+    of_time = conditions(which) & columns.ended_unix_s.is_not(None) & (columns.kind != FORECAST)
+    order = [columns.begun_unix_s, columns.id]
+    earlier = func.max(columns.ended_unix_s).over(partition_by=keys, order_by=order, rows=(None, -1))
+    later = func.lead(columns.begun_unix_s).over(partition_by=keys, order_by=order)
+    beside = select(
+        columns.id, columns.begun_unix_s, columns.ended_unix_s, earlier.label("earlier"), later.label("later"), *keys
+    ).where(of_time).subquery()  # fmt: skip
+    c = beside.c
+    some = (c.earlier > c.begun_unix_s) | (c.later < c.ended_unix_s)  # the database finds them: most runs are alone
+    query = select(c.id, c.begun_unix_s, c.ended_unix_s, *(c[key.name] for key in keys)).where(some)
+    by_key: dict[str | None, list[Stay]] = {}
+    for id, begun, ended, *key in connection.execute(query):
+        by_key.setdefault(key[0] if key else None, []).append(Stay(id=id, begun_unix_s=begun, ended_unix_s=ended))
+    at_once = {key: together(stays) for key, stays in by_key.items()}
+    known = _with_machines(connection, [stay for stays in at_once.values() for stay in stays])
+    return {key: [known[stay.id] for stay in stays] for key, stays in at_once.items() if stays}
+
+
+def _with_machines(connection: Connection, stays: Sequence[Stay]) -> dict[str, Stay]:
+    text = DOCUMENTS.c.document
+    document = cast(text, JSON) if connection.dialect.name == "postgresql" else type_coerce(text, JSON)
+    stamps = document[("evidence", "journal_stamps")]
+    query = select(RUNS.c.id, stamps, *(RUNS.c[name] for name in OF_MACHINES)).join(
+        DOCUMENTS, DOCUMENTS.c.run == RUNS.c.id
+    )
+    by_id, found = {stay.id: stay for stay in stays}, {}
+    for begin in range(0, len(stays), PAGE):
+        page = [stay.id for stay in stays[begin : begin + PAGE]]
+        for id, told, *amounts in connection.execute(query.where(RUNS.c.id.in_(page))):
+            known = {name: amount for name, amount in zip(OF_MACHINES, amounts, strict=True) if amount is not None}
+            found[id] = replace(by_id[id], machines=machines_of(told or ()), amounts=known)
+    return by_id | found
 
 
 def _totals(values: Any) -> Totals:  # noqa: ANN401 - columns of one row: runs, known of each quantity, sums
@@ -210,7 +258,7 @@ def _totals(values: Any) -> Totals:  # noqa: ANN401 - columns of one row: runs, 
             else Estimate(value=value, low=low, high=high, basis=Basis.MODELLED, sources=(LEDGER,))
         )
     unknown = {name: runs - int(known[i]) for i, name in enumerate(QUANTITIES) if int(known[i]) < runs}
-    return Totals(runs=runs, unknown=unknown, **quantities)
+    return replace(Totals(runs=runs, unknown=unknown), **quantities)  # type: ignore[arg-type]
 
 
 def columns_of(document: Mapping[str, Any], *, folder: str | None, merged_into: str | None) -> dict[str, Any]:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tonne.account import Account, Carbon, Throughput
 from tonne.energy.power import facility_kwh
 from tonne.energy.use import EnergyUse
-from tonne.errors import DescriptionError, MeasurementError, UnknownReferenceError
+from tonne.errors import DescriptionError, MeasurementError, TonneError, UnknownReferenceError
 from tonne.estimate import Basis, Estimate, propagate, weakest
 from tonne.impact.place import Factors, factors_of, making_of, nowhere, prices_of
 from tonne.impact.results import impact_of, of_known
-from tonne.measure.attribution import Shares, job_of, rank_of
-from tonne.measure.choice import Part, Read, accelerators_in, parts_of
+from tonne.measure.attribution import Shares, job_of, rank_of, visible_of
+from tonne.measure.choice import Part, Read, accelerators_in, device_of, parts_of, silent_accelerators
 from tonne.measure.hourly import use_hours
 from tonne.measure.parts import JOULES_PER_KWH, Node, node_energy
 from tonne.measure.replay import Measured, NodeUse
-from tonne.measure.sensors.protocol import ACCELERATOR
+from tonne.measure.sensors.protocol import ACCELERATOR, OWN_METERS, Missing
 from tonne.measure.sites import site_of
 from tonne.reference import DATA_VERSION
 from tonne.reference.accelerators import accelerator
@@ -36,7 +36,7 @@ CLOCK = "the clock of the machine"
 WORTH_A_NOTE = 0.001  # of the time without a reading
 NOT_LOOKED_FOR = "the run was over before its sensors were open: what accelerators drew is unknown, and so is the total"
 
-Sharing = Callable[[NodeUse, Mapping[str, Part]], Shares | None]
+Sharing = Callable[[NodeUse, Collection[str]], Shares | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +63,38 @@ def account_of(measured: Measured, *, site: Any = None, view: str = "node") -> A
     if view not in VIEWS:
         raise DescriptionError(f"view={view!r} is none. Use 'node', 'job' or 'others'.")
 
-    def sharing(node: NodeUse, boards: Mapping[str, Part]) -> Shares:
+    def sharing(node: NodeUse, boards: Collection[str]) -> Shares:
         if view == "node":
             return Shares()
         shares = job_of(node, boards)
         return shares if view == "job" else shares.rest()
 
     return _account(measured, site, sharing)
+
+
+def placed(measured: Measured, site: Any) -> Measured:  # noqa: ANN401 - see site_of
+    """A run at the place that its program gave; where that is none, without one and with a note: its energy is good.
+
+    Args:
+        measured: The run, from its journal.
+        site: As of `account_of`.
+    """
+    given = measured.site if site is None else site
+    try:
+        return replace(measured, site=site_of(given))
+    except TonneError as error:
+        note = f"its place {given!r} is unknown, and so is its CO2e: {error}"
+        return replace(measured, site=None, notes=(*measured.notes, note))
+
+
+def visible_account(measured: Measured, *, site: Any = None) -> Account:  # noqa: ANN401 - as above
+    """What a run took, with no accelerators but those that its processes may see.
+
+    Args:
+        measured: The run, from its journal.
+        site: As of `account_of`.
+    """
+    return _account(measured, site, visible_of)
 
 
 def share_of(measured: Measured, *, stamp: str, site: Any = None) -> Account:  # noqa: ANN401 - as above
@@ -93,7 +118,7 @@ def _account(measured: Measured, site: Any, sharing: Sharing) -> Account:  # noq
     uses: list[SharedUse] = []
     for node in measured.nodes:
         boards = accelerators_in(parts_of(read_of(node))[0])
-        shares = sharing(node, boards)
+        shares = sharing(node, [*boards, *_silent(node, boards)])
         if shares is not None:
             uses.append(shared_use(node, boards, shares))
     place = site_of(measured.site if site is None else site)
@@ -105,26 +130,45 @@ def read_of(node: NodeUse) -> list[Read]:
     return [(use.of, use.total) for use in node.sensors]
 
 
-def shared_use(node: NodeUse, boards: Mapping[str, Part], shares: Shares) -> SharedUse:
+def shared_use(node: NodeUse, boards: dict[str, Part], shares: Shares) -> SharedUse:
     """A node's energy by part, of which only the shares are counted."""
-    silent = [one for one in node.missing if one.part.startswith(ACCELERATOR)]
+    absent = _absent(node)
+    silent = _silent(node, boards)
     seen = Node(
         read=read_of(node),
         facts=node.facts,
         load=node.load,
         time_s=node.lasted_s,
-        silent_accelerators=("",) * len(silent),
+        silent_accelerators=tuple(one.device for one in absent),
     )
     whole, notes = _whole_energy(node, seen)
-    names = {use.of.part: use.of.device for use in node.sensors if use.of.part in boards}
-    held = sum(shares.accelerators.get(part, 1.0) * _count(one) for part, one in boards.items())
-    advice = tuple(f"{one.part} is not measured: {one.reason}; {one.mend or 'nothing mends it'}" for one in silent)
+    names = {part: device_of(seen.read, part) for part in boards} | silent
+    held = sum(shares.accelerators.get(part, 1.0) for part in names)  # a package of two dies is one, as in the tables
+    advice = tuple(f"{one.part} is not measured: {one.reason}; {one.mend or 'nothing mends it'}" for one in absent)
     return SharedUse(
-        energy=_shared(whole, _board_share(boards, shares), shares),
+        energy=_shared(whole, _board_share(boards, silent, shares), shares),
         accelerator_hours=held * node.lasted_s / SECONDS_PER_HOUR,
-        devices=tuple(names[part] for part in boards if shares.accelerators.get(part, 1.0) > 0),
-        notes=(*notes, *advice, *reading_notes(node), *shares.notes),
+        devices=tuple(name for part, name in names.items() if shares.accelerators.get(part, 1.0) > 0),
+        notes=(*notes, *_meters_note(node), *advice, *reading_notes(node), *shares.notes),
     )
+
+
+def _absent(node: NodeUse) -> list[Missing]:
+    """The accelerators without a sensor, each once, whoever read the node."""
+    covered = {part for use in node.sensors for part in use.of.covers}
+    by_part = {one.part: one for one in reversed(node.missing) if one.part.startswith(ACCELERATOR)}
+    return [one for part, one in reversed(by_part.items()) if part not in covered]
+
+
+def _silent(node: NodeUse, boards: dict[str, Part]) -> dict[str, str]:
+    """The accelerators that nothing measured, and what each is called."""
+    return silent_accelerators(read_of(node), boards) | {one.part: one.device for one in _absent(node)}
+
+
+def _meters_note(node: NodeUse) -> list[str]:
+    """That the user's own meters are not in the account, where they cannot be opened."""
+    own = [one for one in node.missing if one.part == OWN_METERS]
+    return [f"{one.part} are not read: {one.reason}; {one.mend}" for one in own]
 
 
 def _looked_for(node: NodeUse) -> bool:
@@ -145,14 +189,13 @@ def _whole_energy(node: NodeUse, seen: Node) -> tuple[EnergyUse, tuple[str, ...]
     return EnergyUse(cpu_kwh=use.cpu_kwh, memory_kwh=use.memory_kwh), (*notes, NOT_LOOKED_FOR)
 
 
-def _count(board: Part) -> int:
-    return sum(part.startswith(ACCELERATOR) for part in board.covers)
-
-
-def _board_share(boards: Mapping[str, Part], shares: Shares) -> float:
-    """Share of the energy of all accelerators."""
-    whole_j = sum(one.energy_j.value for one in boards.values())
-    counted_j = sum(one.energy_j.value * shares.accelerators.get(part, 1.0) for part, one in boards.items())
+def _board_share(boards: Mapping[str, Part], silent: Collection[str], shares: Shares) -> float:
+    """Share of the energy of all accelerators; one that nothing measured weighs as much as the others do."""
+    weights = {part: one.energy_j.value for part, one in boards.items()}
+    mean_j = sum(weights.values()) / len(weights) if any(weights.values()) else 1.0
+    weights |= dict.fromkeys(silent, mean_j)
+    whole_j = sum(weights.values())
+    counted_j = sum(weight * shares.accelerators.get(part, 1.0) for part, weight in weights.items())
     return counted_j / whole_j if whole_j > 0 else shares.host_rest
 
 
@@ -197,6 +240,8 @@ def reading_notes(node: NodeUse) -> tuple[str, ...]:
     """What sensors did not say, and for how long; what they read before the run."""
     notes = []
     for of, total in read_of(node):
+        if total.energy_j is None:
+            continue  # a model stands in for it, and a note of the part's says so
         whole_s = total.measured_s + total.gap_s
         if total.gap_s > WORTH_A_NOTE * whole_s:
             why = ", ".join(f"{reason} ({seconds:.1f} s)" for reason, seconds in total.gaps.items())
@@ -312,8 +357,9 @@ def _factors(site: Site | None, devices: set[str]) -> Factors:
         try:
             ids.add(accelerator(name).record.id)
         except UnknownReferenceError:
+            ids.add("")
             found.notes.append(f"the accelerator {name!r} is not in the tables: its making and its rent are unknown.")
-    one = next(iter(ids)) if len(ids) == 1 else None
+    one = next(iter(ids)) or None if len(ids) == 1 else None
     has_price = site is not None and site.usd_per_kwh is not None
     extra = [prices_of(site, one)] if one is not None or has_price else []
     extra += [making_of(one)] if one is not None else []

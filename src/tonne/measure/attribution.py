@@ -6,19 +6,16 @@ by the cores that the job is bound to, or by CPU time too where it is bound to n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tonne.measure.choice import Part
 from tonne.measure.members import Member
 from tonne.measure.models.cpu import curve
 from tonne.measure.models.load import Load
 from tonne.measure.replay import NodeUse
 from tonne.measure.sensors.protocol import ACCELERATOR, CPU
+from tonne.measure.visible import CUDA, is_visible
 from tonne.reference.measuring import measuring_constant
-
-NONE_VISIBLE = {"", "-1", "none", "void", "NoDevFiles"}
-ALL_VISIBLE = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +34,7 @@ class Shares:
         return Shares(accelerators=left, cpu=1.0 - self.cpu, memory=1.0 - self.memory, host_rest=1.0 - self.host_rest)
 
 
-def job_of(node: NodeUse, boards: Mapping[str, Part]) -> Shares:
+def job_of(node: NodeUse, boards: Collection[str]) -> Shares:
     """The job's shares of a node."""
     by_device = {part: _job_board(node, part) for part in boards}
     job_cpu_s = _job_cpu_s(node.members)
@@ -57,6 +54,13 @@ def job_of(node: NodeUse, boards: Mapping[str, Part]) -> Shares:
     return Shares(
         accelerators=by_device, cpu=cpu, memory=idle if memory is None else memory, host_rest=rest, notes=notes
     )
+
+
+def visible_of(node: NodeUse, boards: Collection[str]) -> Shares:
+    """All of a node, but of its accelerators those alone that the job's processes may see."""
+    held = {part: _held_slices(node.members, part, node) for part in boards if slices_of(part, node)}
+    seen = {part: float(any(sees(member, part, node) for member in node.members)) for part in boards}
+    return Shares(accelerators={**seen, **held})
 
 
 def _job_cpu_s(members: Iterable[Member]) -> float:
@@ -119,7 +123,7 @@ def ranks_of(node: NodeUse) -> list[Member]:
     return [member for member in node.members if member.is_rank] or list(node.members)
 
 
-def rank_of(node: NodeUse, boards: Mapping[str, Part], stamp: str) -> Shares | None:
+def rank_of(node: NodeUse, boards: Collection[str], stamp: str) -> Shares | None:
     """A rank's shares of a node; those of all ranks add up to it. None where the rank is not of this node."""
     ranks = ranks_of(node)
     if not any(rank.stamp == stamp for rank in ranks):
@@ -141,7 +145,7 @@ def _job_board(node: NodeUse, part: str) -> float:
     """The job's share of an accelerator: of its time, where the driver told whose it was, else all that it may see."""
     if slices_of(part, node):
         return _held_slices(node.members, part, node)
-    seen = float(any(sees(member, part, node) for member in node.members))
+    seen = _seen_part(node.members, part, node)
     pids = frozenset(pid for member in node.members for pid in member.pids)
     whole_s = board_s(node, part, None)
     return board_s(node, part, pids) / whole_s if pids and whole_s > 0 else seen
@@ -155,7 +159,14 @@ def slices_of(part: str, node: NodeUse) -> Mapping[str, float]:
 
 def held_part(member: Member, part: str, node: NodeUse) -> float:
     """As much of an accelerator as a process may use, of 1: all of it, or the slices that it names."""
-    return _held_slices([member], part, node) if slices_of(part, node) else float(sees(member, part, node))
+    return _held_slices([member], part, node) if slices_of(part, node) else _seen_part([member], part, node)
+
+
+def _seen_part(members: Iterable[Member], part: str, node: NodeUse) -> float:
+    """As much of a package as any of some processes may use: of its dies or partitions, those that one of them sees."""
+    covers = next((use.of.covers for use in node.sensors if part in use.of.covers), (part,))
+    devices = [one for one in covers if one.startswith(ACCELERATOR)]
+    return sum(any(sees(member, one, node) for member in members) for one in devices) / len(devices)
 
 
 def _held_slices(members: Iterable[Member], part: str, node: NodeUse) -> float:
@@ -196,20 +207,12 @@ def own_cpu_s(rank: Member, ranks: list[Member]) -> float:
 
 
 def sees(member: Member, part: str, node: NodeUse) -> bool:
-    """Whether a process may use an accelerator, as its variable for devices says; without one, all."""
-    told = member.header.get("devices")
-    if told is None or told == ALL_VISIBLE:
-        return True
-    if told in NONE_VISIBLE:
-        return False
-    ids = {use.of.device_id for use in node.sensors if part in use.of.covers and use.of.device_id}
-    for word in (word.strip() for word in str(told).split(",")):
-        index = word.partition(":")[0]  # "0:1" is a slice of the first board
-        if index.isdigit() and f"{ACCELERATOR}{int(index)}" == part:
-            return True
-        if any(one.startswith(word) for one in ids) and not word.isdigit():
-            return True
-    return "MIG-" in str(told)  # a slice does not say of which board it is
+    """Whether a process may use an accelerator, as its variables for devices say; without one, all."""
+    told, boards = member.header.get("visible"), [use.of for use in node.sensors]
+    if told is None:  # a journal from before the variables' names were kept
+        devices = member.header.get("devices")
+        told = {} if devices is None else {CUDA: str(devices)}
+    return is_visible(part, boards, told)
 
 
 def _bound_share(node: NodeUse) -> float | None:

@@ -11,6 +11,7 @@ from tonne.measure.sensors.protocol import ACCELERATOR, Description
 from tonne.measure.tally import Total
 
 OWN = "own"  # drivers that the user chose
+FEWEST_STEPS = 2  # of a coarse counter; one step may have been all but full before, or all but empty after
 MOSTLY = 0.99  # a value is called measured where so much of it was read
 Read = tuple[Description, Total]
 
@@ -23,6 +24,7 @@ class Part:
     energy_j: Estimate
     measured_j: float
     error_fraction: float
+    at_ends_j: float = 0.0
     covers: frozenset[str]
     sensors: tuple[str, ...]
 
@@ -36,24 +38,39 @@ def parts_of(read: Sequence[Read]) -> tuple[dict[str, Part], tuple[str, ...]]:
     notes: list[str] = []
     groups: dict[str, dict[str, list[Read]]] = {}
     for described, total in read:
-        groups.setdefault(described.part, {}).setdefault(_driver(described), []).append((described, total))
+        groups.setdefault(described.part, {}).setdefault(driver_of(described), []).append((described, total))
     parts: dict[str, Part] = {}
     for name, drivers in groups.items():
         for _, group in sorted(drivers.items(), key=lambda item: _rank(item[1][0][0])):
-            silent = [described.name for described, total in group if total.energy_j is None]
+            silent = [described.name for described, total in group if not tells(described, total)]
             if not silent:
                 parts[name] = _part(name, group)
                 break
-            notes.append(f"{', '.join(silent)} gave no number that could be used")
+            coarse = [described.name for described, total in group if described.step_j and total.energy_j is not None]
+            why = "moved less than two of its steps" if silent == coarse else "gave no number that could be used"
+            notes.append(f"{', '.join(silent)} {why}")
     return parts, tuple(notes)
 
 
-def _driver(described: Description) -> str:
+def tells(described: Description, total: Total) -> bool:
+    """Whether a sensor's number can be used.
+
+    A counter that never moved tells nothing: its part drew something. So does a meter that says zero, but for boards,
+    which may be switched off while nobody needs them. One that counts in coarse steps must have made some.
+    """
+    if total.energy_j is None or total.energy_j < FEWEST_STEPS * described.step_j:
+        return False
+    may_be_zero = described.kind == "power" and described.part.startswith(ACCELERATOR)
+    return total.energy_j > 0 or may_be_zero
+
+
+def driver_of(described: Description) -> str:
+    """What reads a sensor, as "rapl" or "own"."""
     return described.name.partition(":")[0]
 
 
 def _rank(described: Description) -> tuple[int, str]:
-    driver = _driver(described)
+    driver = driver_of(described)
     return (0 if driver == OWN else 1 if described.kind == "counter" else 2), driver
 
 
@@ -65,19 +82,30 @@ def _part(name: str, group: Sequence[Read]) -> Part:
         energy_j=together(energies),
         measured_j=measured_j,
         error_fraction=max(described.error_fraction for described, _ in group),
+        at_ends_j=sum(at_ends_j(described, total) for described, total in group),
         covers=frozenset(part for described, _ in group for part in described.covers),
         sensors=tuple(energies),
     )
 
 
+def at_ends_j(described: Description, total: Total) -> float:
+    """Energy that may be of the time before a run, or lack at its end: one step, or half a window of averaging [J].
+
+    Equation: E = E_step + w P / 2, with w = window_s and P the mean power.
+    """
+    whole_s = total.measured_s + total.gap_s
+    mean_w = (total.energy_j or 0.0) / whole_s if whole_s > 0 else 0.0
+    return described.step_j + described.window_s * mean_w / 2
+
+
 def estimate_j(described: Description, total: Total) -> Estimate:
-    """Energy of a sensor with the interval of its gaps and of its own error [J]."""
-    value, high = total.energy_j or 0.0, total.high_j or 0.0
+    """Energy of a sensor with the interval of its gaps, of its ends and of its own error [J]."""
+    value, high, ends_j = total.energy_j or 0.0, total.high_j or 0.0, at_ends_j(described, total)
     basis = Basis.MEASURED if total.measured_j >= MOSTLY * value else Basis.MODELLED
     return Estimate(
         value=value,
-        low=total.low_j * (1 - described.error_fraction),
-        high=high * (1 + described.error_fraction),
+        low=max(total.low_j - ends_j, 0.0) * (1 - described.error_fraction),
+        high=(high + ends_j) * (1 + described.error_fraction),
         basis=basis,
         sources=(described.name,),
     )
@@ -119,6 +147,19 @@ def difference(whole: Estimate, parts: dict[str, Estimate]) -> Estimate:
         basis=weakest([whole.basis, *(part.basis for part in parts.values())]),
         sources=tuple(dict.fromkeys(s for e in (whole, *parts.values()) for s in e.sources)),
     )
+
+
+def silent_accelerators(read: Sequence[Read], parts: dict[str, Part]) -> dict[str, str]:
+    """The accelerators whose sensors gave no number that could be used, and what each is called."""
+    covered = {one for part in accelerators_in(parts).values() for one in part.covers}
+    told = {d.part: device_of(read, d.part) for d, _ in read if d.part.startswith(ACCELERATOR)}
+    return {part: device for part, device in told.items() if part not in covered}
+
+
+def device_of(read: Sequence[Read], part: str) -> str:
+    """What the hardware of a part is called: as its driver says, not the user's meter."""
+    own_last = sorted((d for d, _ in read if d.part == part), key=lambda d: driver_of(d) == OWN)
+    return next((d.device for d in own_last if driver_of(d) != OWN or len(own_last) == 1), "")
 
 
 def accelerators_in(parts: dict[str, Part]) -> dict[str, Part]:

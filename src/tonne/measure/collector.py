@@ -13,9 +13,11 @@ from threading import Event, Lock, Thread
 from tonne.measure import processes
 from tonne.measure.board_use import BoardUse
 from tonne.measure.family import Lock as NodeLock
+from tonne.measure.flag import Flag
 from tonne.measure.groups import group_of
-from tonne.measure.journal import Journal
-from tonne.measure.spans import Spans, Sums
+from tonne.measure.journal import Journal, done_with
+from tonne.measure.readings import fields_of, is_number, state, terms, terms_between, unread
+from tonne.measure.window_lines import WindowLines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from tonne.measure.integration import Integral
     from tonne.measure.models.load import Load
     from tonne.measure.sensors.protocol import Missing, Reading, Sensor
+    from tonne.measure.spans import Spans, Sums
 
     Opener = Callable[[], "tuple[Sequence[Sensor], Sequence[Missing]]"]
 
@@ -36,9 +39,9 @@ PATIENCE_S = 0.05  # a driver that hangs must not hold up the user's program for
 GAP_INTERVALS = 3.0  # power may be bridged over so many intervals
 EVERY_TICKS = 600  # a line says what they add up to, see milestones.py
 SHARE_OF_TIME = 0.05  # windows may be as short as they like: sensors are read between ticks for that share of it
-USE_EVERY_S, USE_SHARE = 5.0, 0.1  # CPU time and memory of processes are asked for that often, or a tenth of the time
+USE_EVERY_S, USE_SHARE = 5.0, 0.2  # CPU time and memory of processes are asked for that often, or a fifth of the time
 PROGRESS_EVERY_S, PROGRESS_SHARE = 30.0, 0.01  # steps, and windows that another process adds up
-DIGITS = 4  # of a reading: a tenth of a millijoule
+LAST_LINE_S = 5.0  # of the thread, for whoever ends it to write the last line
 SYNC_SHARE = 0.2  # share of the time that may go into waiting for the disk
 
 
@@ -52,6 +55,7 @@ class Collector:
         interval_s: float,
         open_sensors: Opener,
         watched_pid: int | None = None,
+        spans: dict[str, Spans] | None = None,
     ) -> None:
         """A collector that does nothing before `start`.
 
@@ -61,9 +65,10 @@ class Collector:
             interval_s: Time between two readings [s].
             open_sensors: Opens the drivers; called in the thread.
             watched_pid: Process tree whose CPU time is the run's; left out, this process's.
+            spans: Windows of this process that ended before it.
         """
         self.journal, self.interval_s = journal, interval_s
-        self.spans: dict[str, Spans] = {}
+        self.windows = WindowLines(self._is_time_for_loose, spans)
         self.progress: dict[str, Any] | None = None
         self.on_tick: Callable[[], None] | None = None
         self.watched_pid = watched_pid
@@ -72,17 +77,15 @@ class Collector:
         self._sensors: Sequence[Sensor] = ()
         self._integrals: list[Integral] = []
         self._reading = Lock()  # sensors, sums and the order of lines
-        self._wake, self._ticked = Event(), Event()
+        self._left = -1  # the journal's file, that the thread closes
+        self._wake, self._ticked = Flag(), Event()
         self._ended = False
-        self._begun_ns = 0
-        self._first_ns = 0  # of the first and the last reading
-        self._last_ns = 0
+        self._begun_ns = self._first_ns = self._last_ns = 0  # the run's begin, the first and the last reading
         self._patience_s = PATIENCE_S
         self._cost_ns = 0.0  # of reading all sensors once, in the mean
         self._synced_s = 0.0
         self._thread: Thread | None = None
         self.is_reader = False
-        self._changed: set[str] = set()
         self._boards = BoardUse()
         self._group = group_of(watched_pid)
         self._load: Load | None = None  # how busy the node was, since this process reads
@@ -96,11 +99,17 @@ class Collector:
         """Whether this process reads the node's sensors now."""
         return bool(self._integrals)
 
-    def start(self) -> int:
-        """Begin to read; when that was, of time.monotonic_ns().
+    @property
+    def begun_ns(self) -> int:
+        """When it began to read, of time.monotonic_ns()."""
+        return self._begun_ns
 
-        Drivers are opened by the thread. Those that are quick are waited for, so that the first reading stands at the
-        beginning; time before the reading of a slow one is counted at the power after it.
+    def start(self) -> None:
+        """Begin to read.
+
+        Drivers are opened by the thread. Those that are quick are waited for: what they count up to the return of this
+        call is the meter's own start, and not the run's. Time before the reading of a slow one is counted at the power
+        after it.
         """
         self._ended = False
         self._thread = Thread(target=self._run, name="tonne", daemon=True)
@@ -108,12 +117,13 @@ class Collector:
         self._ticked.wait(START_PATIENCE_S)
         can_write = self._hold()
         try:
-            self._begun_ns = self._first_ns or time.monotonic_ns()
+            self._begun_ns = time.monotonic_ns()
+            for integral in self._integrals:
+                integral.start_at(self._begun_ns)
             self.journal.add({"kind": "start", "t": self._begun_ns, "unix_s": time.time()})
         finally:
             if can_write:
                 self._reading.release()
-        return self._begun_ns
 
     def sums(self, at_ns: int) -> Sums | None:
         """Energy by sensor from the beginning up to a time just now; None where another process reads."""
@@ -122,11 +132,27 @@ class Collector:
         try:
             if not self._integrals:  # it ended while we waited
                 return None
-            if (at_ns - self._last_ns) * SHARE_OF_TIME > self._cost_ns:
-                self._read(written=False)
-            return [_terms(integral, at_ns, self._begun_ns) for integral in self._integrals]
+            if (at_ns - self._last_ns) * SHARE_OF_TIME <= self._cost_ns:
+                return [terms(integral, at_ns, self._begun_ns) for integral in self._integrals]
+            before = self._states()
+            self._read(written=False)
+            return self._terms(before, at_ns)
         finally:
             self._reading.release()
+
+    def _states(self) -> list[tuple[int, list[float]]]:
+        """What each sensor added up to at its last reading."""
+        return [state(integral, self._begun_ns) for integral in self._integrals]
+
+    def _terms(self, before: list[tuple[int, list[float]]], at_ns: int) -> Sums:
+        """What each sensor added up to at a time around its last two readings.
+
+        Args:
+            before: The states before the last one.
+            at_ns: The time.
+        """
+        both = zip(before, self._integrals, strict=True)
+        return [terms_between(one, integral, at_ns, self._begun_ns) for one, integral in both]
 
     def _hold(self) -> bool:
         """Whether the sensors are this thread's now; a driver that hung is not waited for again until it is back."""
@@ -134,23 +160,20 @@ class Collector:
         self._patience_s = PATIENCE_S if held else 0.0
         return held
 
-    def add_span(self, name: str, begun_ns: int, ended_ns: int, sums: Sums | None) -> None:
-        """Take in a window that ended; it is written with the next tick."""
-        self.spans.setdefault(name, Spans()).add(begun_ns, ended_ns, sums)
-        self._changed.add(name)
-
     def end(self, line: dict[str, Any]) -> None:
-        """Read for the last time, write a last line, and let another process read this node's sensors."""
+        """Read for the last time, write a last line that says when the run ended, and let another process read."""
         self._ended = True
         can_read = self._hold()
         try:
+            facts = self._facts(slices=can_read)  # may take long: the last reading comes after it
             tick = self._tick(read=can_read)
-            news = [*self._facts(), *self._news(all_of_it=True)] if can_read else []
-            self.journal.add(tick, *news, {**line, "t": time.monotonic_ns()})
+            news = self._news(all_of_it=True, boards=can_read)
+            self.journal.add(tick, *facts, *news, line)
         finally:
             if can_read:
                 self._integrals = []
                 self._reading.release()
+        self._left = self.journal.release()
         self._node_lock.give()
         self._wake.set()
 
@@ -159,13 +182,15 @@ class Collector:
         if self._hold():
             try:
                 self.journal.add(self._tick(read=True), *self._facts(), *self._news(all_of_it=True))
+                self._knows_facts = True
             finally:
                 self._reading.release()
 
     def after_fork(self) -> None:
         """In a forked child: the thread is the parent's, and so are its locks, its drivers and its file."""
-        self._reading, self._wake, self.is_reader = Lock(), Event(), False
+        self._reading, self._wake, self.is_reader = Lock(), Flag(), False
         self._integrals, self._sensors, self._thread, self._ended = [], (), None, True
+        self.windows = WindowLines(self._is_time_for_loose, self.windows.spans)
         self._node_lock.give()
         self.journal.close()
 
@@ -173,14 +198,17 @@ class Collector:
         """The thread: a tick an interval, in step with the clock that never jumps."""
         self._guarded_tick()
         with self._reading:
-            self.journal.add(*self._facts())
+            if not self._ended:
+                self.journal.add(*self._facts())
+                self._knows_facts = True
         due = time.monotonic()
         self._wake.wait(min(EARLY_S, self.interval_s))
         while not self._ended:
             self._guarded_tick()
             due = max(due + PACE * self.interval_s, time.monotonic())
             self._wake.wait(due - time.monotonic())
-        self.journal.sync()
+        self._wake.wait(LAST_LINE_S)
+        done_with(self._left)
         for sensor in self._sensors:
             sensor.close()
         self._boards.close()
@@ -210,12 +238,16 @@ class Collector:
 
     def _take_over(self) -> None:
         """Open the sensors where this process is, or has just become, the one that reads them."""
-        if self.is_reader or not self._node_lock.take():
+        if self.is_reader or self._ended or not self._node_lock.take():
             return
-        self.is_reader = True
+        if self._ended:  # meanwhile: nobody else would give the lock back
+            self._node_lock.give()
+            return
+        self.is_reader, self._knows_facts = True, False
         from tonne.measure import inbox as inbox  # noqa: PLC0415 - for the end, which must not wait for a module
         from tonne.measure.integration import Integral  # noqa: PLC0415 - not needed by who does not read
         from tonne.measure.models.load import Load  # noqa: PLC0415 - as above
+        from tonne.measure.sensors.missing import warn_of_own_meters  # noqa: PLC0415 - as above
         from tonne.measure.sensors.protocol import NODE, Description, Missing, reading_interval_s  # noqa: PLC0415 - as above
 
         sensors: Sequence[Sensor] = ()
@@ -224,6 +256,7 @@ class Collector:
         except Exception as error:
             missing = [Missing(NODE, f"its sensors cannot be opened: {type(error).__name__}: {error}")]
             self._complain(error)
+        warn_of_own_meters(missing)
         described = [Description.of(sensor) for sensor in sensors]
         gap_s = GAP_INTERVALS * self.interval_s
         self.interval_s = reading_interval_s(described, self.interval_s)  # a counter that soon wraps is read oftener
@@ -238,36 +271,43 @@ class Collector:
                 "kind": "sensors",
                 "t": time.monotonic_ns(),
                 "sensors": [of.as_dict() for of in described],
-                "missing": [[one.part, one.reason, one.mend] for one in missing],
+                "missing": [[one.part, one.reason, one.mend, one.device] for one in missing],
             }
             self.journal.add(line)
-            self._knows_facts = False
+            self._knows_facts = False  # of slices nobody knew before
 
-    def _facts(self) -> list[dict[str, Any]]:
-        """What the machine is, once: after the first reading, for looking takes longer than it does."""
+    def _facts(self, *, slices: bool = True) -> list[dict[str, Any]]:
+        """What the machine is, until it is in the journal: after the first reading, for looking takes longer.
+
+        Args:
+            slices: Whether to ask the boards' driver too; not while it hangs.
+        """
         if self._knows_facts:
             return []
-        self._knows_facts = True
         try:
             from tonne.measure.environment import roots_from_environment  # noqa: PLC0415 - not needed by other ranks
             from tonne.measure.facts import node_facts  # noqa: PLC0415 - as above
 
             facts = node_facts(roots_from_environment()).as_dict()
-            return [{"kind": "facts", "facts": facts, "slices": self._boards.slices()}]
+            return [{"kind": "facts", "facts": facts, "slices": self._boards.slices() if slices else {}}]
         except Exception as error:
             self._complain(error)
             return []
 
     def _read(self, *, written: bool = True) -> dict[str, Any]:
         """Read every sensor; the fields that say so."""
-        begun = time.monotonic_ns()
+        begun, told = time.monotonic_ns(), self.progress
+        before = [] if told is None or "j" in told else self._states()
         readings = [self._reading_of(sensor) for sensor in self._sensors]
+        self._first_ns = self._first_ns or min((reading.time_ns for reading in readings), default=time.monotonic_ns())
         for integral, reading in zip(self._integrals, readings, strict=True):
-            integral.add(reading if _is_number(reading) else _unread(reading))
+            integral.start_ns = integral.start_ns or self._begun_ns or self._first_ns  # who is read late has a gap
+            integral.add(reading if is_number(reading) else unread(reading))
         self._last_ns = time.monotonic_ns()
-        self._first_ns = self._first_ns or min((reading.time_ns for reading in readings), default=self._last_ns)
+        if told is not None and before and self._energy_j() is not None:  # the step was told between two readings
+            told["j"] = sum(energy_j for energy_j, *_ in self._terms(before, told["t"]))
         self._cost_ns += ((self._last_ns - begun) - self._cost_ns) / (8 if self._cost_ns else 1)
-        return _fields(readings, begun) if written else {}
+        return fields_of(readings, begun) if written else {}
 
     def _reading_of(self, sensor: Sensor) -> Reading:
         """What a sensor says; one that raises, against its promise, has no number."""
@@ -287,8 +327,7 @@ class Collector:
         from tonne.measure.milestones import line_of  # noqa: PLC0415 - seldom needed
 
         news, tick = self._news(all_of_it=True), self._tick(read=True)
-        windows = {"kind": "windows", "windows": {name: one.line() for name, one in self.spans.items()}}
-        return [*news, tick, windows, line_of(self._last_ns or tick["t"], self._integrals, self._load)]
+        return [*news, tick, self.windows.all(), line_of(self._last_ns or tick["t"], self._integrals, self._load)]
 
     def _is_due(self, what: str, every_s: float, share: float) -> bool:
         """Whether something is to be written again: after so long, or so short a share of the time that went on."""
@@ -326,28 +365,27 @@ class Collector:
         self._node_s = (time_ns, *node)
         return [round(node[0], 2), round(node[1], 2)]
 
-    def _news(self, *, all_of_it: bool = False) -> list[dict[str, Any]]:
-        """Lines about windows that ended and steps that were taken since the last ones."""
-        found = self._boards.lines()
-        for kind, names in self._changed_windows(all_of_it=all_of_it):
-            found.append({"kind": kind, "windows": {name: self.spans[name].line() for name in names}})
-            for name in names:
-                self.spans[name].written()
-            self._changed -= names
+    def _news(self, *, all_of_it: bool = False, boards: bool = True) -> list[dict[str, Any]]:
+        """Lines about windows that ended and steps that were taken since the last ones.
+
+        Args:
+            all_of_it: Also of what is not due.
+            boards: Whether to ask the boards' driver too; not while it hangs.
+        """
+        found = [*(self._boards.lines() if boards else ()), *self.windows.new(self.interval_s, all_of_it=all_of_it)]
         if self.progress is None or not (self._is_due("progress", PROGRESS_EVERY_S, PROGRESS_SHARE) or all_of_it):
             return found
         progress, self.progress = self.progress, None
-        totals = [integral.total(progress["t"]).energy_j for integral in self._integrals]
-        told = bool(totals) and None not in totals
-        return [*found, {**progress, "j": round(sum(total or 0.0 for total in totals), 3) if told else None}]
+        energy_j = progress.get("j", self._energy_j(progress["t"]))
+        return [*found, {**progress, "j": None if energy_j is None else round(energy_j, 3)}]
 
-    def _changed_windows(self, *, all_of_it: bool) -> list[tuple[str, set[str]]]:
-        """Kind of line and names: windows with sums of their own; those without, which are added up by their times."""
-        summed = {name for name in self._changed if not self.spans[name].loose_s}
-        loose = self._changed - summed
-        if loose and not (self._is_due("loose", PROGRESS_EVERY_S, PROGRESS_SHARE) or all_of_it):
-            loose = set()
-        return [(kind, names) for kind, names in (("windows", summed), ("loose", loose)) if names]
+    def _is_time_for_loose(self) -> bool:
+        return self._is_due("loose", PROGRESS_EVERY_S, PROGRESS_SHARE)
+
+    def _energy_j(self, at_ns: int | None = None) -> float | None:
+        """What all sensors added up to at the last reading, or at a time after it [J]; None where one cannot say."""
+        totals = [integral.total(at_ns).energy_j for integral in self._integrals]
+        return sum(total or 0.0 for total in totals) if totals and None not in totals else None
 
     def _sync(self) -> None:
         """Have the disk hold the lines; seldom where the disk is slow."""
@@ -357,38 +395,3 @@ class Collector:
             return
         self.journal.sync()
         self._synced_s = time.monotonic() - begun
-
-
-def _fields(readings: Sequence[Reading], begun_ns: int) -> dict[str, Any]:
-    """Values, when each was read after the first [us], and faults by sensor."""
-    found: dict[str, Any] = {
-        "t": begun_ns,
-        "v": [
-            round(reading.value, DIGITS) if _is_number(reading) and reading.value is not None else None
-            for reading in readings
-        ],
-        "o": [(reading.time_ns - begun_ns) // 1000 for reading in readings],
-    }
-    faults = {str(i): reading.fault for i, reading in enumerate(readings) if reading.fault}
-    return {**found, "f": faults} if faults else found
-
-
-def _is_number(reading: Reading) -> bool:
-    """Whether it has a number, neither of infinity nor NaN: others are added up as the journal has them, as none."""
-    return reading.fault is None and reading.value is not None and reading.value - reading.value == 0
-
-
-def _terms(integral: Integral, at_ns: int, begun_ns: int) -> list[float]:
-    """Energy, low, high [J], time measured and in gaps [s] up to a time at or soon after the last reading."""
-    read, now = integral.total(), integral.total(at_ns)
-    if read.energy_j is None or now.energy_j is None or read.high_j is None:
-        return [0.0, 0.0, 0.0, 0.0, max(at_ns - begun_ns, 0) / NS_PER_S]  # nothing was measured yet
-    since_j = now.energy_j - read.energy_j
-    return [now.energy_j, read.low_j + since_j, read.high_j + since_j, now.measured_s, now.gap_s]
-
-
-def _unread(reading: Reading) -> Reading:
-    from tonne.measure.integration import SILENT  # noqa: PLC0415 - seldom needed
-    from tonne.measure.sensors.protocol import Reading  # noqa: PLC0415 - as above
-
-    return Reading(reading.time_ns, None, SILENT)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tonne.energy.use import EnergyUse
+from tonne.measure.choice import FEWEST_STEPS, driver_of, tells
 from tonne.measure.environment import Roots, roots_from_environment
 from tonne.measure.facts import NodeFacts, node_facts
 from tonne.measure.integration import Integral
@@ -62,11 +63,15 @@ class Diagnosis:
 
         Empty where a meter tells of the whole machine.
         """
-        working = {part for tried in self.sensors if tried.fault is None for part in tried.description.covers}
+        drivers: dict[tuple[str, str], list[Tried]] = {}
+        for tried in self.sensors:
+            drivers.setdefault((tried.description.part, driver_of(tried.description)), []).append(tried)
+        groups = list(drivers.values())
+        working = {part for group in groups if _all_work(group) for tried in group for part in tried.description.covers}
         if NODE in working:
             return ()
-        broken = {part for tried in self.sensors if tried.fault is not None for part in tried.description.covers}
-        absent = {part for absence in self.missing for part in absence.part.split(", ")}
+        broken = {part for group in groups if not _all_work(group) for one in group for part in one.description.covers}
+        absent = {part for absence in self.missing for part in absence.parts}
         return tuple(sorted(({CPU, MEMORY} | absent | broken) - working - {NODE, UNUSED}))
 
     def power_w(self, name: str) -> tuple[float, float, float] | None:
@@ -76,6 +81,11 @@ class Diagnosis:
             return None
         value, low, high = (end * PER_KWH_W / self.time_s for end in (energy.value, energy.low, energy.high))
         return value, low, high
+
+
+def _all_work(group: Sequence[Tried]) -> bool:
+    """Whether all sensors of a part and driver work: they are added, so that one that fails is missed in the sum."""
+    return all(tried.fault is None for tried in group)
 
 
 def diagnosis(
@@ -119,11 +129,12 @@ def _tried(
         if turn == 0:
             sleep(LOOK_S)
     for number, (sensor, integral) in enumerate(zip(sensors, integrals, strict=True)):
-        if faults[number] is None and sensor.kind == "counter" and not integral.total().measured_j:
+        is_fine = sensor.kind == "counter" and not sensor.step_j  # a coarse one may move once in minutes
+        if faults[number] is None and is_fine and not integral.total().measured_j:
             faults[number] = STILL
     time_s, after = (clock() - begun_ns) / NS_PER_S, cpu_times(roots.proc)
     busy = utilisation(before, after) if before is not None and after is not None else None
-    totals = [_over(integral.total(), time_s) for integral in integrals]
+    totals = [_over(integral.total(), time_s, integral.of.step_j) for integral in integrals]
     load = None if busy is None else Load.steady(time_s, busy)
     silent = _silent(sensors, missing)
     read = [(Description.of(sensor), total) for sensor, total in zip(sensors, totals, strict=True)]
@@ -131,7 +142,7 @@ def _tried(
     tried = [
         Tried(
             description=description,
-            power_w=None if fault or total.energy_j is None or not time_s else total.energy_j / time_s,
+            power_w=None if fault or not tells(description, total) or not time_s else (total.energy_j or 0.0) / time_s,
             fault=fault,
             longest_interval_s=longest_interval_s(description),
         )
@@ -149,8 +160,10 @@ def _await_answers(sensors: Sequence[Sensor], clock: Clock, sleep: Callable[[flo
         sleep(LOOK_S / 10)
 
 
-def _over(total: Total, time_s: float) -> Total:
+def _over(total: Total, time_s: float, step_j: float) -> Total:
     """A total scaled to the whole time: the sensors are read one after the other."""
+    if total.energy_j is not None and total.energy_j < FEWEST_STEPS * step_j:
+        return total  # too few steps of a coarse counter to say a power
     if not total.energy_j or total.measured_s <= 0:
         return Total(energy_j=None, high_j=None, faults=total.faults)
     scale = time_s / total.measured_s

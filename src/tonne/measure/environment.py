@@ -1,6 +1,6 @@
 """The environment variables of the meter, all of them: TONNE_*, and what launchers say of a job.
 
-No rank is read anywhere: who shares a node is found by the process tree, see family.py.
+No rank's number is read anywhere: who shares a node is found by the process tree, see family.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ OFF = "off"  # of the ledger
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 # One launch of a job, the same on all of its nodes and of no other launch; torchrun has none that is always unique.
 LAUNCHES = (("SLURM_JOB_ID", "SLURM_STEP_ID"), ("PMIX_NAMESPACE",), ("OMPI_MCA_ess_base_jobid",), ("PMI_JOBID",))
+# A process with one of these is a rank; what they have in common is where they meet. Which rank it is is read nowhere.
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
+MEETING = ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "SLURM_JOB_ID", "SLURM_STEP_ID")
 
+_HOMES: dict[str, str] = {}  # by what was given, where that was when it was first asked for
 VARIABLE_OF = {
     "powercap": "TONNE_POWERCAP_ROOT",
     "hwmon": "TONNE_HWMON_ROOT",
@@ -52,13 +56,21 @@ def home() -> str:
     """Folder of tonne's own files: TONNE_HOME, else the platform's folder for a user's data."""
     given = os.environ.get(HOME)
     if given:
-        return given
+        return _HOMES.setdefault(given, absolute(given))
     if sys.platform == "darwin":
         return os.path.expanduser("~/Library/Application Support/tonne")
     if sys.platform == "win32":
         return os.path.join(os.environ.get("LOCALAPPDATA") or os.path.expanduser("~"), "tonne")
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return os.path.join(data, "tonne")
+
+
+def absolute(path: str) -> str:
+    """A path that stays what it is when the program changes its folder."""
+    try:
+        return os.path.abspath(path)
+    except OSError:
+        return path  # the folder that it is in is gone
 
 
 def ledger() -> str | None:
@@ -77,6 +89,11 @@ def runs_folder() -> str:
     return os.path.join(home(), "runs")
 
 
+def is_below_home(folder: str) -> bool:
+    """Whether a run's folder lies where runs are looked for, so that nobody need be told of it."""
+    return os.path.dirname(os.path.abspath(folder)) == os.path.abspath(runs_folder())
+
+
 def runtime_folder() -> str:
     """Folder of this node and user, where locks lie; not shared between nodes."""
     given = os.environ.get(RUNTIME)
@@ -87,7 +104,7 @@ def runtime_folder() -> str:
 def run_given() -> tuple[str, str] | None:
     """Id and folder of the run that this process belongs to, where `tonne run` or the user says so."""
     run = os.environ.get(RUN)
-    return None if not run else (run, os.environ.get(FOLDER) or os.path.join(runs_folder(), run))
+    return None if not run else (run, absolute(os.environ.get(FOLDER) or os.path.join(runs_folder(), run)))
 
 
 def launch() -> str | None:
@@ -99,11 +116,27 @@ def launch() -> str | None:
     return None
 
 
+def launcher() -> str | None:
+    """What ranks of one launch on this node have in common, as torchrun and its like say it; None without a rank."""
+    if not any(os.environ.get(name) for name in RANKS):
+        return None
+    return ":".join(os.environ.get(name, "") for name in MEETING)
+
+
 def visible_devices(variables: Mapping[str, str] | None = None) -> str | None:
-    """Accelerators that a process may use, as its variable says; None where none is set.
+    """Accelerators that a process may use, as the first of its variables says; None where none is set.
+
+    Args:
+        variables: Of the process; left out, of this one.
+    """
+    return next(iter(visible_variables(variables).values()), None)
+
+
+def visible_variables(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables of a process that say which accelerators it may use, by their names, as far as they are set.
 
     Args:
         variables: Of the process; left out, of this one.
     """
     told = os.environ if variables is None else variables
-    return next((told[name] for name in VISIBLE if name in told), None)
+    return {name: told[name] for name in VISIBLE if name in told}

@@ -11,12 +11,18 @@ from typing import Any
 from tonne.measure.environment import Roots
 
 KIBI = 1024
+ARM = "Features"  # what its processors can do is under this name; the others' is under "flags"
+GUESTS = ("amazon ec2", "google compute engine", "kvm", "qemu", "openstack", "vmware", "virtual machine")
+WHOLE = ".metal"  # of a machine that Amazon lends whole
 CONTAINER_SIGNS = ("docker", "kubepods", "containerd", "lxc", "podman")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFacts:
-    """Processors, memory and kind of a machine. `modules` (of memory) is None where the board does not tell."""
+    """Processors, memory and kind of a machine. `modules` (of memory) is None where the board does not tell.
+
+    `has_counters` says whether Linux knows of counters in such processors, not whether it shows any here.
+    """
 
     cpu: str = ""
     sockets: int = 1
@@ -25,6 +31,7 @@ class NodeFacts:
     modules: int | None = None
     virtual: bool = False
     container: bool = False
+    has_counters: bool = True
     system: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -46,10 +53,17 @@ def node_facts(roots: Roots) -> NodeFacts:
         threads=int(cpu.get("threads") or 0) or os.cpu_count() or 1,
         memory_bytes=_memory_bytes(roots.proc),
         modules=_modules(roots.sys),
-        virtual="hypervisor" in cpu.get("flags", "").split(),
+        virtual="hypervisor" in cpu.get("flags", "").split() or (ARM in cpu and _is_guest(roots.sys)),
         container=_in_container(roots.proc),
+        has_counters=ARM not in cpu,
         system=_text(roots.sys / "class/dmi/id/product_name").strip(),
     )
+
+
+def _is_guest(sys: Path) -> bool:
+    """Whether the board calls itself that of a virtual machine: processors of ARM do not say so themselves."""
+    maker, name = (_text(sys / "class/dmi/id" / file).strip().lower() for file in ("sys_vendor", "product_name"))
+    return any(guest in f"{maker} {name}" for guest in GUESTS) and not name.endswith(WHOLE)
 
 
 def _text(path: Path) -> str:

@@ -9,6 +9,7 @@ import time
 from tonne import __version__
 from tonne.measure import environment, groups, identity, processes
 from tonne.measure.family import myself
+from tonne.measure.windows import CALLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ SCHEMA = 1
 def header(meter: Meter) -> dict[str, Any]:
     """The line, as built-in types. Neither the machine's name nor the command's arguments are in it."""
     site, group = _fields_of(meter.site), groups.group_of(meter.watched_pid)
+    variables = processes.environment_of(meter.watched_pid)
     project, purpose, tags = environment.labels()
     return {
         "kind": "run",
@@ -45,10 +47,11 @@ def header(meter: Meter) -> dict[str, Any]:
         "cpus_allowed": processes.cpus_allowed(meter.watched_pid),
         "cpu_list": processes.cpu_list(meter.watched_pid),
         "group": None if group is None else group.as_dict(),
-        "devices": environment.visible_devices(processes.environment_of(meter.watched_pid)),
+        "devices": environment.visible_devices(variables),
+        "visible": environment.visible_variables(variables),
         "python": sys.version.partition(" ")[0],
         "platform": sys.platform,
-        "calls": meter.is_decorator,
+        "calls": meter.is_decorator and meter.calls_window == CALLS,
     }
 
 

@@ -10,6 +10,10 @@ import zlib
 from tonne.measure import environment, journal, processes, status
 from tonne.measure.family import Register
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NAME_LENGTH = 40
 UNNAMED = "run"
 
@@ -36,11 +40,19 @@ def new_id(name: str) -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{slug(name)}-{os.urandom(3).hex()}"
 
 
-def launched_id(name: str, launch: str) -> str:
-    """An id that all processes of a launch find by themselves, on whatever node: the n-th run of that name in it."""
+def launched_ids(name: str, launch: str) -> Callable[[int], str]:
+    """By turn, an id that all processes of a launch find by themselves, on whatever node.
+
+    It is of the n-th run of that name in a process. A launch may start programs one after the other, as a shell does in
+    `srun --pty bash`, each of which has its turn.
+    """
     times = _TIMES_TRACKED[name] = _TIMES_TRACKED.get(name, 0) + 1
-    mark = zlib.crc32(f"{launch}/{name}/{times}".encode())
-    return f"{slug(name)}-{mark:08x}"
+
+    def id_of(turn: int) -> str:
+        words = [launch, name, str(times), *([str(turn)] if turn > 1 else [])]
+        return f"{slug(name)}-{zlib.crc32('/'.join(words).encode()):08x}"
+
+    return id_of
 
 
 def file_stamp() -> str:
@@ -61,8 +73,7 @@ def chosen_run(name: str, asked: str | None, register: Register) -> tuple[str, s
         return given
     launch = environment.launch()
     if launch is not None:
-        run = launched_id(name, launch)
-        return run, asked or os.path.join(environment.runs_folder(), run)
+        return register.enter_launched(name, asked, launched_ids(name, launch))
     return register.enter(name, asked, _new_run(name, asked))
 
 

@@ -17,6 +17,7 @@ from tonne.measure.tally import Tally, Total
 NS_PER_S = 1e9
 SLOWEST_UPDATE_S = 0.2  # drivers refresh a counter every 1 to 100 ms: what lies between adds to a short step
 STILL_COUNTER_S = 10.0  # no part that runs draws nothing for so long
+LEAST_W = 10.0  # whoever counts in coarse steps counts at least so much: a longer rest than that makes is a fault
 STILL_POWER_S = 60.0  # a reading that moved before, and then repeats to the last digit for so long
 MOVES_BEFORE_STILL = 3  # a meter that never moved may be one that tells a constant
 
@@ -72,7 +73,8 @@ class Integral:
     Args:
         of: The sensor, or its description.
         gap_s: Longest time between two readings of power that the trapezoid may bridge [s].
-        start_ns: When counting begins, of time.monotonic_ns(); left out, at the first reading.
+        start_ns: When counting begins, of time.monotonic_ns(); left out, at the first reading. What a step
+            took before it does not count.
     """
 
     of: Described
@@ -92,13 +94,36 @@ class Integral:
         """Take in a reading; readings come in the order of their times."""
         fault = reading.fault or self._fault_of(reading.value)
         if fault is not None or reading.value is None:
-            self.tally.fault(fault or SILENT)
+            if not self._is_early(reading):
+                self.tally.fault(fault or SILENT)
             return
+        if self._last is not None and self.start_ns is not None and self._is_early(self._last):
+            early = self._is_early(reading)
+            self._begin(reading if early else self._between(self._last, reading, self.start_ns))
         if self._last is None or self._last.value is None:
             self._begin(reading)
         elif reading.time_ns > self._last.time_ns:
             step = self._add_count if self.of.kind == "counter" else self._add_power
             step(reading, self._last.value, reading.value, (reading.time_ns - self._last.time_ns) / NS_PER_S)
+
+    def end_at(self, time_ns: int, after: Reading) -> None:
+        """Take in as much of the step to a reading as lies before the end.
+
+        Args:
+            time_ns: The end.
+            after: The first reading after it.
+        """
+        last, usable = self._last, after.fault is None and self._fault_of(after.value) is None
+        if usable and last is not None and last.time_ns < time_ns < after.time_ns:
+            self.add(self._between(last, after, time_ns))
+
+    def start_at(self, time_ns: int) -> None:
+        """Count from a time just now on, and not from the first reading: what went before is nobody's.
+
+        Args:
+            time_ns: Of time.monotonic_ns(), after the readings so far.
+        """
+        self.start_ns, self.tally = time_ns, Tally(ceiling_w=self.of.ceiling_w)
 
     def total(self, at_ns: int | None = None) -> Total:
         """The sum up to the last reading, or up to a time after it, the rest being filled as a gap where it is long.
@@ -111,8 +136,14 @@ class Integral:
             return self.tally.total(open_s=max(open_s, 0.0))
         still_s = 0.0 if self._still else self._since_move_s(self._last.time_ns)
         measured_s = still_s if self.of.kind == "counter" else 0.0
-        open_s = 0.0 if at_ns is None else max((at_ns - self._last.time_ns) / NS_PER_S, 0.0)
+        counted_ns = max(self._last.time_ns, self.start_ns or 0)
+        open_s = 0.0 if at_ns is None else max((at_ns - counted_ns) / NS_PER_S, 0.0)
         return self.tally.total(measured_s=measured_s, open_s=open_s, open_counts_as_gap=open_s > self.gap_s)
+
+    @property
+    def last_ns(self) -> int:
+        """When the last good reading was taken, of time.monotonic_ns(); 0 before one."""
+        return 0 if self._last is None else self._last.time_ns
 
     def as_dict(self) -> dict[str, Any]:
         """Its state as built-in types, for a line of JSON."""
@@ -144,6 +175,23 @@ class Integral:
             return NEGATIVE
         ceiling_w = self.of.ceiling_w
         return TOO_HIGH if self.of.kind == "power" and ceiling_w is not None and value > ceiling_w else None
+
+    def _is_early(self, reading: Reading) -> bool:
+        """Whether it was taken before counting begins."""
+        return self.start_ns is not None and reading.time_ns < self.start_ns
+
+    def _between(self, before: Reading, after: Reading, time_ns: int) -> Reading:
+        """What the sensor would have said at a time between two readings."""
+        assert before.value is not None
+        assert after.value is not None
+        wrap_j = self.of.wrap_j if self.of.kind == "counter" else None
+        is_counter = self.of.kind == "counter"
+        step = counter_step_j(before.value, after.value, wrap_j) if is_counter else after.value - before.value
+        if is_counter and step < 0:
+            return Reading(time_ns, before.value)  # a reset, which the next step tells
+        share = (time_ns - before.time_ns) / (after.time_ns - before.time_ns)
+        value = before.value + share * step
+        return Reading(time_ns, value - wrap_j if wrap_j and value >= wrap_j else value)
 
     def _begin(self, reading: Reading) -> None:
         self._last, self._moved_ns = reading, reading.time_ns
@@ -200,7 +248,7 @@ class Integral:
         self._last = reading
         if self._still:
             self.tally.gap(time_s, STILL)
-        elif self._since_move_s(reading.time_ns) > STILL_COUNTER_S:
+        elif self._since_move_s(reading.time_ns) > max(STILL_COUNTER_S, self.of.step_j / LEAST_W):
             self.tally.gap(self._since_move_s(reading.time_ns), STILL)
             self._still = True
 

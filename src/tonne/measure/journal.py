@@ -10,6 +10,8 @@ import json
 import os
 from collections.abc import Iterator
 
+from tonne.measure.processes import file_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -19,13 +21,14 @@ Line = dict[str, "Any"]
 FIRST = "journal.jsonl"
 PREFIX, SUFFIX = "journal", ".jsonl"
 encoded = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one for each line
+AT_ONCE = 100  # lines
 MOST_KEPT = 20_000  # ticks in memory while the disk refuses them: beyond, every second one is let go
 
 
 class Journal:
     """The file of one process in a run's folder; where the disk refuses, the lines stay in memory."""
 
-    __slots__ = ("_at_start", "_descriptor", "_was_torn", "complaint", "folder", "kept", "path", "stamp")
+    __slots__ = ("_descriptor", "_file", "_was_torn", "complaint", "folder", "kept", "path", "stamp")
 
     def __init__(self, folder: str, stamp: str) -> None:
         """A journal that opens its file with its first line.
@@ -39,21 +42,19 @@ class Journal:
         self.kept: list[Line] = []  # lines that are not on disk
         self.complaint: str | None = None
         self._descriptor = -1
-        self._at_start = True
+        self._file: tuple[int, int] | None = None  # device and inode that the descriptor stands for
         self._was_torn = False
 
     def add(self, *lines: Line) -> None:
         """Write lines, or keep them where that fails; they are tried again with the next ones."""
         self.kept += lines
         try:
-            self._open()
-            text = "".join(encoded(line) + "\n" for line in self.kept)
-            self._write(("\n" + text if self._was_torn else text).encode())
+            while self.kept:  # a disk that refuses is not asked to take all that waits, once an interval
+                self._open()
+                self._write(self.kept[:AT_ONCE])
         except OSError as error:
             self._complain(error)
             self._thin()
-            return
-        self.kept, self._was_torn = [], False
 
     def sync(self) -> None:
         """Have the disk hold what was written, so that a power cut does not lose it."""
@@ -63,16 +64,22 @@ class Journal:
             except OSError as error:
                 self._complain(error)
 
+    def release(self) -> int:
+        """Let go of the file and give it to the caller, to be done with; a later line opens it again."""
+        descriptor, self._descriptor = self._descriptor if self._is_ours() else -1, -1
+        return descriptor
+
     def close(self) -> None:
         """Let go of the file."""
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor = self.release()
         if descriptor >= 0:
             os.close(descriptor)
 
     def _open(self) -> None:
-        if self._descriptor >= 0:
+        if self._is_ours():
             return
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        self._descriptor = -1
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         if self.path is None:
             os.makedirs(self.folder, exist_ok=True)
             self.path = os.path.join(self.folder, FIRST)
@@ -80,16 +87,22 @@ class Journal:
                 self._descriptor = os.open(self.path, flags | os.O_EXCL, 0o666)
             except FileExistsError:
                 self.path = os.path.join(self.folder, f"{PREFIX}-{self.stamp}{SUFFIX}")
-            else:
-                return
-        self._descriptor = os.open(self.path, flags, 0o666)
+        if self._descriptor < 0:
+            self._descriptor = os.open(self.path, flags, 0o666)
+        self._file = file_of(self._descriptor)
 
-    def _write(self, data: bytes) -> None:
-        """All of the data, or an error; after a part of it the next write begins a new line."""
-        while data:
-            written = os.write(self._descriptor, data)
-            self._was_torn = True
-            data = data[written:]
+    def _is_ours(self) -> bool:
+        """Whether the descriptor is still this file's: a program that becomes a daemon closes all of them."""
+        return self._descriptor >= 0 and self._file == file_of(self._descriptor)
+
+    def _write(self, lines: list[Line]) -> None:
+        """These lines, or as many of them as the disk takes; after a part of one the next write begins a new line."""
+        data = "".join(encoded(line) + "\n" for line in lines).encode()
+        before = b"\n" if self._was_torn else b""
+        written = os.write(self._descriptor, before + data) - len(before)
+        if written >= 0:
+            del self.kept[: data.count(b"\n", 0, written)]
+            self._was_torn = written > 0 and data[written - 1 : written] != b"\n"
 
     def _complain(self, error: OSError) -> None:
         """Say once that the disk refuses."""
@@ -112,6 +125,18 @@ class Journal:
                 if "kind" in line or ticks % 2:
                     thinned.append(line)
             self.kept = thinned
+
+
+def done_with(descriptor: int) -> None:
+    """Close a file that a journal gave, its lines on disk."""
+    if descriptor < 0:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # a pipe, or a disk that refuses: what it took of the lines is in them
+    finally:
+        os.close(descriptor)
 
 
 def paths(folder: str) -> list[str]:

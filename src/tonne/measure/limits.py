@@ -5,6 +5,8 @@ Light: a command waits for it, so that its classes are none of dataclasses, whos
 
 from __future__ import annotations
 
+import math
+
 from tonne.errors import DescriptionError
 
 TYPE_CHECKING = False
@@ -32,11 +34,11 @@ class Limits:
 class Standing:
     """Where a run stands to one limit."""
 
-    __slots__ = ("expected", "limit", "taken", "unit")
+    __slots__ = ("expected", "least", "limit", "taken", "unit")
 
-    def __init__(self, *, unit: str, limit: float, taken: float, expected: float | None) -> None:
-        """The limit, what was taken, and what will have been at the end, where that is known; all in the unit."""
-        self.unit, self.limit, self.taken, self.expected = unit, limit, taken, expected
+    def __init__(self, *, unit: str, limit: float, taken: float, expected: float | None, least: float | None) -> None:
+        """The limit, what was taken, and what will have been at the end and at least, where known; all in the unit."""
+        self.unit, self.limit, self.taken, self.expected, self.least = unit, limit, taken, expected, least
 
     @property
     def exceeded(self) -> bool:
@@ -45,8 +47,8 @@ class Standing:
 
     @property
     def will_exceed(self) -> bool:
-        """Whether it will, as far as its steps say."""
-        return not self.exceeded and self.expected is not None and self.expected > self.limit
+        """Whether it will, also where its further steps take as little as they may."""
+        return not self.exceeded and self.least is not None and self.least > self.limit
 
 
 def require_known(limits: Limits, *, place: bool, price: bool) -> None:
@@ -83,10 +85,17 @@ def standings(limits: Limits, account: Account, expected: Expected | None) -> li
             account.carbon.operational_location_kgco2e,
             None if e is None else e.operational_location_kgco2e,
         ),
-        ("USD", limits.usd, account.energy_cost_usd, None),
+        ("USD", limits.usd, account.energy_cost_usd, None if e is None else e.energy_cost_usd),
     ]
+    surely = 1.0 if e is None else math.exp(-e.rest_spread)
     return [
-        Standing(unit=unit, limit=limit, taken=taken.value, expected=None if end is None else end.value)
+        _standing(unit, limit, taken.value, None if end is None else end.value, surely)
         for unit, limit, taken, end in rows
         if limit is not None and taken is not None
     ]
+
+
+def _standing(unit: str, limit: float, taken: float, expected: float | None, surely: float) -> Standing:
+    """Where a run stands to a limit, of whose rest this share is sure."""
+    least = None if expected is None else taken + (expected - taken) * surely
+    return Standing(unit=unit, limit=limit, taken=taken, expected=expected, least=least)

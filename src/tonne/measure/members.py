@@ -76,6 +76,7 @@ class Member:
     slices: dict[str, dict[str, float]] = field(default_factory=dict)  # sensor -> slice -> its share of the board
     group_s: float = 0.0  # CPU time of everything in its control group, where that is a job
     fields: dict[str, Any] = field(default_factory=dict)  # of the line with which it left
+    open_windows: list[list[Any]] = field(default_factory=list)  # name, begin [ns], whether it is not counted yet
     _begun_ns: int | None = None
     _last_ns: int = 0
     _cpu_first_s: float | None = None
@@ -111,6 +112,7 @@ class Member:
             "sensors": self._sensors,
             "windows": self._windows,
             "loose": self._windows,
+            "open": self._take_open,
             "milestone": self._milestone,
             "facts": self._take_facts,
             "progress": self.progress.append,
@@ -131,7 +133,7 @@ class Member:
         self._begun_ns, self._last_ns = line["t"], line["t"]
 
     def _leave(self, line: Line) -> None:
-        self._last_ns = max(self._last_ns, line["t"])
+        self._last_ns = line["t"]  # the last tick comes after it
         self.fields = line
         self._close()
 
@@ -191,6 +193,18 @@ class Member:
             if loose is not None:
                 found.loose.append((loose[0], loose[1], loose[2]))
 
+    def _take_open(self, line: Line) -> None:
+        self.open_windows = line["windows"]
+
+    def cut_windows(self) -> None:
+        """What was open when the process was cut off went on up to its last line."""
+        for name, begun_ns, is_new in self.open_windows:
+            ended_ns = max(self._last_ns, begun_ns)
+            found = self.windows.setdefault(name, WindowUse())
+            found.count += bool(is_new)
+            found.lasted_s += (ended_ns - begun_ns) / NS_PER_S
+            found.loose.append(((ended_ns - begun_ns) / NS_PER_S, begun_ns, ended_ns))
+
 
 def member_of(header: Line, lines: Iterable[Line], path: str) -> Member:
     """The process that wrote these lines."""
@@ -199,4 +213,6 @@ def member_of(header: Line, lines: Iterable[Line], path: str) -> Member:
         member.take(line)
     member.end()
     member.state = status.state_of(path, header) if path else str(member.fields.get("status", status.RUNNING))
+    if member.state != status.RUNNING:
+        member.cut_windows()
     return member

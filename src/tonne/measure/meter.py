@@ -6,16 +6,12 @@ import atexit
 import os
 import sys
 import time
-from functools import wraps
 from threading import RLock
 
 from tonne.measure import environment, identity, status
-from tonne.measure.collector import Collector
-from tonne.measure.family import Lock as NodeLock
+from tonne.measure.attendance import Attendance, attendance_of, forget_all
 from tonne.measure.family import Register
-from tonne.measure.header import header
-from tonne.measure.journal import Journal
-from tonne.measure.windows import CALLS, Call, Window
+from tonne.measure.windows import CALLS, Window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,13 +20,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tonne.account import Account
-    from tonne.measure.collector import Opener
+    from tonne.measure.collector import Collector, Opener
     from tonne.measure.progress import Expected
     from tonne.measure.replay import Measured
 
 LINGER_S = 1.0  # calls of a decorated function that follow one another so soon are one stretch of reading
-SHORTEST_INTERVAL_S = 0.01
-COROUTINE = 0x80  # flag of a function's code that says it is `async`
+SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.01, 86_400.0
 
 _LIVE: list[Meter] = []  # meters that run in this process
 
@@ -76,9 +71,9 @@ def track(  # noqa: PLR0913 - each is a word that users write
     Raises:
         DescriptionError: There is no such purpose.
     """
-    if callable(name):
+    if callable(name) or isinstance(name, classmethod):
         return Meter(getattr(name, "__name__", None), site=site)(name)
-    where = None if folder is None else os.path.abspath(os.fspath(folder))
+    where = None if folder is None else environment.absolute(os.fspath(folder))
     meter = Meter(name, site=site, interval_s=interval_s, folder=where, open_sensors=open_sensors)
     meter.hourly = hourly
     meter.label(project, purpose, tags)
@@ -101,7 +96,7 @@ class Meter:
         self.name = name or identity.script_name()
         self.site = site
         self._site_is_checked = False
-        self.interval_s = max(float(interval_s), SHORTEST_INTERVAL_S)
+        self.interval_s = min(max(SHORTEST_INTERVAL_S, float(interval_s)), LONGEST_INTERVAL_S)  # NaN is the shortest
         self.hourly = False
         self.project: str | None = None
         self.purpose: str | None = None
@@ -111,17 +106,15 @@ class Meter:
         self.run_id: str | None = None
         self.folder: str | None = folder
         self._asked = folder
-        self._open_sensors = open_sensors or _open_sensors
+        self.open_sensors = open_sensors or _open_sensors
+        self.open_windows: set[Window] = set()
         self._mutex = RLock()
-        self._collector: Collector | None = None
-        self._journal: Journal | None = None
-        self._register: Register | None = None
-        self._begun_ns = 0
+        self._attendance: Attendance | None = None
         self._running = False
         self._inherited = False  # by a fork: this process has not joined the run yet
-        self._calls = 0
-        self._last_call_ns = 0
+        self._calls = self._last_call_ns = 0
         self.is_decorator = False
+        self.calls_window = CALLS
         self._first_lines: list[dict[str, Any]] = []
         self._whole: Window | None = None  # inside `tonne run`, whose run has a name of its own
         self.on_tick: Callable[[], None] | None = None  # called by the thread after each interval
@@ -152,35 +145,35 @@ class Meter:
             error: Kind of the error that ended the run.
             exit_code: With which a command ended.
         """
+        called_ns = time.monotonic_ns()
         with self._mutex:
-            if not self._running or self._collector is None:
+            if not self._running or self._attendance is None:
                 return
             self._running = False
             if self in _LIVE:
                 _LIVE.remove(self)
+            for window in tuple(self.open_windows):
+                window.cut()
             if self._whole is not None:
                 self._whole.close()
                 self._whole = None
-            line = {"kind": "leave", "unix_s": time.time(), "status": status}
+            line = {"kind": "leave", "t": called_ns, "unix_s": time.time(), "status": status}
             extra = {"error": error, "exit_code": exit_code}
             try:
-                self._collector.end({**line, **{key: value for key, value in extra.items() if value is not None}})
-                if self._register is not None and self.run_id is not None:
-                    self._register.leave(self.run_id)
-                self._leave_word()
+                known = {key: value for key, value in extra.items() if value is not None}
+                self._attendance.leave(self, {**line, **known})
             except Exception as problem:
                 _say("tonne: the end of the run could not be written: %s: %s", type(problem).__name__, problem)
 
-    def _leave_word(self) -> None:
-        """Tell the ledger where the journal lies: whoever watched the run, or read its node's sensors, does."""
-        journal, collector = self._journal, self._collector
-        speaks = self.role == "watcher" or (collector is not None and collector.is_reader)
-        if journal is None or journal.kept or self.folder is None or not speaks:
-            return
-        from tonne.measure.inbox import put  # noqa: PLC0415 - at the end
+    @property
+    def collector(self) -> Collector | None:
+        """What reads for this process, or did; None before the start."""
+        return None if self._attendance is None else self._attendance.collector
 
-        name = f"run-{identity.plain(str(self.run_id))}-{journal.stamp}"
-        put("run", {"run": self.run_id, "folder": os.path.abspath(self.folder)}, name=name)
+    @property
+    def may_meet_others(self) -> bool:
+        """Whether a later meter of this process may be of the same run."""
+        return self._asked is not None or environment.run_given() is not None
 
     def window(self, name: str) -> Window:
         """A named part of the run, for `with`; parts may overlap, and parts of one name are added up."""
@@ -194,8 +187,8 @@ class Meter:
             total_steps: Steps that the whole run takes.
             tokens: Trained on so far.
         """
-        self._join_after_fork()
-        collector = self._collector
+        self.join_after_fork()
+        collector = self.collector
         if collector is not None and self._running:
             line = {"kind": "progress", "t": time.monotonic_ns(), "step": int(step), "total": total_steps}
             collector.progress = line if tokens is None else {**line, "tokens": int(tokens)}
@@ -208,7 +201,7 @@ class Meter:
         """
         from tonne.measure.baseline import idle_w  # noqa: PLC0415 - seldom asked for
 
-        watts = idle_w(self._open_sensors, time_s, self.interval_s)
+        watts = idle_w(self.open_sensors, time_s, self.interval_s)
         self._first_lines = [{"kind": "baseline", "s": time_s, "watts": watts}]
 
     def expected(self) -> Expected | None:
@@ -225,30 +218,30 @@ class Meter:
             window: Only the windows of this name.
 
         Returns:
-            The account. Place and models are looked up now, not while the run was measured.
+            The account. Place and models are looked up now, not while the run was measured; a bad place is a note.
 
         Raises:
-            DescriptionError: There is no such view or window, or the site is none.
+            DescriptionError: There is no such view or window.
         """
-        from tonne.measure.accounting import account_of  # noqa: PLC0415 - NumPy and pydantic stay away until here
+        from tonne.measure.accounting import account_of, placed  # noqa: PLC0415 - NumPy and pydantic stay away until here
 
-        return account_of(self._measured(window or self._main_window()), site=self.site, view=view)
+        return account_of(placed(self._measured(window or self._main_window()), self.site), view=view)
 
     def share(self) -> Account:
         """This rank's share of the account of its job; the shares of all ranks add up to it."""
-        from tonne.measure.accounting import share_of  # noqa: PLC0415 - as above
+        from tonne.measure.accounting import placed, share_of  # noqa: PLC0415 - as above
 
-        return share_of(self._measured(self._main_window()), site=self.site, stamp=identity.file_stamp())
+        return share_of(placed(self._measured(self._main_window()), self.site), stamp=identity.file_stamp())
 
     def windows(self) -> dict[str, tuple[int, float]]:
         """Number and time [s] of the windows of each name that this process ended."""
-        spans = {} if self._collector is None else self._collector.spans
-        return {name: (one.count, one.lasted_s) for name, one in spans.items() if name != CALLS}
+        spans = {} if self.collector is None else self.collector.windows.spans
+        return {name: (one.count, one.lasted_s) for name, one in spans.items() if name != self.calls_window}
 
     def flush(self) -> None:
         """Read the sensors now, and write all that is known into the journal."""
-        if self._running and self._collector is not None:
-            self._collector.flush()
+        if self._running and self.collector is not None:
+            self.collector.flush()
 
     def __enter__(self) -> Meter:
         """Start."""
@@ -260,33 +253,36 @@ class Meter:
         """Stop; an error goes on to whoever waits for it."""
         self.stop(ending_of(error), error=None if kind is None else kind.__name__)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Any) -> Any:  # noqa: ANN401 - whatever can be called
         """The function, its calls measured; their sum is the account of `function.meter`."""
+        from tonne.measure.calls import counted  # noqa: PLC0415 - only for who decorates
+
         self.is_decorator = True
-        if function.__code__.co_flags & COROUTINE:
+        if environment.run_given() is not None:  # of which other functions may be, too
+            self.calls_window = self.name
+        return counted(self, function)
 
-            @wraps(function)
-            async def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the function takes
-                with Call(self):
-                    return await function(*args, **kwargs)
-        else:
+    def begin_call(self) -> None:
+        """A call of the decorated function begins; the first one starts the meter."""
+        with self._mutex:
+            self._calls += 1
+            if not self._running and not self._inherited:
+                self.start()
 
-            @wraps(function)
-            def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the function takes
-                with Call(self):
-                    return function(*args, **kwargs)
-
-        counted.meter = self  # type: ignore[attr-defined]
-        return counted
+    def end_call(self, ended_ns: int) -> None:
+        """A call ended."""
+        with self._mutex:
+            self._calls = max(self._calls - 1, 0)
+            self._last_call_ns = ended_ns
 
     def _main_window(self) -> str | None:
-        return CALLS if self.is_decorator else None
+        return self.calls_window if self.is_decorator else None
 
     def _measured(self, window: str | None) -> Measured:
         from tonne.measure.replay import measured  # noqa: PLC0415 - as in account
 
         self.flush()
-        journal = self._journal
+        journal = None if self._attendance is None else self._attendance.journal
         if journal is None or self.folder is None:
             from tonne.errors import MeasurementError  # noqa: PLC0415 - as above
 
@@ -296,38 +292,25 @@ class Meter:
         return measured(self.folder, own=(journal.path, list(journal.kept)), window=window)
 
     def _begin(self) -> None:
-        """Find the run, write the header of this process's file, and start the thread."""
-        if self._collector is None or self._journal is None:
-            self._join()
-        else:
-            self._collector = self._new_collector(self._journal, self._collector)
-        assert self._collector is not None
-        self._begun_ns = self._collector.start()
+        """Find the run, and take part in it: with a file and a thread, if this process has none yet."""
+        former, register = self._attendance, None
+        forked = former is not None and former.pid != os.getpid()
+        if former is None:
+            register = Register()
+            self.run_id, self.folder = identity.chosen_run(self.name, self._asked, register)
+        if former is None or forked:
+            self._attendance = attendance_of(self, register, forked=forked)
+            self._attendance.journal.add(*self._first_lines)
+        assert self._attendance is not None
+        self._attendance.enter(self)
         self._running, self._inherited = True, False
         _LIVE.append(self)
-        if self.role == "rank" and environment.run_given() is not None:
+        for window in tuple(self.open_windows):
+            window.go_on()
+        if self.role == "rank" and not self.is_decorator and environment.run_given() is not None:
             self._whole = Window(self, self.name).open()
 
-    def _join(self, *, forked: bool = False) -> None:
-        if not forked:
-            self._register = Register()
-            self.run_id, self.folder = identity.chosen_run(self.name, self._asked, self._register)
-        assert self.folder is not None
-        self._journal = Journal(self.folder, identity.file_stamp())
-        resumes = not forked and status.status_of(self.folder) not in {None, status.RUNNING, status.FINISHED}
-        self._journal.add({**header(self), "resumes": resumes, "forked": forked}, *self._first_lines)
-        self._collector = self._new_collector(self._journal, None)
-
-    def _new_collector(self, journal: Journal, former: Collector | None) -> Collector:
-        folder = environment.runtime_folder()
-        node_lock = NodeLock(os.path.join(folder, f"{identity.plain(self.run_id or self.name)}.lock"))
-        collector = Collector(journal, node_lock, self.interval_s, self._open_sensors, self.watched_pid)
-        collector.on_tick = self._after_tick
-        if former is not None:
-            collector.spans = former.spans
-        return collector
-
-    def _after_tick(self) -> None:
+    def after_tick(self) -> None:
         """Stop reading when no call of the decorated function came for a while; call who waits for ticks."""
         if self.on_tick is not None:
             self.on_tick()
@@ -351,26 +334,19 @@ class Meter:
             advice = "Energy is measured all the same; for CO2e name a place later: tonne runs show %s --site ZONE"
             _say(f"tonne: site=%r is no place that is known. %s {advice}", self.site, complaint, self.run_id)
 
-    def _join_after_fork(self) -> None:
+    def join_after_fork(self) -> None:
         """A forked child that uses the meter of its parent becomes a process of the run itself."""
-        if not self._inherited:
-            return
-        with self._mutex:
+        if self._inherited:
             self._inherited = False
-            try:
-                self._join(forked=True)
-                assert self._collector is not None
-                self._begun_ns, self._running = self._collector.start(), True
-                _LIVE.append(self)
-            except Exception as error:
-                _say("tonne: this child process is not measured: %s: %s", type(error).__name__, error)
+            self.start()
 
     def after_fork(self) -> None:
         """In a forked child: let go of what is the parent's."""
         self._mutex = RLock()
         self._running, self._inherited, self._calls, self._whole = False, True, 0, None
-        if self._collector is not None:
-            self._collector.after_fork()
+        self.open_windows.clear()
+        if self.collector is not None:
+            self.collector.after_fork()
 
 
 def ending_of(error: BaseException | None) -> str:
@@ -391,6 +367,7 @@ def _after_fork() -> None:
     for meter in tuple(_LIVE):
         meter.after_fork()
     _LIVE.clear()
+    forget_all()
 
 
 atexit.register(_stop_all)

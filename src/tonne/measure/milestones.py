@@ -19,7 +19,7 @@ from tonne.measure.tally import Total
 EVERY_TICKS = 600
 KIND = "milestone"
 TICK, WINDOWS, MILESTONE = b'{"t":', b'{"kind":"windows"', b'{"kind":"milestone"'
-IN_ANY_ORDER = tuple(f'{{"kind":"{kind}"'.encode() for kind in ("progress", "loose", "boards", "pids", "facts"))
+IN_ANY_ORDER = tuple(f'{{"kind":"{kind}"'.encode() for kind in ("progress", "loose", "open", "boards", "pids", "facts"))
 JUST_BEFORE = 2  # a milestone's own tick, and the windows so far
 
 

@@ -7,16 +7,27 @@ from dataclasses import dataclass
 
 from tonne.energy.use import EnergyUse
 from tonne.estimate import Basis, Estimate
-from tonne.measure.choice import Part, Read, accelerators_in, difference, parts_of, summed, together
+from tonne.measure.choice import (
+    Part,
+    Read,
+    accelerators_in,
+    device_of,
+    difference,
+    parts_of,
+    silent_accelerators,
+    summed,
+    together,
+)
 from tonne.measure.facts import NodeFacts
 from tonne.measure.models.board import board_energy_j
 from tonne.measure.models.cpu import cpu_energy_j
 from tonne.measure.models.host import rest_energy_j
 from tonne.measure.models.load import Load
 from tonne.measure.models.memory import memory_energy_j
-from tonne.measure.sensors.protocol import CPU, HOST, MEMORY, NODE
+from tonne.measure.sensors.protocol import ACCELERATOR, CPU, HOST, MEMORY, NODE
 
 JOULES_PER_KWH = 3.6e6
+FITTED = " fitted to what the meter of the whole told"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +58,7 @@ def node_energy(node: Node) -> tuple[EnergyUse, tuple[str, ...]]:
     boards, board_notes = _boards(node, parts)
     parts, contradictions = _without_contradictions(parts)
     inside, inside_notes = _processors_and_memory(node, parts)
+    boards, boards_squeezed = _boards_that_fit(parts, boards, inside)
     hosts, rest, rest_notes = _hosts(node, parts, boards, inside)
     inside, squeezed = _fitting(inside, hosts, rest)
     servers = _servers(parts, boards, hosts)
@@ -61,7 +73,7 @@ def node_energy(node: Node) -> tuple[EnergyUse, tuple[str, ...]]:
         servers_kwh=_kwh(servers),
         measured_kwh=_kwh(measured),
         coverage=None if servers is None or not servers.value else min(measured.value / servers.value, 1.0),
-    ), (*notes, *board_notes, *contradictions, *inside_notes, *rest_notes, *squeezed)
+    ), (*notes, *board_notes, *contradictions, *inside_notes, *boards_squeezed, *rest_notes, *squeezed)
 
 
 def _kwh(energy_j: Estimate | None) -> Estimate | None:
@@ -80,7 +92,8 @@ def _boards(node: Node, parts: dict[str, Part]) -> tuple[Estimate | None, list[s
     """Energy of all accelerators [J]: zero where there are none, None where one of them cannot be known."""
     energies = {name: part.energy_j for name, part in accelerators_in(parts).items()}
     notes: list[str] = []
-    for number, device in enumerate(node.silent_accelerators):
+    silent = [*node.silent_accelerators, *silent_accelerators(node.read, parts).values()]
+    for number, device in enumerate(silent):
         energy, note = board_energy_j(device, node.time_s)
         notes.append(note)
         if energy is None:
@@ -122,9 +135,11 @@ def _processors_and_memory(node: Node, parts: dict[str, Part]) -> tuple[dict[str
     else:
         found[CPU], note = cpu_energy_j(node.facts, node.load, node.time_s)
         notes.append(note)
+    holds_both = CPU in parts and MEMORY in parts[CPU].covers
     if MEMORY in parts:
         found[MEMORY] = parts[MEMORY].energy_j
-    elif CPU in parts and MEMORY in parts[CPU].covers:
+        found[CPU] = difference(found[CPU], {MEMORY: found[MEMORY]}) if holds_both else found[CPU]
+    elif holds_both:
         notes.append("the sensor of the processors holds the memory")
     else:
         energy, note = memory_energy_j(node.facts, node.time_s)
@@ -134,17 +149,37 @@ def _processors_and_memory(node: Node, parts: dict[str, Part]) -> tuple[dict[str
     return found, notes
 
 
+def _boards_that_fit(
+    parts: dict[str, Part], boards: Estimate | None, inside: dict[str, Estimate]
+) -> tuple[Estimate | None, list[str]]:
+    """Energy of all accelerators [J], made smaller where a model of some says more than a meter of the whole leaves."""
+    if NODE not in parts or boards is None or boards.basis == Basis.MEASURED:
+        return boards, []
+    whole = parts[NODE].energy_j
+    hosts_j = parts[HOST].energy_j.value if HOST in parts else sum(energy.value for energy in inside.values())
+    read_j = sum(part.energy_j.value for part in accelerators_in(parts).values())
+    most_j = max(whole.value - hosts_j, read_j)
+    if boards.value <= most_j:
+        return boards, []
+    return _scaled(boards, most_j / boards.value, whole.high), ["modelled accelerators" + FITTED]
+
+
 def _hosts(
     node: Node, parts: dict[str, Part], boards: Estimate | None, inside: dict[str, Estimate]
 ) -> tuple[Estimate, Estimate, list[str]]:
-    """Energy of the host without accelerators, and of its rest [J]."""
-    if HOST in parts:
-        hosts = parts[HOST].energy_j
-        return hosts, difference(hosts, inside), []
+    """Energy of the host without accelerators, and of its rest [J].
+
+    What a meter of the whole reads is divided among the parts, so that they add up to it; `psys` knows nothing of fans
+    and supplies, and tells of the host where nothing tells of the whole.
+    """
     if NODE in parts and boards is not None:
         hosts = difference(parts[NODE].energy_j, {"boards": boards})
         return hosts, difference(hosts, inside), []
-    devices = [d.device for d, _ in node.read if d.part.startswith("accelerator:")] + list(node.silent_accelerators)
+    if HOST in parts:
+        hosts = parts[HOST].energy_j
+        return hosts, difference(hosts, inside), []
+    told = dict.fromkeys(d.part for d, _ in node.read if d.part.startswith(ACCELERATOR))
+    devices = [device_of(node.read, part) for part in told] + list(node.silent_accelerators)
     known = [*inside.values(), *([boards] if boards is not None and boards.value else [])]
     rest, note = rest_energy_j(node.facts, node.time_s, known, list(inside.values()), devices)
     return summed({**inside, "rest": rest}), rest, [note]
@@ -159,7 +194,7 @@ def _fitting(inside: dict[str, Estimate], hosts: Estimate, rest: Estimate) -> tu
         return inside, []
     factor = max(1 - over_j / modelled_j, 0.0)
     smaller = {name: _scaled(energy, factor, hosts.high) for name, energy in modelled.items()}
-    return {**inside, **smaller}, [f"modelled {' and '.join(modelled)} fitted to what the meter of the whole told"]
+    return {**inside, **smaller}, [f"modelled {' and '.join(modelled)}{FITTED}"]
 
 
 def _scaled(energy_j: Estimate, factor: float, most_j: float) -> Estimate:
@@ -179,13 +214,16 @@ def _measured(parts: dict[str, Part]) -> Estimate:
     if NODE in parts:
         chosen = [parts[NODE]]
     else:
-        hosts = [parts[HOST]] if HOST in parts else [parts[name] for name in (CPU, MEMORY) if name in parts]
+        inside = [name for name in (CPU, MEMORY) if name in parts]
+        if CPU in parts and MEMORY in parts[CPU].covers:
+            inside = [CPU]
+        hosts = [parts[name] for name in ([HOST] if HOST in parts else inside)]
         chosen = [*accelerators_in(parts).values(), *hosts]
     read = {
         part.name: Estimate(
             value=part.measured_j,
-            low=part.measured_j * (1 - part.error_fraction),
-            high=part.measured_j * (1 + part.error_fraction),
+            low=max(part.measured_j - part.at_ends_j, 0.0) * (1 - part.error_fraction),
+            high=(part.measured_j + part.at_ends_j) * (1 + part.error_fraction),
             basis=Basis.MEASURED,
             sources=part.sensors,
         )

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from zlib import crc32
 
+SPAWNED = "--multiprocessing-fork"  # in the command of a child that multiprocessing started
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 GENERATIONS = 8  # from a rank up to its launcher there are few
+WHOLE_MACHINE = "pid:[4026531836]"  # namespace of processes of the kernel itself, PROC_PID_INIT_INO
 _MINE = "self"
 
 
@@ -28,6 +32,18 @@ def text_of(path: str, size: int = 4096) -> str:
         os.close(descriptor)
 
 
+def file_of(descriptor: int) -> tuple[int, int] | None:
+    """Device and inode that a descriptor stands for; None where it is closed.
+
+    A program that becomes a daemon closes every descriptor, and its next files get the same numbers.
+    """
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def boot_id() -> str:
     """This boot of this machine, the same in all of its containers; its name where the kernel has no such id."""
     found = text_of("/proc/sys/kernel/random/boot_id").strip()
@@ -37,6 +53,17 @@ def boot_id() -> str:
 def _stat(pid: int | str) -> list[str]:
     """Fields of /proc/PID/stat from the state on; a name may hold spaces and brackets."""
     return text_of(f"/proc/{pid}/stat").rpartition(")")[2].split()
+
+
+def name_of(pid: int) -> str:
+    """What the kernel calls a process: its program, 15 letters of it; empty where it is gone."""
+    return text_of(f"/proc/{pid}/comm").strip()
+
+
+def command_digest() -> str | None:
+    """What tells this process's command from others; None where Python made it up for a child, or nobody tells it."""
+    words = text_of("/proc/self/cmdline", 1 << 16)
+    return None if not words or SPAWNED in words else f"{crc32(words.encode()):08x}"
 
 
 def started(pid: int | str = _MINE) -> int:
@@ -58,17 +85,37 @@ def is_alive(pid: int, ticks: int) -> bool:
     return True
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped, by a signal or a debugger, and has not gone on since."""
+    return _stat(pid)[:1] in (["T"], ["t"])
+
+
 def parents() -> list[list[int]]:
-    """Number and start of the processes above this one, nearest first, without the one of the whole machine."""
+    """Number and start of the processes above this one, nearest first, without the one of the whole machine.
+
+    The first process of a container may be a launcher, as torchrun is. Whoever lost its parent there is given to it
+    too, and is told by its session, which somebody else began.
+    """
     found: list[list[int]] = []
     pid = os.getppid()
-    while pid > 1 and len(found) < GENERATIONS:
+    top = 0 if pid != 1 or _is_of_first() else 1
+    while pid > top and len(found) < GENERATIONS:
+        if pid == 1 and namespace() in {"", WHOLE_MACHINE}:
+            break
         fields = _stat(pid)
         if len(fields) <= 19:
             break
         found.append([pid, int(fields[19])])
         pid = int(fields[1])
     return found if found or sys.platform.startswith("linux") else [[os.getppid(), 0]]
+
+
+def _is_of_first() -> bool:
+    """Whether a child of the first process was started by it: in its session, or with one of its own."""
+    try:
+        return os.getsid(0) in {os.getpid(), os.getsid(1)}
+    except OSError:
+        return False
 
 
 def namespace() -> str:
@@ -88,8 +135,33 @@ def children(pid: int) -> list[int]:
     return [int(child) for thread in threads for child in text_of(f"/proc/{pid}/task/{thread}/children", 65536).split()]
 
 
+def _has_children() -> bool:
+    """Whether a process that this one started is still there."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # WNOWAIT: whoever waits for one still gets it
+    except ChildProcessError:
+        return False
+    except (OSError, AttributeError):
+        return True
+    return True
+
+
+def own_cpu_s() -> float:
+    """CPU time of this process and of its children that ended [s]."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
+
+
+def _own_bytes() -> int:
+    """Memory that this process holds [bytes]; 0 where the kernel does not tell."""
+    pages = text_of("/proc/self/statm", 256).split()
+    return int(pages[1]) * PAGE_BYTES if len(pages) > 1 else 0
+
+
 def tree_use(pid: int) -> tuple[float, int, set[int]]:
     """CPU time of a process, of all below it and of those that ended there [s]; their memory [bytes]; their numbers."""
+    if pid == os.getpid() and not _has_children():
+        return own_cpu_s(), _own_bytes(), {pid}
     ticks, pages, waiting = 0, 0, [pid]
     seen: set[int] = set()
     while waiting:
@@ -100,10 +172,10 @@ def tree_use(pid: int) -> tuple[float, int, set[int]]:
         seen.add(one)
         ticks += sum(int(fields[i]) for i in (11, 12, 13, 14))
         pages += int(fields[21])
-        waiting += children(one)
+        if one != os.getpid() or _has_children():  # asking a process of many threads for them takes milliseconds
+            waiting += children(one)
     if not seen:  # no /proc
-        times = os.times()
-        return times.user + times.system + times.children_user + times.children_system, 0, {pid}
+        return own_cpu_s(), 0, {pid}
     return ticks / TICKS_PER_S, pages * PAGE_BYTES, seen
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tonne.errors import MeasurementError
 from tonne.measure import environment, status
+from tonne.measure.spans import together_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +42,13 @@ def known_runs(folder: str | None = None) -> list[Listed]:
     return sorted((run for run in found if run is not None), key=lambda run: -run.begun_unix_s)
 
 
-def run_named(run: str, folder: str | None = None) -> Listed:
+def run_named(run: str, folder: str | None = None, elsewhere: Sequence[Listed] = ()) -> Listed:
     """The run of that id (or the beginning of one, or a name that one run alone has), or in that folder.
+
+    Args:
+        run: Id, beginning of one, name or folder.
+        folder: As of `known_runs`.
+        elsewhere: Runs that lie in folders of their own.
 
     Raises:
         MeasurementError: There is none, or several.
@@ -49,7 +56,7 @@ def run_named(run: str, folder: str | None = None) -> Listed:
     here = listed(run) if os.path.isdir(run) else None
     if here is not None:
         return here
-    runs = known_runs(folder)
+    runs = [*known_runs(folder), *elsewhere]
     exact = [one for one in runs if one.id == run]
     close = exact or [one for one in runs if one.id.startswith(run) or one.name == run]
     if len(close) == 1:
@@ -75,7 +82,7 @@ def listed(folder: str) -> Listed | None:
         status=standing,
         begun_unix_s=float(first["unix_s"]),
         ended_unix_s=None if standing == status.RUNNING else ended,
-        duration_s=ended - float(first["unix_s"]),
+        duration_s=together_s([(begin, begin + lasted) for begin, lasted in spans]),
         folder=folder,
     )
 
@@ -104,7 +111,7 @@ def _close(path: str) -> None:
     """Add the line that closes a file; it begins on a line of its own where the last one was torn."""
     text = json.dumps({"kind": "recovered", "unix_s": time.time()}, separators=(",", ":"))
     try:
-        with open(path, "rb+") as file:
+        with open(path, "ab+") as file:  # what is added comes last, also where the process writes after all
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - 1, 0))
             torn = file.read(1) not in {b"", b"\n"}

@@ -21,6 +21,7 @@ from tonne.measure.sensors.protocol import Description, Missing
 from tonne.measure.steps import steps_told
 from tonne.measure.stretches import NodeReadings, merged, overlap, sums_of
 from tonne.measure.tally import Total
+from tonne.measure.windows import CALLS
 
 NS_PER_S = 1e9
 SAME_TIME = 0.1  # of the shorter one's time, from which on two nodes count as going on together
@@ -110,6 +111,8 @@ def measured(folder: str, *, own: tuple[str | None, list[Line]] | None = None, w
     for member in members:
         for name, spans in member.windows.items():
             names[name] += spans.count
+    if window == CALLS and window not in names and any(member.header.get("calls") for member in members):
+        window = None  # the first call goes on, or was cut off: so far it is all of the run
     if window is not None and window not in names:
         raise MeasurementError(
             f"no window of the name {window!r} has ended in this run. There are: {', '.join(sorted(names)) or 'none'}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 
@@ -31,10 +32,10 @@ class Spans:
         self.loose_from_ns = 0
         self.loose_to_ns = 0
 
-    def add(self, begun_ns: int, ended_ns: int, sums: Sums | None) -> None:
-        """Add one that ended."""
+    def add(self, begun_ns: int, ended_ns: int, sums: Sums | None, *, is_new: bool = True) -> None:
+        """Add one that ended, or the rest of one that a pause of the run had cut."""
         lasted_s = (ended_ns - begun_ns) / NS_PER_S
-        self.count += 1
+        self.count += is_new
         self.lasted_s += lasted_s
         if sums is None or (self.sums is not None and len(sums) != len(self.sums)):
             self.loose_s += lasted_s
@@ -59,15 +60,35 @@ class Spans:
 
 
 def between(earlier: Sums | None, later: Sums | None, part_of_all: float) -> Sums | None:
-    """What came between two states of the sums; without the earlier one, by time; None without the later one.
+    """What came between two states of the sums; None without the later one, or where a sensor is silent even then.
+
+    By time where nothing was known at the earlier one, or of a sensor that was silent then: what it adds up to later
+    fills the time from the beginning on.
 
     Args:
         earlier: At the beginning of the window.
         later: At its end.
         part_of_all: The window as a share of all the time that `later` is of.
     """
-    if later is None:
+    if later is None or not all(map(_knows, later)):
         return None
     if earlier is None or len(earlier) != len(later):
         return [[part_of_all * a for a in new] for new in later]
-    return [[a - b for a, b in zip(new, old, strict=True)] for new, old in zip(later, earlier, strict=True)]
+    return [
+        [a - b for a, b in zip(new, old, strict=True)] if _knows(old) else [part_of_all * a for a in new]
+        for new, old in zip(later, earlier, strict=True)
+    ]
+
+
+def _knows(sensor: list[float]) -> bool:
+    """Whether a sensor had measured anything: energy, or time without any."""
+    return bool(sensor[0] or sensor[3])
+
+
+def together_s(spans: Sequence[tuple[float, float]]) -> float:
+    """Time in which at least one of some spans, begin and end [s], goes on [s]."""
+    lasted_s, until = 0.0, float("-inf")
+    for begin, end in sorted(spans):
+        lasted_s += max(end - max(begin, until), 0.0)
+        until = max(until, end)
+    return lasted_s

@@ -6,21 +6,22 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import isnan
 
 from tonne.measure.facts import NodeFacts
-from tonne.measure.integration import SILENT, Integral, counter_step_j
+from tonne.measure.integration import SILENT, Integral
 from tonne.measure.journal import Line
 from tonne.measure.members import Member, Section, Stretch, WindowUse
 from tonne.measure.milestones import Skip
 from tonne.measure.models.load import Load
 from tonne.measure.sensors.protocol import Description, Missing, Reading
-from tonne.measure.tally import Total
+from tonne.measure.tally import UNSEEN_FACTOR, Total
 
 NS_PER_S = 1e9
 GAP_INTERVALS = 3.0  # power may be bridged over so many intervals
-READING_NS = 1_000_000_000  # a run begins when its first reading is done, which takes less
+UNREAD = "no reading"
+READING_NS = 1_000_000_000  # a run begins after its first reading and ends before its last, by less
 READER_SHARE = 0.5  # a reading process whose windows took that share of the longest ones speaks for its node
 
 
@@ -40,35 +41,18 @@ class Series:
         from_ns = max(after_ns, begin_ns - READING_NS)
         for skip in self.skips:
             if skip.lies_in(max(begin_ns, from_ns), end_ns):
-                self._add(integral, from_ns, skip.from_ns, begin_ns)
+                self._add(integral, from_ns, skip.from_ns)
                 integral, more = skip.over(integral, self.of)
                 unseen, from_ns = unseen.plus(more), skip.to_ns
-        self._add(integral, from_ns, end_ns, begin_ns)
+        self._add(integral, from_ns, end_ns)
+        for reading in islice(self.readings(end_ns, end_ns + READING_NS), 1):  # by which a run is seen to end
+            integral.end_at(end_ns, reading)
         return integral.total(end_ns).plus(unseen)
 
-    def _add(self, integral: Integral, after_ns: int, to_ns: int, begin_ns: int) -> None:
-        """Take in the readings after a time and up to another; what went before the beginning is cut off."""
-        before: Reading | None = None
+    def _add(self, integral: Integral, after_ns: int, to_ns: int) -> None:
+        """Take in the readings after a time and up to another."""
         for reading in self.readings(after_ns, to_ns):
-            if reading.time_ns < begin_ns:
-                before = reading if reading.value is not None else before
-                continue
-            if before is not None and reading.value is not None:
-                integral.add(self._at(begin_ns, before, reading))
-                before = None
             integral.add(reading)
-
-    def _at(self, time_ns: int, before: Reading, after: Reading) -> Reading:
-        """What the sensor would have said between two readings: what went before that time is not the stretch's."""
-        assert before.value is not None
-        assert after.value is not None
-        is_counter = self.of.kind == "counter"
-        step = counter_step_j(before.value, after.value, self.of.wrap_j) if is_counter else after.value - before.value
-        if is_counter and step < 0:
-            return Reading(time_ns, before.value)  # a reset, which the integral tells
-        value = before.value + step * (time_ns - before.time_ns) / (after.time_ns - before.time_ns)
-        wrap_j = self.of.wrap_j
-        return Reading(time_ns, value - wrap_j if is_counter and wrap_j and value >= wrap_j else value)
 
     def readings(self, after_ns: int, end_ns: int) -> Iterator[Reading]:
         """Readings after a time, and up to another."""
@@ -98,7 +82,7 @@ class NodeReadings:
         baselines = [line for m in members for line in m.baselines]
         return cls(
             series=_series(sections),
-            facts=NodeFacts.from_dict(told[0]) if told else NodeFacts(),
+            facts=NodeFacts.from_dict(told[0]) if told else _facts_without_any(members),
             missing=_missing(sections),
             gap_s=GAP_INTERVALS * max(float(m.header["interval_s"]) for m in members),
             node_cpu=_joined([m.node_cpu for m in members]) if len(columns[0]) else columns,
@@ -153,6 +137,11 @@ class NodeReadings:
         return Total(energy_j=energy_j, low_j=energy_j, high_j=energy_j, measured_j=energy_j, measured_s=lasted_s)
 
 
+def _facts_without_any(members: list[Member]) -> NodeFacts:
+    """What is known of a machine that nobody looked at: how many processors the run's processes saw."""
+    return NodeFacts(threads=max(int(m.header.get("cpus") or 1) for m in members))
+
+
 def merged(stretches: Iterable[Iterable[Stretch]]) -> list[Stretch]:
     """Stretches of time of several processes as one list in which none overlap."""
     found: list[Stretch] = []
@@ -168,12 +157,27 @@ def sums_of(readings: NodeReadings, stretches: list[Stretch]) -> list[tuple[Desc
     """Energy of each sensor over some stretches."""
     found: list[tuple[Description, Total]] = []
     for series in readings.series:
-        total, after_ns = Total(), -1
+        totals, after_ns = [], -1
         for stretch in stretches:
-            total = total.plus(series.total(stretch, after_ns, readings.gap_s))
+            totals.append(series.total(stretch, after_ns, readings.gap_s))
             after_ns = stretch[1]
-        found.append((series.of, total))
+        found.append((series.of, _sum(totals, [(end - begin) / NS_PER_S for begin, end in stretches])))
     return found
+
+
+def _sum(totals: list[Total], times_s: list[float]) -> Total:
+    """Of several stretches; one that was over before it was read is a gap at the mean power of the others."""
+    read = [(one.energy_j, time_s) for one, time_s in zip(totals, times_s, strict=True) if one.energy_j is not None]
+    read_s = sum(time_s for _, time_s in read)
+    whole = Total()
+    for one, time_s in zip(totals, times_s, strict=True):
+        if one.energy_j is None and read_s > 0:
+            energy_j = sum(energy_j for energy_j, _ in read) / read_s * time_s
+            ends = {"low_j": energy_j / UNSEEN_FACTOR, "high_j": energy_j * UNSEEN_FACTOR}
+            whole = whole.plus(Total(energy_j=energy_j, **ends, gap_s=time_s, gaps={UNREAD: time_s}, faults=one.faults))
+        else:
+            whole = whole.plus(one)
+    return whole
 
 
 def _first_ns(section: Section) -> int:
@@ -257,6 +261,14 @@ def _curve(series: Series, gap_s: float) -> tuple[array[int], array[float]]:
             times.append(reading.time_ns)
             sums.append(energy_j)
     return times, sums
+
+
+def energies_j(readings: NodeReadings, times_ns: Iterable[int]) -> list[float] | None:
+    """What all sensors of a node added up to at some times [J]; None where not all readings are at hand."""
+    curves = [_curve(series, readings.gap_s) for series in readings.series]
+    if not curves or any(len(times) < 2 for times, _ in curves) or any(series.skips for series in readings.series):
+        return None
+    return [sum(_beyond(times, sums, at_ns) for times, sums in curves) for at_ns in times_ns]
 
 
 def _with_sums(use: WindowUse, sensor: str) -> Total:

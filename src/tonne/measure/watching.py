@@ -76,6 +76,10 @@ class Watch:
         self._total_steps = total_steps
         self._columns, self._next_account_s = {}, time.monotonic() + SHORTEST_PAUSE_S
 
+    def expect(self, total_steps: int | None) -> None:
+        """How many steps the run will take, where its beginning did not know."""
+        self._total_steps = total_steps
+
     def step(self, step: int, tokens: int | None = None) -> None:
         """Say how far the run is.
 

@@ -8,41 +8,81 @@ from tonne.measure.spans import between
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tonne.measure.collector import Collector
     from tonne.measure.meter import Meter
     from tonne.measure.spans import Sums
 
 CALLS = "calls"  # window of a decorated function's calls
 
 
-class Window:
-    """A stretch of time of a run that has a name."""
+class Opened:
+    """One opening of a window, up to its end or to a pause of the run."""
 
-    __slots__ = ("_begun_ns", "_meter", "_sums", "name")
+    __slots__ = ("begun_ns", "collector", "is_new", "name", "sums")
+
+    def __init__(self, name: str, collector: Collector | None) -> None:
+        """Begin."""
+        self.name = name
+        self.is_new = True  # it is not counted yet
+        self.go_on(collector)
+
+    def go_on(self, collector: Collector | None) -> None:
+        """Begin, or begin again after a pause."""
+        self.collector = collector
+        self.begun_ns = time.monotonic_ns()
+        self.sums: Sums | None = None
+        if collector is not None:
+            self.sums = collector.sums(self.begun_ns)
+            collector.windows.begin(self)
+
+    def end(self, now: Collector | None) -> None:
+        """Add what went on since; nothing where the run stands still, or is another process's."""
+        collector = self.collector
+        if collector is None or collector is not now:
+            return
+        ended_ns = time.monotonic_ns()
+        all_ns = max(ended_ns - collector.begun_ns, 1)
+        sums = between(self.sums, collector.sums(ended_ns), (ended_ns - self.begun_ns) / all_ns)
+        collector.windows.end(self, ended_ns, sums)
+        self.is_new, self.collector = False, None
+
+
+class Window:
+    """A stretch of time of a run that has a name. It may be open several times at once, as a function that recurs."""
+
+    __slots__ = ("_meter", "_opened", "name")
 
     def __init__(self, meter: Meter, name: str) -> None:
         """A window that is not open yet."""
         self._meter, self.name = meter, name
-        self._begun_ns = 0
-        self._sums: Sums | None = None
+        self._opened: list[Opened] = []
 
     def open(self) -> Window:
         """Begin."""
-        self._meter._join_after_fork()
-        self._begun_ns = time.monotonic_ns()
-        collector = self._meter._collector
-        self._sums = None if collector is None else collector.sums(self._begun_ns)
+        self._meter.join_after_fork()
+        self._opened.append(Opened(self.name, self._meter.collector))
+        self._meter.open_windows.add(self)
         return self
 
     def close(self) -> None:
-        """End; a second call does nothing."""
-        begun_ns, self._begun_ns = self._begun_ns, 0
-        collector = self._meter._collector
-        if not begun_ns or collector is None:
+        """End what was opened last; a second call does nothing."""
+        try:
+            opened = self._opened.pop()
+        except IndexError:
             return
-        ended_ns = time.monotonic_ns()
-        all_ns = max(ended_ns - self._meter._begun_ns, 1)
-        sums = between(self._sums, collector.sums(ended_ns), (ended_ns - begun_ns) / all_ns)
-        collector.add_span(self.name, begun_ns, ended_ns, sums)
+        if not self._opened:
+            self._meter.open_windows.discard(self)
+        opened.end(self._meter.collector)
+
+    def cut(self) -> None:
+        """The run stands still: add what was so far."""
+        for opened in tuple(self._opened):
+            opened.end(self._meter.collector)
+
+    def go_on(self) -> None:
+        """The run goes on, and so does what was open."""
+        for opened in tuple(self._opened):
+            opened.go_on(self._meter.collector)
 
     def __enter__(self) -> Window:
         """Begin."""
@@ -51,32 +91,6 @@ class Window:
     def __exit__(self, *_: object) -> None:
         """End."""
         self.close()
-
-
-class Call:
-    """One call of a decorated function."""
-
-    __slots__ = ("_meter", "_window")
-
-    def __init__(self, meter: Meter) -> None:
-        """A call that has not begun."""
-        self._meter = meter
-        self._window = Window(meter, CALLS)
-
-    def __enter__(self) -> None:
-        """Begin; the first call starts the meter."""
-        with self._meter._mutex:
-            self._meter._calls += 1
-            if not self._meter._running and not self._meter._inherited:
-                self._meter.start()
-        self._window.open()
-
-    def __exit__(self, *_: object) -> None:
-        """End; the meter goes on for a while, as the next call may come soon."""
-        self._window.close()
-        with self._meter._mutex:
-            self._meter._calls = max(self._meter._calls - 1, 0)
-            self._meter._last_call_ns = time.monotonic_ns()
 
 
 def main_window(folder: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Lines with a label before them. Light: a list of runs needs no forecast."""
+"""Lines with a label before them, and cells of tables. Light: a list of runs needs no forecast."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from textwrap import wrap
 
 WIDTH = 120
 LABEL = 17
+
+
+def no_formula(text: str) -> str:
+    """Text of a table's cell that a spreadsheet does not take for a formula: an import names its runs as it likes."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
 def listed(label: str, items: Sequence[str]) -> list[str]:

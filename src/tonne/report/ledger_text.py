@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tonne.measure.progress import Expected
 
 MOST_WIDE = {"id": 44, "name": 24, "purpose": 20, "project": 20}
+BEGUN = "begun (UTC)"
 NOBODY_SAID = "(not said)"
 
 
@@ -54,7 +55,7 @@ def _cells(row: Row) -> dict[str, str]:
         "id": row.id,
         "name": row.name[: MOST_WIDE["name"]],
         "status": row.status,
-        "begun": _day(row.begun_unix_s),
+        BEGUN: _day(row.begun_unix_s),
         "lasted": "" if row.duration_s is None else short(row.duration_s, TIME_S),
         "energy": "" if row.facility_kwh is None else short(row.facility_kwh, ENERGY_KWH),
         "CO2e": "" if row.operational_location_kgco2e is None else short(row.operational_location_kgco2e, MASS_KG),
@@ -131,9 +132,27 @@ def totals_lines(whole: Totals, groups: Mapping[str | None, Totals]) -> list[str
             else ""
         )
         lines.append(f"  {label:<20}{told}{without}".rstrip())
+    lines += _again_lines(whole)
     if groups:
         lines += ["", *_group_lines(groups)]
     return lines
+
+
+def _again_lines(whole: Totals) -> list[str]:
+    """What the sums hold more than once, and what is left without it."""
+    if not whole.side_by_side:
+        return []
+    lines = [
+        "",
+        f"  {whole.side_by_side} runs went on side by side on one machine. Each counts all that the machine drew, so "
+        "that these sums hold about so much more than once:",
+    ]
+    for label, name, units in QUANTITIES:
+        value, again = getattr(whole, name), whole.counted_again.get(name)
+        if value is not None and again:
+            left = f"{short(value.value - again, units)} without it"
+            lines.append(f"    {label:<18}{short(again, units)}   {left}")
+    return [*lines, "  A run's own share: tonne runs show ID --view job"]
 
 
 QUANTITIES = (
@@ -149,10 +168,14 @@ QUANTITIES = (
 
 def _group_lines(groups: Mapping[str | None, Totals]) -> list[str]:
     width = max(len(key or NOBODY_SAID) for key in groups)
-    lines = [f"  {'':<{width}}  {'runs':>7}  {'energy':>10}  {'CO2e':>10}"]
+    has_shared = any(one.side_by_side for one in groups.values())
+    again_head = f"  {'of it more than once':>20}" if has_shared else ""
+    lines = [f"  {'':<{width}}  {'runs':>7}  {'energy':>10}{again_head}  {'CO2e':>10}"]
     for key, one in groups.items():
         energy, carbon = one.facility_kwh, one.operational_location_kgco2e
         told = "unknown" if energy is None else short(energy.value, ENERGY_KWH)
         grams = "unknown" if carbon is None else short(carbon.value, MASS_KG)
-        lines.append(f"  {key or NOBODY_SAID:<{width}}  {one.runs:>7}  {told:>10}  {grams:>10}")
+        again = one.counted_again.get("facility_kwh")
+        more = f"  {'' if not again else f'about {short(again, ENERGY_KWH)}':>20}" if has_shared else ""
+        lines.append(f"  {key or NOBODY_SAID:<{width}}  {one.runs:>7}  {told:>10}{more}  {grams:>10}")
     return lines

@@ -11,11 +11,14 @@ from tonne.describe.quantity import Quantity
 from tonne.errors import TonneError
 from tonne.forecasting import Forecast
 from tonne.forecasting import forecast as forecast_of
+from tonne.reference.calibration import Calibration
 
 CLEANER_GRIDS = ("FR", "SE")  # large grids of low carbon intensity in both bases; cloud regions of all providers
 CAP_SHARE = 0.8  # of the board's limit
 BUILDING = ("pue", "wue_l_per_kwh")  # what a move to another grid keeps
 WORTH_SAYING = 0.01  # a change smaller than this is left out
+
+Again = Callable[[TrainingPlan], Forecast]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,26 +36,33 @@ class Lever:
     saved_kgco2e: float | None
 
 
-def levers(forecast: Forecast) -> tuple[Lever, ...]:
-    """Changes of the plan that lower its energy or its CO2e."""
-    found = [*_places(forecast), *_caps(forecast)]
+def levers(forecast: Forecast, calibration: Calibration | None = None) -> tuple[Lever, ...]:
+    """Changes of the plan that lower its energy or its CO2e.
+
+    Args:
+        forecast: Of the plan as it is.
+        calibration: That it rests on; the changed plans must rest on the same.
+    """
+    again: Again = lambda plan: forecast_of(plan, calibration)  # noqa: E731 - named where it is used twice
+    found = [*_places(forecast, again), *_caps(forecast, again)]
     return tuple(lever for lever in found if lever is not None)
 
 
-def _places(forecast: Forecast) -> list[Lever | None]:
+def _places(forecast: Forecast, again: Again) -> list[Lever | None]:
     if forecast.account.carbon.operational_location_kgco2e is None:
         return []
-    changed = [_lever(forecast, f"--grid {zone}", _moved_to(forecast, zone)) for zone in CLEANER_GRIDS]
+    changed = [_lever(forecast, f"--grid {zone}", _moved_to(forecast, zone), again) for zone in CLEANER_GRIDS]
     return [lever for lever in changed if lever is not None and (lever.carbon_change or 0.0) < -WORTH_SAYING]
 
 
-def _caps(forecast: Forecast) -> list[Lever | None]:
+def _caps(forecast: Forecast, again: Again) -> list[Lever | None]:
     plan = forecast.plan
     limit = _limit_w(plan)
     if limit is None or plan.cluster.power_cap_w is not None:
         return []
     cap_w = round(limit * CAP_SHARE)
-    lever = _lever(forecast, f"--power-cap-w {cap_w}", lambda: _with(plan, "cluster", power_cap_w=float(cap_w)))
+    capped = lambda: _with(plan, "cluster", power_cap_w=float(cap_w))  # noqa: E731 - named, for its length
+    lever = _lever(forecast, f"--power-cap-w {cap_w}", capped, again)
     return [lever] if lever is not None and (lever.energy_change or 0.0) < -WORTH_SAYING else []
 
 
@@ -75,10 +85,10 @@ def _with(plan: TrainingPlan, section: str, **fields: Any) -> TrainingPlan:  # n
     return plan.model_copy(update={section: getattr(plan, section).model_copy(update=fields)})
 
 
-def _lever(base: Forecast, name: str, changed: Callable[[], TrainingPlan]) -> Lever | None:
+def _lever(base: Forecast, name: str, changed: Callable[[], TrainingPlan], again: Again) -> Lever | None:
     """What a changed plan brings; None where it cannot be forecast."""
     try:
-        made = forecast_of(changed())
+        made = again(changed())
     except TonneError:
         return None
     here, other = base.account, made.account

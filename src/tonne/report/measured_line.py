@@ -26,20 +26,24 @@ def live_line(account: Account, expected: Expected | None) -> str:
         parts.append(f"step {expected.step} of {expected.total_steps}")
         if expected.facility_kwh is not None:
             parts.append(f"will end at {between(expected.facility_kwh, ENERGY_KWH)}")
-        parts.append(f"after {short(expected.duration_s.value, TIME_S)}")
+        parts.append(f"after {between(expected.duration_s, TIME_S)}")
     return f"{parts[0]} {' · '.join(parts[1:])}"
 
 
-def closing_line(account: Account, run: str) -> str:
-    """What a run took, and where to read more."""
+def closing_line(account: Account, run: str | None) -> str:
+    """What a run took, and where to read more; no run where nothing of it could be kept."""
     coverage = account.energy.coverage
     read = "" if coverage is None else f" · {coverage:.0%} of it measured"
-    return f"tonne: {' · '.join(_taken(account))}{read} · tonne runs show {run}"
+    more = "" if run is None else f" · tonne runs show {run}"
+    return f"tonne: {' · '.join(_taken(account))}{read}{more}"
 
 
 def _taken(account: Account) -> list[str]:
     parts = [] if account.duration_s is None else [short(account.duration_s.value, TIME_S)]
     energy, carbon = account.energy.facility_kwh, account.carbon.operational_location_kgco2e
     parts.append("energy unknown" if energy is None else between(energy, ENERGY_KWH))
-    parts.append("CO2e unknown (no place given)" if carbon is None else f"{between(carbon, MASS_KG)} CO2e")
+    if carbon is not None:
+        parts.append(f"{between(carbon, MASS_KG)} CO2e")
+    elif energy is not None:  # else it is unknown wherever the run was
+        parts.append("CO2e unknown (no place given)")
     return parts

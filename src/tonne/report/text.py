@@ -10,6 +10,7 @@ from tonne.estimate import Estimate
 from tonne.forecasting import Forecast
 from tonne.forecasting.modification import Modification, standing
 from tonne.forecasting.searches import layout_text
+from tonne.reference.calibration import Calibration
 from tonne.report import numbers
 from tonne.report.labels import LABEL, listed
 from tonne.report.levers import Lever, levers
@@ -50,9 +51,9 @@ SHARE = ((1e-2, "%"),)
 UNITS = {"kwh": "kWh", "kgco2e": "kg CO2e", "l": "L", "usd": "USD", "hours": "h"}
 
 
-def lines(forecast: Forecast, *, with_levers: bool = True) -> list[str]:
-    """The whole answer: header, outputs, levers, what is left out, notes."""
-    found = levers(forecast) if with_levers else ()
+def lines(forecast: Forecast, calibration: Calibration | None = None, *, with_levers: bool = True) -> list[str]:
+    """The whole answer: header, outputs, levers by the calibration of the forecast, what is left out, notes."""
+    found = levers(forecast, calibration) if with_levers else ()
     text = [*header(forecast), "", _row("", "value", "5 - 95 %", "main driver of spread"), *rows(forecast)]
     text += ["", *listed("Levers", [_lever_text(lever) for lever in found])] if found else [""]
     text += listed("Not included", _left_out(forecast.account))

@@ -11,8 +11,40 @@ def maximum(first: Number, second: Number) -> Number:
     return first * (first >= second) + second * (second > first)
 
 
+def rounded_maximum(first: Number, second: Number, width: Number) -> Number:
+    """The larger one, its corner rounded so that it has a slope everywhere.
+
+    Equation: t = (a + b + sqrt((a - b)^2 + w^2)) / 2, with a = first, b = second, w = width. It is w / 2 above the
+    larger one where both are the same, and less the farther they are apart.
+
+    Args:
+        first: A number or an array, real or complex.
+        second: Likewise.
+        width: Of the corner, in their unit.
+
+    Returns:
+        In their unit.
+
+    Source: tonne
+    """
+    apart = first - second
+    return (first + second + (apart * apart + width * width) ** 0.5) / 2
+
+
+def rounded_minimum(first: Number, second: Number, softness: float) -> Number:
+    """The smaller one of two positive numbers, its corner rounded by a share of their mean, sharp for a share of 0."""
+    if not softness:
+        return minimum(first, second)
+    return first + second - rounded_maximum(first, second, softness * (first + second) / 2)
+
+
 def group_bytes_per_s(
-    members: Number, inner: Number, domain: Number, link_bytes_per_s: Number, network_bytes_per_s: Number
+    members: Number,
+    inner: Number,
+    domain: Number,
+    link_bytes_per_s: Number,
+    network_bytes_per_s: Number,
+    softness: float = 0.0,
 ) -> Number:
     """Rate at which every member of a group receives in a ring that passes through all of it.
 
@@ -26,6 +58,7 @@ def group_bytes_per_s(
         domain: Accelerators joined by fast links.
         link_bytes_per_s: Of one accelerator inside a domain, one direction, achieved [byte/s].
         network_bytes_per_s: Of one accelerator between domains, one direction, achieved [byte/s].
+        softness: Of the smaller one's corner, as a share; zero but for fits.
 
     Returns:
         Rate [byte/s].
@@ -33,7 +66,7 @@ def group_bytes_per_s(
     Source: narayanan2021megatron, section 3.
     """
     together = maximum(domain / inner, 1.0 + 0.0 * domain)
-    across = minimum(link_bytes_per_s, network_bytes_per_s * together)
+    across = rounded_minimum(link_bytes_per_s, network_bytes_per_s * together, softness)
     inside = members <= together
     return inside * link_bytes_per_s + (1 - inside) * across
 
@@ -74,7 +107,9 @@ def routed_s(
     return sent_bytes * (within * (1 - 1 / inside) / link + across * (1 - 1 / domains) / network)
 
 
-def exposed_s(message_s: Number, compute_s: Number, least_share: Number, overlap: Number) -> Number:
+def exposed_s(
+    message_s: Number, compute_s: Number, least_share: Number, overlap: Number, softness: float = 0.0
+) -> Number:
     """What of the messages is not hidden behind computing.
 
     Equation: t = max(x c, c - o k), with c = message_s, k = compute_s, x = least_share, o = overlap.
@@ -84,10 +119,12 @@ def exposed_s(message_s: Number, compute_s: Number, least_share: Number, overlap
         compute_s: Time of the computing that they may run beside [s].
         least_share: Share of the messages that is never hidden.
         overlap: Share of the computing that hides messages.
+        softness: Of the larger one's corner, as a share of the messages; zero but for fits.
 
     Returns:
         Time [s].
 
     Source: tonne
     """
-    return maximum(least_share * message_s, message_s - overlap * compute_s)
+    least, left = least_share * message_s, message_s - overlap * compute_s
+    return rounded_maximum(least, left, softness * message_s) if softness else maximum(least, left)

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tonne.count.masks import minimum
 from tonne.count.step import GRADIENT_AND_WEIGHT_BYTES, OPTIMIZER_BYTES
 from tonne.estimate import Number
-from tonne.timing.collectives import exposed_s, group_bytes_per_s, routed_s
+from tonne.timing.collectives import exposed_s, group_bytes_per_s, rounded_minimum, routed_s
 from tonne.timing.operations import attention_s, moving_s, product_s, softmax_s
 
 SIXTEEN_BIT = 2
 Values = Mapping[str, Number]
 
 
-def step_time_s(x: Values, c: Values) -> Number:
+def step_time_s(x: Values, c: Values, softness: float = 0.0) -> Number:
     """Time of one step, nothing lost between steps.
 
     Args:
         x: What is done where: the figures of ``StepWork``, ``Layout`` and ``Machine``, and a few of the run's, by name.
         c: Coefficients by role, for this machine, precision and software.
+        softness: How far corners are rounded where the longer or the smaller of two counts; zero but for fits, which
+            need a slope everywhere.
 
     Returns:
         Time [s]; parts add up to it.
     """
-    parts = step_parts(x, c)
+    parts = step_parts(x, c, softness)
     total = parts["matrices"]
     for name, part in parts.items():
         total = total + part if name != "matrices" else total
     return total
 
 
-def step_parts(x: Values, c: Values) -> dict[str, Number]:
+def step_parts(x: Values, c: Values, softness: float = 0.0) -> dict[str, Number]:
     """Seconds of a step: matrices, experts, attention, moving, launches, tensor, context, routing, pipeline, bubble,
     sharding and optimizer.
 
@@ -41,14 +42,15 @@ def step_parts(x: Values, c: Values) -> dict[str, Number]:
     Source: narayanan2021megatron, section 2.2.
     """  # noqa: D205 - the list of parts is the summary
     computing = _computing(x, c)
-    parts = {**computing, **_messages(x, c, computing["attention"])}
+    parts = {**computing, **_messages(x, c, computing["attention"], softness)}
     together = x["micro_batches"]
     parts = {name: together * value for name, value in parts.items()}
     steady = sum(parts.values())
     filled = 1 + c["bubble"] * (x["pipeline"] - 1) / (together * x["virtual_pipeline_stages"])
     parts["bubble"] = (filled - 1) * steady
-    last = minimum(steady / together * x["pipeline"], steady * filled)  # the last micro-batch runs through all stages
-    parts["sharding"] = _sharding(x, c, steady * filled, last)
+    through = steady / together * x["pipeline"]  # of the last micro-batch, through all stages
+    beside = steady * filled, rounded_minimum(through, steady * filled, softness)
+    parts["sharding"] = _sharding(x, c, beside, softness)
     shared = x["weights"] - x["expert_weights"]
     own = shared / x["sharded_over"] + x["expert_weights"] / x["experts_sharded_over"]
     optimizer = own * OPTIMIZER_BYTES / x["memory_bytes_per_s"]
@@ -131,43 +133,48 @@ def _older(x: Values, per_year: Number) -> Number:
     return _where(x["mixture"], per_year ** x["years_older"])
 
 
-def _messages(x: Values, c: Values, attention: Number) -> dict[str, Number]:
+def _messages(x: Values, c: Values, attention: Number, softness: float) -> dict[str, Number]:
     state = _state_bytes(x)
     link, network = x["link_bytes_per_s"] * c["link_share"], x["network_bytes_per_s"] * c["network_share"]
 
     def rate(members: Number, inner: Number) -> Number:
-        return group_bytes_per_s(members, inner, x["domain"], link, network)
+        return group_bytes_per_s(members, inner, x["domain"], link, network, softness)
 
     sent = x["routed_numbers"] * state
     routed = routed_s(sent, x["per_token"], x["expert"], x["domain"], (link, network), x["copied"])
     seen = c["routing_exposed"] * _where(x["overlapped"], c["overlapped_exposed"])
     inner = x["tensor"] * x["context"] * x["data"]
+    context = state * x["context_numbers"] / rate(x["context"], x["tensor"])
     return {
         "tensor": c["tensor_exposed"] * state * x["tensor_numbers"] / rate(x["tensor"], 1.0),
-        "context": exposed_s(
-            state * x["context_numbers"] / rate(x["context"], x["tensor"]), attention, c["context_exposed"], 1.0
-        ),
+        "context": exposed_s(context, attention, c["context_exposed"], 1.0, softness),
         "routing": seen * routed * _older(x, c["mixture_older"]),
         "pipeline": c["pipeline_exposed"] * state * x["pipeline_numbers"] / rate(x["pipeline"], inner),
     }
 
 
-def _sharding(x: Values, c: Values, compute_s: Number, last_s: Number) -> Number:
+def _sharding(x: Values, c: Values, beside: tuple[Number, Number], softness: float) -> Number:
     """Weights gathered and gradients reduced over the copies: once a step, or with every micro-batch.
 
-    Routed experts have fewer copies: an accelerator of each tensor rank holds others.
+    ``beside``: seconds of computing that hide messages of every micro-batch, and those that come once a step. Routed
+    experts have fewer copies: an accelerator of each tensor rank holds others.
     """
+    compute_s, last_s = beside
     link, network = x["link_bytes_per_s"] * c["link_share"], x["network_bytes_per_s"] * c["network_share"]
     shared = x["weights"] - x["expert_weights"]
-    once = _over_copies(shared, x["copies"], group_bytes_per_s(x["copies"], x["tensor"], x["domain"], link, network))
-    rate = group_bytes_per_s(x["expert_copies"], x["expert"], x["domain"], link, network)
+    once = _over_copies(
+        shared, x["copies"], group_bytes_per_s(x["copies"], x["tensor"], x["domain"], link, network, softness)
+    )
+    rate = group_bytes_per_s(x["expert_copies"], x["expert"], x["domain"], link, network, softness)
     once = once + _over_copies(x["expert_weights"], x["expert_copies"], rate)
     m, state = x["micro_batches"], _state_bytes(x)
     gathered = state - SIXTEEN_BIT  # what a weight of 32 bits adds to the gathering of 16-bit ones
-    whole_step = exposed_s((GRADIENT_AND_WEIGHT_BYTES + gathered) * once, last_s, c["data_exposed"], c["shard_overlap"])
-    gradients_often = exposed_s(state * (1 + m) * once, compute_s, c["shard_exposed"], c["shard_overlap"])
+    overlap = c["shard_overlap"]
+    message_s = (GRADIENT_AND_WEIGHT_BYTES + gathered) * once
+    whole_step = exposed_s(message_s, last_s, c["data_exposed"], overlap, softness)
+    gradients_often = exposed_s(state * (1 + m) * once, compute_s, c["shard_exposed"], overlap, softness)
     gathered_and_reduced = state * (2 + x["weight_gradients"])  # weights twice, gradients once
-    all_often = exposed_s(gathered_and_reduced * m * once, compute_s, c["shard_exposed"], c["shard_overlap"])
+    all_often = exposed_s(gathered_and_reduced * m * once, compute_s, c["shard_exposed"], overlap, softness)
     plain = 1 - x["zero_2"] - x["zero_3"]
     learning = plain * whole_step + x["zero_2"] * gradients_often
     return x["weight_gradients"] * learning + x["zero_3"] * all_often

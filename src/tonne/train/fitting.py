@@ -46,8 +46,8 @@ class Fitted:
     """How a run ended: steps and tokens that were made in all, its last losses, and where the model lies.
 
     ``loss`` is None where no step was left to make. ``stopped_by``: "observer", "patience" or "signal"; None where the
-    steps asked for were made. ``first``: whether this process speaks for all. ``best``: the
-    evaluation whose weights the model has; None where they are the last ones.
+    steps asked for were made; ``signal``: the number of that one. ``first``: whether this process speaks for all.
+    ``best``: the evaluation whose weights the model has; None where they are the last ones.
     """
 
     steps: int
@@ -60,6 +60,7 @@ class Fitted:
     checkpoints: Path
     first: bool = True
     best: Best | None = None
+    signal: int | None = None
 
 
 def fit(
@@ -148,4 +149,5 @@ def _trained(made: Ready, watching: Observers, line: ProgressLine | None, last: 
         model=made.folder / MODEL,
         checkpoints=made.folder / CHECKPOINTS,
         first=made.processes.first,
+        signal=loop.signal,
     )

@@ -90,6 +90,7 @@ class Loop:
     last: StepResult | None = None
     evaluation: Evaluation | None = None
     last_evaluation: Evaluation | None = None
+    signal: int | None = None  # that asked it to end
     _window: _Window = field(default_factory=lambda: _Window())
 
     def run(self, standing: Standing) -> str | None:
@@ -156,13 +157,14 @@ class Loop:
         """Whether something that comes every so many steps, and with the run's last, is due."""
         return every is not None and (step % every == 0 or step == self.total_steps)
 
-    def _reason(self, columns: dict[str, float], standing: Standing, asked: threading.Event) -> str | None:
+    def _reason(self, columns: dict[str, float], standing: Standing, asked: list[int]) -> str | None:
         """Why to end here; all processes say the same."""
-        stopped, signalled = self.processes.largest([float(bool(columns.get(STOP))), float(asked.is_set())])
+        stopped, signalled = self.processes.largest([float(bool(columns.get(STOP))), float(max(asked, default=0))])
         patience = self.every.patience
         if stopped:
             return "observer"
         if signalled:
+            self.signal = int(signalled)
             return "signal"
         return "patience" if patience is not None and standing.evaluations_without_better >= patience else None
 
@@ -237,20 +239,20 @@ class _Window:
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
-    """Set when the process is asked to end (Ctrl-C, SIGTERM): the step is finished, and its state saved.
+def _asked_to_stop() -> Iterator[list[int]]:
+    """The signal that asks the process to end (Ctrl-C, SIGTERM): the step is finished, and its state saved.
 
     Asked a second time it ends at once. Only the main thread may listen to signals.
     """
-    asked = threading.Event()
+    asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
 
     def handle(number: int, frame: object) -> None:
-        if asked.is_set():
+        if asked:
             raise KeyboardInterrupt
-        asked.set()
+        asked.append(number)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

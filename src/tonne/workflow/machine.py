@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tonne.estimate import Basis, Estimate
+from tonne.estimate import Basis, Estimate, scaled
 from tonne.measure.environment import Roots, roots_from_environment
 from tonne.measure.facts import NodeFacts, node_facts
 from tonne.measure.models.load import CpuTimes, Load, cpu_times, utilisation
@@ -110,11 +110,4 @@ def watts_of(use: EnergyUse, time_s: float) -> dict[str, Estimate]:
     """
     per_kwh = W_PER_KW * HOUR_S / time_s
     energies = {part: getattr(use, f"{part}_kwh") for part in PARTS}
-    return {
-        part: Estimate(
-            value=one.value * per_kwh, low=one.low * per_kwh, high=one.high * per_kwh,
-            basis=one.basis, sources=one.sources,
-        )
-        for part, one in energies.items()
-        if one is not None
-    }  # fmt: skip
+    return {part: scaled(one, per_kwh) for part, one in energies.items() if one is not None}

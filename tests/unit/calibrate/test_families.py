@@ -62,6 +62,7 @@ def test_families_are_drawn_towards_the_fitted_ones():
     assert found["*"].log_half_width > found["TPU v6e"].log_half_width
 
 
+@pytest.mark.slow
 def test_shipped_families_are_those_of_the_shipped_coefficients():
     from tonne.reference.families import family_shares as shipped
 

@@ -21,6 +21,8 @@ from tonne.forecasting.served_runs import forecast_s, forecast_w, measured_w
 from tonne.reference.inference_coefficients import QUANTITIES, inference_coefficients
 from tonne.reference.table import table
 
+pytestmark = pytest.mark.slow  # hundreds of rows are fitted
+
 MADE_WITH = {
     "prefill_peak_fraction": 0.6,
     "bandwidth_fraction": 0.8,
@@ -77,7 +79,6 @@ def test_few_sources_widen_the_interval():
     assert widening(2) > widening(3) > widening(7)
 
 
-@pytest.mark.slow
 def test_the_shipped_table_is_what_the_fit_gives():
     shipped = list(table("inference_coefficients"))
     fitted = table_rows()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from tonne.calibrate.measured_steps import architecture_of, measured_steps
 from tonne.reference.table import table
 
 ROWS = {row["id"]: row for row in table("throughput")}
-MEASURED = {step.id: step for step in measured_steps(ROWS.values())}
+
+
+@cache
+def measured():
+    return {step.id: step for step in measured_steps(ROWS.values())}
 
 
 def one(identifier, **changes):
@@ -18,7 +24,7 @@ def one(identifier, **changes):
 def test_145_billion_of_narayanan_table_1():
     # Narayanan et al. 2021, table 1: 145.6 billion, 80 layers of 12288, 96 heads, tensor 8, pipeline 8, 1536
     # accelerators, batch 2304; so 24 copies, each 96 sequences, 48 micro-batches of two
-    step = MEASURED["T0776"]
+    step = measured()["T0776"]
     plan = step.plan
     assert (step.source, step.model, step.kind, step.precision) == (
         "arXiv 2104.04473", "MEGATRON-GPT 145.6B", "dense", "16-bit",
@@ -38,7 +44,7 @@ def test_145_billion_of_narayanan_table_1():
 
 def test_a_slice_has_the_rows_layers_of_its_preset():
     # SimuMax: twelve of Llama-3-70B's 80 layers on eight B200, tensor 1, pipeline 2, 16 sequences of 4096
-    step = MEASURED["T0603"]
+    step = measured()["T0603"]
     a = step.plan.architecture
     assert (a.layers, a.width, a.heads, a.kv_heads, a.feed_forward_width) == (12, 8192, 64, 8, 28672)
     assert (a.feed_forward, a.vocabulary) == ("gated", 128256)
@@ -51,7 +57,7 @@ def test_a_slice_has_the_rows_layers_of_its_preset():
 
 
 def test_a_slice_of_a_mixture_has_one_dense_layer():
-    slices = [s for s in MEASURED.values() if s.kind == "moe" and "slice" in ROWS[s.id]["model_name"]]
+    slices = [s for s in measured().values() if s.kind == "moe" and "slice" in ROWS[s.id]["model_name"]]
     assert slices
     for step in slices:
         assert step.plan.architecture.experts.dense_layers == 1
@@ -100,38 +106,38 @@ def test_sharding_of_a_row(stage, sharding):
 
 
 def test_every_slice_of_the_issue_has_rows():
-    groups = {(s.kind, "16-bit" if s.precision == "16-bit" else "low", s.family) for s in MEASURED.values()}
+    groups = {(s.kind, "16-bit" if s.precision == "16-bit" else "low", s.family) for s in measured().values()}
     assert {("dense", "16-bit", "A100"), ("dense", "low", "Blackwell"), ("moe", "low", "H100")} <= groups
-    assert len({s.source for s in MEASURED.values()}) == 8
+    assert len({s.source for s in measured().values()}) == 8
 
 
 def test_stages_in_parentheses_are_those_of_the_row_in_mxfp8():
     # one row of the source's table, two precisions: "VP=1 (8)"
-    assert MEASURED["T0484"].plan.parallelism.virtual_pipeline_stages == 1
-    assert MEASURED["T0485"].plan.parallelism.virtual_pipeline_stages == 8
+    assert measured()["T0484"].plan.parallelism.virtual_pipeline_stages == 1
+    assert measured()["T0485"].plan.parallelism.virtual_pipeline_stages == 8
 
 
 def test_network_of_a_server_with_four_ports():
     # Jean Zay: four Omni-Path ports of 100 Gbit/s for eight accelerators
-    assert MEASURED["T1217"].plan.cluster.network_gbit_per_s == 50
+    assert measured()["T1217"].plan.cluster.network_gbit_per_s == 50
 
 
 def test_software_of_mixtures_comes_from_the_recipe_and_the_notes():
     # DeepSeek-V3 on GB300: one graph with release 26.06, none before; experts of 25.09 dropped tokens
-    after, before, dropped = (MEASURED[name].plan.software for name in ("T0255", "T0303", "T0486"))
+    after, before, dropped = (measured()[name].plan.software for name in ("T0255", "T0303", "T0486"))
     assert (after.graphed_step, after.dispatch, after.overlapped_experts) == (True, "fused", True)
     assert (before.graphed_step, before.dispatch, before.overlapped_experts) == (False, "fused", False)
     assert (dropped.dispatch, dropped.overlapped_experts, dropped.expert_capacity) == (None, None, True)
-    plain, beside = MEASURED["T1253"].plan.software, MEASURED["T1250"].plan.software  # as their own notes say
+    plain, beside = measured()["T1253"].plan.software, measured()["T1250"].plan.software  # as their own notes say
     assert (plain.dispatch, beside.dispatch, beside.overlapped_experts) == ("all-to-all", "fused", True)
-    assert MEASURED["T0255"].left_open["copied"] == 0.5
-    assert MEASURED["T0255"].left_open["graphed_step"] == 0
+    assert measured()["T0255"].left_open["copied"] == 0.5
+    assert measured()["T0255"].left_open["graphed_step"] == 0
 
 
 def test_recipes_are_of_models_and_chips_that_have_rows():
     for row in table("step_recipes"):
-        assert row["model"] in {step.model for step in MEASURED.values()}
-        served = {step.plan.cluster.record.id for step in MEASURED.values() if step.model == row["model"]}
+        assert row["model"] in {step.model for step in measured().values()}
+        served = {step.plan.cluster.record.id for step in measured().values() if step.model == row["model"]}
         assert {f"nvidia-{chip}" for chip in row["chips"].split()} <= served
         assert row["locator"]
         assert row["graphs"] in {"none", "layers", "step"}

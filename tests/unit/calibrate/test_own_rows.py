@@ -161,6 +161,16 @@ def test_a_folder_that_refuses_is_said(tmp_path):
         keep(tmp_path / "file" / "calibration.csv", rows_of(run()).rows)
 
 
+def test_the_speed_of_a_capped_run_stands_beside_that_of_a_capped_model():
+    """A cap of 560 W on boards that draw 616 W, 0.88 of their 700 W, costs ((616 - 254.1) / (560 - 254.1))^(1/3.94)."""
+    capped = PLAN.model_copy(update={"cluster": PLAN.cluster.model_copy(update={"power_cap_w": 560.0})})
+    found = rows_of(run(plan=plain(capped)))
+    assert found.reasons == (f"no {ACCELERATOR_W}: its power was capped",)
+    [row], [free] = found.rows, [row for row in rows_of(run()).rows if row.quantity == SPEED]
+    assert row.measured == free.measured
+    assert free.modelled / row.modelled == pytest.approx((361.9 / 305.9) ** (1 / 3.94))
+
+
 def test_the_next_forecast_of_the_plan_is_near_the_run():
     """The circle: a run is measured, its rows are kept, and the plan is forecast anew from the file."""
     rows = rows_of(run()).rows

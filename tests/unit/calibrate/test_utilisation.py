@@ -80,6 +80,7 @@ def test_family_never_seen_is_wider_and_assumed():
     assert pooled.high / pooled.low > known.high / known.low
 
 
+@pytest.mark.slow
 def test_table_in_the_package_is_what_the_fit_gives(tmp_path):
     write_table(fitted_coefficients(), tmp_path / "calibration.csv")
     assert (tmp_path / "calibration.csv").read_text() == (TABLES / "calibration.csv").read_text()

@@ -114,6 +114,7 @@ def test_an_unknown_field_lists_the_known_ones(plan, tmp_path):
     assert "document is not a field. Known here: tokens, sequence_length" in done.stderr
 
 
+@pytest.mark.slow
 def test_help_loads_no_torch():
     import subprocess
 

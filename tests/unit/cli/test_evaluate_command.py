@@ -158,6 +158,7 @@ OF_TASKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_TASKS)
 def test_every_task_is_evaluated(name, tokenizer, tmp_path):
     """Of files in the layout that each task usually has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,7 @@ def test_a_project_is_found_by_its_name_or_by_the_option(tmp_path):
     assert "missing: Carbon emitted, market-based" in again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("format_name", ALL_BUT_CARDS)
 def test_every_format_of_a_project_is_written(format_name):
@@ -242,10 +244,16 @@ def test_a_run_that_goes_on_is_in_the_sums_of_its_project_and_told(kept):
         assert "main-run [final]" in text
 
 
-def test_a_run_that_goes_on_elsewhere_is_in_the_sum_of_its_project_alone(kept, tmp_path):
-    with track("elsewhere", project="eight", folder=str(tmp_path / "of-another-ledger")):
-        assert "elsewhere" not in tonne("lens", "ghg").stdout
-        assert "elsewhere" in tonne("lens", "ghg", "eight").stdout
+def test_a_run_of_another_ledger_that_goes_on_is_in_no_list_and_no_sum(kept, tmp_path, monkeypatch):
+    with track("here", project="eight", folder=str(tmp_path / "journal-of-this-ledger")):
+        own = os.environ["TONNE_HOME"]
+        monkeypatch.setenv("TONNE_HOME", str(tmp_path / "of-another-ledger"))
+        with track("elsewhere", project="eight"):
+            monkeypatch.setenv("TONNE_HOME", own)
+            for words in (("lens", "ghg"), ("lens", "ghg", "eight"), ("runs",)):
+                told = tonne(*words).stdout
+                assert "here" in told
+                assert "elsewhere" not in told
 
 
 def test_a_time_without_runs_is_not_taken_for_a_project_without_runs(kept):

@@ -101,6 +101,7 @@ def test_explain_gives_equation_inputs_and_sources():
     assert "pue = 1.25" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
 def test_document_parses_back_to_the_same_forecast(path):
     before = forecast(TrainingPlan.from_toml(path))
@@ -182,6 +183,7 @@ def test_unknown_model_names_close_ones():
     is_one_clear_error(called("forecast", "gpt3-175b", *GPT_3[2:]), "gpt-3-175b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "loaded"), [(["--utilisation", "0.4"], "[]"), ([], "['numpy']")])
 def test_forecast_loads_no_rich_or_torch_and_numpy_for_the_search_alone(options, loaded):
     code = (

@@ -20,6 +20,8 @@ from tokenizers import decoders, models, pre_tokenizers  # noqa: E402
 
 from tonne.model import Transformer, to_huggingface  # noqa: E402
 
+pytestmark = pytest.mark.slow  # a model is made for every test
+
 PROMPT, END, POSITIONS = "Once upon a time", "<end>", 64
 SHAPE = {"width": 16, "heads": 2, "max_positions": POSITIONS, "tied_embeddings": True}
 GPT2 = {
@@ -116,7 +118,6 @@ def test_prompt_in_text_out(gpt2):
     )
 
 
-@pytest.mark.slow
 def test_text_from_a_file_and_from_standard_input_and_through_a_pipe(gpt2, tmp_path):
     folder, _ = gpt2
     expected = called(folder, "--prompt", PROMPT).stdout

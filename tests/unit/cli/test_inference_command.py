@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from tonne.cli.main import app
 
+pytestmark = pytest.mark.slow  # every published measurement is forecast
+
 SERVED = ["forecast", "llama-2-7b", "--accelerators", "A100-80GB", "--grid", "FR", "--inference"]
 BOTH = ["forecast", "llama-2-7b", "--tokens", "2T", "--accelerators", "1024xA100-80GB", "--grid", "FR", "--pue", "1.1"]
 

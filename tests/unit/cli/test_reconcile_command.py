@@ -12,11 +12,16 @@ import pytest
 from typer.testing import CliRunner
 
 import tonne
+from tonne.calibrate.own_rows import keep, rows_of
 from tonne.cli.main import app
+from tonne.cli.reports import subject_named
 from tonne.documents import plain
 from tonne.estimate import Basis, Estimate
 from tonne.ledger.book import Ledger
 from tonne.ledger.records import FORETOLD_BY, Run, Stage, Work
+from tonne.reference.grids import grid
+from tonne.report.page.language import words_of
+from tonne.report.page.what_if import changes
 
 BEGAN = 1.8e9
 LASTED_S = 4000.0
@@ -141,6 +146,64 @@ def test_the_next_forecast_of_the_stack_is_closer_and_surer(made, plan_file):
     assert printed("forecast", plan_file, "--no-own-calibration")["account"]["duration_s"] == before
     assert called("calibration", "delete", "run-1").exit_code == 0
     assert printed("forecast", plan_file)["account"]["duration_s"] == before
+
+
+def spread(estimate):
+    return {key: pytest.approx(estimate[key], rel=1e-9) for key in ("value", "low", "high")}
+
+
+def of_account(account):
+    return [spread(account["duration_s"]), spread(account["energy"]["facility_kwh"])]
+
+
+def of_side(side):
+    return [spread(side["quantities"][path]) for path in ("duration_s", "energy.facility_kwh")]
+
+
+@pytest.mark.parametrize("options", [[], ["--no-own-calibration"]], ids=["with own runs", "without"])
+def test_every_command_forecasts_a_plan_alike(made, plan_file, options):
+    kept(measured(made))
+    printed("reconcile", "run-1")
+    expected = printed("forecast", plan_file, "--no-ledger", *options)
+    assert any("own calibration: speed" in note for note in expected["notes"]) is (not options)
+
+    account = expected["account"]
+    page = json.loads(called("report", plan_file, "--format", "json", *options).stdout)["run"]
+    exported = json.loads(called("export", plan_file, "--as", "json", *options).stdout)["runs"][0]
+    for run in (page, exported):
+        assert of_account(run["account"]) == of_account(account)
+        assert run["account"]["notes"] == account["notes"]
+    for_all = ["--with", *options] if options else []
+    sides = printed("compare", plan_file, f"{plan_file} --goodput 0.95", *for_all)["scenarios"]
+    assert [of_side(side) for side in sides] == 2 * [of_account(account)]
+    totals = printed("lens", "final-run", plan_file, *options)["lens"]["totals"]
+    hours = account["accelerator_hours"]
+    assert totals["accelerator_hours"]["value"] == {**hours, **spread(hours)}
+    assert totals["facility_kwh"]["value"]["value"] == pytest.approx(account["energy"]["facility_kwh"]["value"])
+    checked = printed("check", "eu", plan_file, *options)["checks"][0]["computes"][0]["hardware"]["how"]
+    assert f" {hours['value']:.4g} accelerator-hours" in checked
+
+
+def test_changes_in_a_report_rest_on_the_same_runs(made, plan_file, tmp_path):
+    """By a run at half the modelled speed: without it, a change of grid would halve the time too."""
+    row = replace(rows_of(measured(made)).rows[0], quantity="achieved_peak_fraction", modelled=0.8)
+    keep(calibration_file(), [replace(row, measured=0.4, low=0.4, high=0.4)])
+    path = tmp_path / "forecast.json"
+    path.write_text(called("forecast", plan_file, "--json").stdout, encoding="utf-8")
+    france, germany = (grid(zone).record.gco2e_per_kwh for zone in ("FR", "DE"))
+    for name in (plan_file, path):
+        found = changes(subject_named(str(name)), words_of("en"))
+        moved = next(one for one in found if "France" in one.name)
+        assert moved.duration.value == pytest.approx(0.0, abs=1e-9)
+        assert moved.carbon.value == pytest.approx(france / germany - 1)
+
+
+def test_a_comparison_with_and_without_own_runs(made, plan_file):
+    kept(measured(made))
+    printed("reconcile", "run-1")
+    found = printed("compare", plan_file, f"{plan_file} --no-own-calibration")["scenarios"]
+    assert of_side(found[1]) == of_account(plain(made.account))
+    assert found[0]["quantities"]["duration_s"]["value"] == pytest.approx(LASTED_S, rel=0.01)
 
 
 def test_calibration_can_be_declined_and_switched_off(made, monkeypatch):

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 import page_samples as samples
 from typer.testing import CliRunner
 
+from tonne import track
 from tonne.cli.main import app
 from tonne.cli.reports import Asked, subject_named
 from tonne.cli.reports import run as report
@@ -22,6 +23,8 @@ from tonne.documents import plain
 from tonne.errors import BrowserError, DescriptionError, LedgerError, RunFolderError
 from tonne.ledger.book import Ledger
 from tonne.report.page.figures import document, figures_of
+from tonne.report.page.making import page_of
+from tonne.report.page.markdown import markdown
 from tonne.report.page.subject import of_run
 
 PLAN = """
@@ -81,8 +84,24 @@ def test_a_run_of_the_ledger_is_found_by_id_beginning_and_name(ledger):
 def test_a_project_is_all_of_its_runs(ledger):
     subject = subject_named("base-models")
     assert subject.is_project
-    assert len(subject.runs) == 8
+    assert len(subject.runs) == 7  # all that happened; what was forecast beside them is not in it
+    assert {run.kind for run in subject.runs} == {"measured"}
     assert subject.account.energy.facility_kwh.value == pytest.approx(1560 * 1.4)
+
+
+def test_a_project_goes_before_a_run_whose_id_begins_so():
+    with Ledger.open() as opened:
+        opened.put(replace(samples.cpu_run(), id="bert-final-1a2b3c4d", name="bert-final", project="bert"))
+        opened.put(replace(samples.cpu_run(), id="sweep-5e6f7a8b", name="sweep", project="bert"))
+    assert {run.name for run in subject_named("bert").runs} == {"bert-final", "sweep"}
+    assert subject_named("bert-fi").run.id == "bert-final-1a2b3c4d"
+
+
+def test_a_run_that_goes_on_is_in_the_report_of_its_project_and_told(ledger):
+    with track("going", project="base-models"):
+        subject = subject_named("base-models")
+    assert [run.name for run in subject.runs if run.status == "running"] == ["going"]
+    assert "1 of them still goes on: more is to come." in markdown(page_of(subject))
 
 
 def test_a_run_goes_before_a_project_of_its_name():
@@ -200,11 +219,10 @@ def test_an_exported_run_is_reported_as_the_ledger_is(exported):
 
 
 def test_an_exported_project_is_reported_as_its_runs(exported):
-    """An export holds what happened; forecasts, which the ledger's report lists beside the sum, are not in it."""
     here, there = subject_named("base-models"), subject_named(exported("base-models"))
     assert (there.name, there.is_project) == ("base-models", True)
     assert (there.account, there.known) == (here.account, here.known)
-    assert sorted(run.id for run in there.runs) == sorted(run.id for run in here.counted)
+    assert [run.id for run in there.runs] == [run.id for run in here.runs]
 
 
 def test_a_project_of_one_run_stays_a_project(tmp_path):

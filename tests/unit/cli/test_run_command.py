@@ -11,6 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from tonne.cli.main import app
+from tonne.measure import processes
 
 SOURCE = str(Path(__file__).parents[3] / "src")
 TONNE = [sys.executable, "-m", "tonne.cli.entry"]
@@ -32,8 +36,31 @@ def tonne(*words: str, **variables: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
+def document(*words: str) -> dict:
+    """What a command prints as one document; it need not be a process of its own."""
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
 def runs() -> list[dict]:
-    return json.loads(tonne("runs", "--json")[1])["runs"]
+    return document("runs")["runs"]
+
+
+def shown(run: str) -> dict:
+    return document("runs", "show", run)["run"]
+
+
+def said_before_it_ended(tmp_path: Path, text: str, *words: str) -> tuple[int, str]:
+    """Exit status and standard error of `tonne run` whose command ends when that was said, and a moment later."""
+    said = tmp_path / "said"
+    waits = f"until grep -q '{text}' {said}; do sleep 0.05; done; sleep 0.3"
+    with said.open("w") as file:
+        done = subprocess.run(
+            [*TONNE, "run", *words, "--interval", "0.1s", "--", "sh", "-c", waits],
+            env={**os.environ, "PYTHONPATH": SOURCE}, stderr=file, check=False, timeout=120,
+        )  # fmt: skip
+    return done.returncode, said.read_text()
 
 
 def test_output_and_exit_status_are_those_of_the_command():
@@ -44,6 +71,7 @@ def test_output_and_exit_status_are_those_of_the_command():
     assert (run["name"], run["status"]) == ("sh", "failed")
 
 
+@pytest.mark.slow
 def test_a_command_that_ends_well_is_finished_and_quiet_is_quiet():
     assert tonne("run", "--quiet", "--name", "well", "--", "true") == (0, "", "")
     (run,) = runs()
@@ -96,6 +124,8 @@ def test_standard_input_is_the_commands():
         (["run", "--step-pattern", "(", "--", "true"], "is no regular expression"),
         (["run", "--step-pattern", "step", "--", "true"], "has no group for the step"),
         (["run", "--interval", "soon", "--", "true"], "'soon' is no time"),
+        (["run", "--total-steps", "0", "--", "true"], "'0' is no number of steps"),
+        (["attach", "--total-steps", "9", "1"], "a process that runs already cannot be read. Give --steps-from"),
         (["attach", "999999999"], "there is no process 999999999"),
     ],
 )
@@ -118,15 +148,29 @@ def test_a_limit_that_is_enforced_stops_the_command_with_status_3():
 
 
 @pytest.mark.slow
-def test_a_limit_that_is_not_enforced_warns_once():
-    code, _, err = tonne("run", "--max-kwh", "1e-9", "--interval", "0.1s", "--", "sleep", "1.5")
+def test_a_limit_that_is_enforced_leaves_nothing_of_the_command_running(tmp_path):
+    """A shell ends by itself and leaves what it started: here a program that has to be killed."""
+    inner = tmp_path / "inner.sh"
+    inner.write_text(f"trap '' TERM\necho $$ > {tmp_path}/pid\nwhile :; do sleep 0.1; done\n")
+    words = ["--max-kwh", "1e-9", "--enforce", "--interval", "0.1s", "--grace", "1s", "--quiet"]
+    status, _, _ = tonne("run", *words, "--", "sh", "-c", f"sh {inner}; echo after")
+    assert status == 3
+    end, pid = time.monotonic() + 10, int((tmp_path / "pid").read_text())
+    while processes.started(pid) and time.monotonic() < end:  # to be killed takes a moment
+        time.sleep(0.05)
+    assert processes.started(pid) == 0
+
+
+@pytest.mark.slow
+def test_a_limit_that_is_not_enforced_warns_once(tmp_path):
+    code, err = said_before_it_ended(tmp_path, "over the limit; it goes on", "--max-kwh", "1e-9")
     assert code == 0
     assert err.count("over the limit; it goes on") == 1
 
 
 @pytest.mark.slow
-def test_a_limit_of_carbon_is_watched_where_the_place_is_known():
-    code, _, err = tonne("run", "--max-kgco2e", "1e-12", "--site", "FR", "--interval", "0.1s", "--", "sleep", "1")
+def test_a_limit_of_carbon_is_watched_where_the_place_is_known(tmp_path):
+    code, err = said_before_it_ended(tmp_path, "over the limit", "--max-kgco2e", "1e-12", "--site", "FR")
     assert code == 0
     assert "kg CO2e: over the limit" in err
 
@@ -149,9 +193,9 @@ def test_a_program_that_tracks_itself_joins_the_run_of_its_command():
     _, out, _ = tonne("run", "--quiet", "--name", "outer", "--", sys.executable, "-c", code)
     (run,) = runs()
     assert out.strip() == run["id"]
-    shown = json.loads(tonne("runs", "show", run["id"], "--json")[1])["run"]
-    assert shown["name"] == "outer"
-    assert shown["windows"] == {"inner": 1}
+    found = shown(run["id"])
+    assert found["name"] == "outer"
+    assert found["windows"] == {"inner": 1}
 
 
 @pytest.mark.slow
@@ -160,8 +204,44 @@ def test_steps_are_found_in_the_output_which_stays_as_it_is():
     words = ["--total-steps", "10", "--step-pattern", r"step (\d+)", "--interval", "0.1s", "--quiet"]
     _, out, _ = tonne("run", *words, "--", "sh", "-c", code)
     assert out == "".join(f"step {i} of 10\n" for i in range(1, 6))
-    run = json.loads(tonne("runs", "show", runs()[0]["id"], "--json")[1])["run"]
+    run = shown(runs()[0]["id"])
     assert (run["expected"]["step"], run["expected"]["total_steps"]) == (5, 10)
+
+
+@pytest.mark.slow
+def test_steps_of_common_trainers_need_no_pattern_and_may_say_the_total():
+    code = (
+        "for i in 1 2 3 4 5; do printf '\\r %s%%|#  | %s/10 [00:01<00:12,  7.50it/s]' $i $i >&2; sleep 0.3; done; echo"
+    )
+    tonne("run", "--total-steps", "auto", "--interval", "0.1s", "--quiet", "--", "sh", "-c", code)
+    run = shown(runs()[0]["id"])
+    assert run["expected"]["total_steps"] == 10
+    assert run["expected"]["step"] in {4, 5}  # the last bar is not followed by another
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--step-pattern", r"batch (\d+)"], "--step-pattern has one group, and no --total-steps is given"),
+        (["--step-pattern", r"batch (\d+)", "--total-steps", "auto"], "--step-pattern has one group"),
+        (["--step-pattern", r"batch (\d+)(?: of (\d+))?"], "what it printed says steps but no total"),
+        (["--step-pattern", r"batch (\d+)", "--total-steps", "3"], None),
+    ],
+)
+def test_steps_without_a_total_are_counted_and_that_no_end_is_forecast_is_said(words, told):
+    _, out, err = tonne("run", *words, "--quiet", "--", "sh", "-c", "for i in 1 2 3; do echo batch $i; done")
+    assert out == "batch 1\nbatch 2\nbatch 3\n"
+    assert err.count("the run's end is not forecast. Give --total-steps N") == (0 if told is None else 1)
+    assert (told or "") in err
+    run = json.loads(tonne("runs", "show", runs()[0]["id"], "--json")[1])["run"]
+    assert run["work"]["steps"] == 3
+
+
+@pytest.mark.slow
+def test_a_command_that_printed_no_step_is_told_of():
+    _, _, err = tonne("run", "--total-steps", "10", "--", "echo", "nothing")
+    assert "no steps were found in what it printed" in err
 
 
 @pytest.mark.slow
@@ -170,15 +250,16 @@ def test_steps_are_found_in_a_log_file(tmp_path):
     code = f'for i in 1 2 3 4; do echo "it {{$i}}" >> {log}; sleep 0.3; done'
     words = ["--total-steps", "8", "--step-pattern", r"it \{(\d+)", "--steps-from", str(log), "--interval", "0.1s"]
     tonne("run", "--quiet", *words, "--", "sh", "-c", code)
-    run = json.loads(tonne("runs", "show", runs()[0]["id"], "--json")[1])["run"]
+    run = shown(runs()[0]["id"])
     assert run["expected"]["step"] == 4
 
 
 @pytest.mark.slow
 def test_attach_measures_a_process_until_it_ends():
-    other = subprocess.Popen(["sleep", "1"])
+    other = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
     process = started("attach", "--quiet", "--name", "other", str(other.pid))
-    other.wait()
+    until_a_run_began()
+    other.communicate()
     process.communicate(timeout=60)
     assert process.returncode == 0
     (run,) = runs()
@@ -186,14 +267,22 @@ def test_attach_measures_a_process_until_it_ends():
     assert run["duration_s"] < 60
 
 
+def until_a_run_began() -> None:
+    end = time.monotonic() + 60
+    folder = Path(os.environ["TONNE_HOME"]) / "runs"
+    while not any('"start"' in path.read_text() for path in folder.glob("*/journal.jsonl")):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 def test_runs_show_has_the_whole_account():
-    tonne("run", "--quiet", "--name", "shown", "--site", "FR", "--", "sleep", "0.2")
-    document = json.loads(tonne("runs", "show", "shown", "--json")[1])
-    assert document["schema_version"] == "1"
-    run = document["run"]
+    tonne("run", "--quiet", "--name", "shown", "--site", "FR", "--", "sleep", "1")
+    told = document("runs", "show", "shown")
+    assert told["schema_version"] == "1"
+    run = told["run"]
     assert run["status"] == "finished"
-    assert run["account"]["duration_s"]["value"] >= 0.2
+    assert run["account"]["duration_s"]["value"] >= 1
     assert {"cpu_kwh", "memory_kwh", "host_rest_kwh", "facility_kwh", "measured_kwh", "coverage"} <= set(
         run["account"]["energy"]
     )
@@ -203,6 +292,7 @@ def test_runs_show_has_the_whole_account():
     assert "this job's share" in text
 
 
+@pytest.mark.slow
 def test_an_unknown_run_names_those_that_are_known():
     code, _, err = tonne("runs", "show", "nothing")
     assert code == 2
@@ -211,14 +301,15 @@ def test_an_unknown_run_names_those_that_are_known():
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_is_recovered_and_gone_on_with():
-    process = started("run", "--quiet", "--name", "cut", "--", "sleep", "30")
-    end = time.monotonic() + 30
-    while not runs() and time.monotonic() < end:
-        time.sleep(0.1)
+    process = subprocess.Popen(
+        [*TONNE, "run", "--quiet", "--name", "cut", "--", "cat"],  # which ends with whoever would write to it
+        env={**os.environ, "PYTHONPATH": SOURCE}, stdin=subprocess.PIPE,
+    )  # fmt: skip
+    until_a_run_began()
     process.kill()
     process.communicate()
     assert runs()[0]["status"] == "interrupted"
-    closed = json.loads(tonne("recover", "--json")[1])["recovered"]
+    closed = document("recover")["recovered"]
     assert [run["status"] for run in closed] == ["recovered"]
     assert tonne("run", "--quiet", "--resume", "cut", "--", "true")[0] == 0
     (run,) = runs()

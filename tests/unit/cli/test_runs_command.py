@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,31 @@ def test_tag_link_merge_delete_and_export(tonne, two):
     assert tonne("runs", "delete", "first")[0] == 2  # why?
 
 
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows has no zone of a process")
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "America/New_York"])
+def test_since_and_until_are_in_utc_as_the_list_prints_it(tonne, two, monkeypatch, zone):
+    """The first run began at 1.7e9 s: 2023-11-14 22:13:20 UTC, a day later in Shanghai."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        lines = tonne("runs", "--name", "first")[1].splitlines()
+        assert "begun (UTC)" in lines[0]
+        assert "2023-11-14 22:13" in lines[1]
+
+        def found(*words):
+            return [run["name"] for run in document(tonne("runs", *words, "--until", "2024-01-01", "--json"))["runs"]]
+
+        assert found("--since", "2023-11-14T22:13") == ["first"]
+        assert found("--since", "2023-11-14T22:14") == []
+        assert found("--since", "2023-11-15T06:13+08:00") == ["first"]
+        assert found("--since", "2023-11-15T06:14+08:00") == []
+        assert found("--since", "2023-11-14") == ["first"]
+        assert found("--since", "2023-11-15") == []
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_export_goes_into_a_file(tonne, two, tmp_path):
     path = tmp_path / "runs.jsonl"
     code, out, err = tonne("runs", "export", "--output", str(path))
@@ -145,7 +171,7 @@ def test_export_goes_into_a_file(tonne, two, tmp_path):
 
 def test_wrong_words_are_told(tonne):
     assert "kind='x' is none" in tonne("runs", "--kind", "x")[2]
-    assert "'soon' is no time" in tonne("runs", "--since", "soon")[2]
+    assert "--since 'soon' is no date. Write one, in UTC" in tonne("runs", "--since", "soon")[2]
     assert "purpose='x' is none" in tonne("runs", "--purpose", "x")[2]
     assert "there is nothing to say" in tonne("runs", "tag", "x")[2]
     assert "cannot be added up by 'x'" in tonne("runs", "totals", "--by", "x")[2]
@@ -214,3 +240,20 @@ def test_recover_updates_what_the_ledger_keeps(tonne):
     assert "tonne recover" in tonne("runs")[2]
     assert document(tonne("recover", "--json"))["recovered"][0]["status"] == "recovered"
     assert document(tonne("runs", "--json"))["runs"][0]["status"] == "recovered"
+
+
+def test_a_run_that_cannot_be_recovered_does_not_keep_the_others(tonne, monkeypatch):
+    folder = Path(environment.home()) / "runs"
+    for name in ("a", "b", "c"):
+        os.utime(write_journal(folder / name, name, end=None), (1.0, 1.0))
+    true_open = open
+
+    def refuse(path, mode="r", **options):
+        if "b/journal" in str(path) and mode.startswith("a"):
+            raise PermissionError(13, "Permission denied")
+        return true_open(path, mode, **options)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    code, out, err = tonne("recover")
+    assert (code, sorted(out.split())) == (2, ["a", "c", "recovered", "recovered"])
+    assert "cannot be written: Permission denied" in " ".join(err.split())

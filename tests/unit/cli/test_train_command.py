@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +12,9 @@ from typer.testing import CliRunner
 pytest.importorskip("torch")
 
 from tonne.cli.main import app
+from tonne.workflow.metering import Metering
+
+pytestmark = pytest.mark.slow  # every test trains
 
 PLAN = """
 [architecture]
@@ -55,7 +60,6 @@ def train(*arguments):
     return CliRunner().invoke(app, ["train", *map(str, arguments)])
 
 
-@pytest.mark.slow
 def test_run_is_told_on_standard_error_and_its_result_on_standard_output(plan, tmp_path):
     done = train(plan, "--output", tmp_path / "run", "--max-steps", 3)
     assert done.exit_code == 0, done.output
@@ -70,7 +74,6 @@ def test_run_is_told_on_standard_error_and_its_result_on_standard_output(plan, t
     assert {"loss", "tokens", "tokens_per_s", "mfu"} <= lines[0].keys()
 
 
-@pytest.mark.slow
 def test_json_is_one_document(plan, tmp_path):
     done = train(plan, "--output", tmp_path / "run", "--json")
     document = json.loads(done.stdout)
@@ -80,7 +83,6 @@ def test_json_is_one_document(plan, tmp_path):
     assert document["run"]["model"] == str(tmp_path / "run" / "model")
 
 
-@pytest.mark.slow
 def test_second_run_in_one_folder_is_refused_and_resume_goes_on(plan, tmp_path):
     assert train(plan, "--output", tmp_path / "run", "--max-steps", 2).exit_code == 0
     refused = train(plan, "--output", tmp_path / "run")
@@ -89,6 +91,25 @@ def test_second_run_in_one_folder_is_refused_and_resume_goes_on(plan, tmp_path):
     resumed = train(plan, "--output", tmp_path / "run", "--resume")
     assert resumed.exit_code == 0, resumed.output
     assert "going on from step 2" in " ".join(resumed.stderr.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_a_signal_ends_is_saved_and_its_exit_status_says_so(plan, tmp_path, monkeypatch, number, status):
+    told = Metering.on_step
+
+    def on_step(self, step, tokens, loss):
+        if step == 3:
+            os.kill(os.getpid(), number)
+        return told(self, step, tokens, loss)
+
+    monkeypatch.setattr(Metering, "on_step", on_step)
+    done = train(plan, "--output", tmp_path / "run")
+    assert done.exit_code == status
+    assert done.stdout.startswith("stopped by a signal after 3 steps")
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+    monkeypatch.undo()
+    assert train(plan, "--output", tmp_path / "run", "--resume").exit_code == 0
 
 
 def test_unknown_key_names_those_that_are_known(plan, tmp_path):
@@ -116,7 +137,6 @@ def test_examples_are_recipes_and_plans(name, repository):
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt", "bert", "t5"])
 def test_examples_train_from_the_built_in_corpus(name, tmp_path, repository):
     path = repository / "examples" / f"pretrain-{name}.toml"

@@ -45,4 +45,4 @@ def test_refit_finds_what_the_tables_hold():
     for old, new in zip(shipped["rows"], anew["rows"], strict=True):
         assert old["id"] == new["id"]
         for name in ("measured_s", "fitted_s", "known_s", "unseen_s"):
-            assert old[name] == pytest.approx(new[name], rel=1e-4)  # the tables have five digits
+            assert old[name] == pytest.approx(new[name], rel=2e-4)  # see calibrate/test_time_model.py

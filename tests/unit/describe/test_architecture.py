@@ -71,6 +71,7 @@ def test_a_preset_may_be_changed_in_a_plan():
     assert (found.layers, found.width) == (6, 768)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", Architecture.preset_ids())
 def test_every_preset_survives_json(preset):
     found = Architecture.preset(preset)

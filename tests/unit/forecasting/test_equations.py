@@ -1,13 +1,19 @@
 """Equations of time, energy and impact: numbers by hand, and dimensions by pint."""
 
-import pint
+from functools import cache
+
 import pytest
 
 from tonne.energy import power
 from tonne.impact import equations as impact
 from tonne.timing import collectives, operations, power_cap, steps
 
-UNITS = pint.UnitRegistry()
+
+@cache
+def units():
+    import pint  # a second
+
+    return pint.UnitRegistry()
 
 
 def test_gpt3_by_hand():
@@ -64,19 +70,19 @@ def test_embodied_by_hand():
 
 
 def test_dimensions_are_sound():
-    hours, watt, kwh = UNITS.hour, UNITS.watt, UNITS.kilowatt_hour
-    flop = UNITS.count
-    useful = steps.useful_time_s(1e20 * flop, 8, 1e14 * flop / UNITS.second, 0.5)
+    hours, watt, kwh = units().hour, units().watt, units().kilowatt_hour
+    flop = units().count
+    useful = steps.useful_time_s(1e20 * flop, 8, 1e14 * flop / units().second, 0.5)
     assert steps.duration_s(useful, 0.9).check("[time]")
     assert power.part_kwh(2 * hours, 300 * watt).check("[energy]")
     assert power.facility_kwh(2 * kwh, 1.1).check("[energy]")
-    assert impact.operational_kgco2e(2 * kwh, 50 * UNITS.gram / kwh).check("[mass]")
-    assert impact.water_off_site_l(2 * kwh, 3 * UNITS.litre / kwh).check("[length]**3")
-    assert impact.embodied_kgco2e(2 * hours, 200 * UNITS.kilogram, 4 * hours, 0.5).check("[mass]")
+    assert impact.operational_kgco2e(2 * kwh, 50 * units().gram / kwh).check("[mass]")
+    assert impact.water_off_site_l(2 * kwh, 3 * units().litre / kwh).check("[length]**3")
+    assert impact.embodied_kgco2e(2 * hours, 200 * units().kilogram, 4 * hours, 0.5).check("[mass]")
 
 
 def test_dimensions_of_a_step_are_sound():
-    flop, byte, second = UNITS.count, UNITS.byte, UNITS.second
+    flop, byte, second = units().count, units().byte, units().second
     peak, memory = 1e15 * flop / second, 1e12 * byte / second
     assert operations.product_s(1e12 * flop, 1e9 * byte, peak, memory, (0.5, 1.0)).check("[time]")
     assert operations.attention_s(1e12 * flop, 2048, peak, (0.5, 300)).check("[time]")

@@ -127,6 +127,7 @@ def test_unseen_stack_is_never_surer_than_a_known_one():
             assert log_half_width(kind, precision, "unseen") >= log_half_width(kind, precision, "known")
 
 
+@pytest.mark.slow
 def test_single_layout_loads_no_numpy():
     import subprocess
     import sys

@@ -14,11 +14,14 @@ from tonne.forecasting import own
 from tonne.forecasting.own import Marks, combined, marks_of, solved
 from tonne.reference import DATA_VERSION
 from tonne.reference.calibration import shipped
+from tonne.reference.grids import grid
 from tonne.reference.own_runs import ACCELERATOR_W, SPEED, OwnRun
+from tonne.report.levers import levers
+from tonne.report.text import lines
 
 STACK = ("nvidia-h100-sxm5-80gb", "in-house", "bf16", "dense-decoder")
 MARKS = Marks(stack=STACK, model="m1", configuration="c1", accelerators=64)
-R, S, M, PACED = 0.028589, 0.073934, 0.13924, 0.39214  # time_model_scales.csv and model_spreads.csv
+R, S, M, PACED = 0.028589, 0.078204, 0.1392, 0.3922  # time_model_scales.csv and model_spreads.csv
 HALF = math.log(1.5)
 MODEL = Estimate(value=0.4, low=0.4 / 1.5, high=0.4 * 1.5, basis=Basis.MODELLED)
 Z2 = 1.6448536269514722**2
@@ -170,12 +173,37 @@ def test_pace_goes_into_the_own_speed_and_is_said_no_more():
     assert any("own calibration: speed by 1 measured run (r1) of dense-decoder" in note for note in made.notes)
 
 
+def test_levers_of_a_forecast_rest_on_the_same_runs():
+    own = shipped().with_own([own_row(plan(), 0.5)])  # half as fast, and so twice the energy
+    planned = plan(site={"grid": "PL", "pue": 1.2})
+    made = tonne.forecast(planned, own)
+    assert made.account.duration_s.value > 1.5 * tonne.forecast(planned).account.duration_s.value
+    moved = next(one for one in levers(made, own) if one.name == "--grid FR")
+    assert (moved.energy_change, moved.duration_change) == (pytest.approx(0.0), pytest.approx(0.0))
+    france, poland = (grid(zone).record.gco2e_per_kwh for zone in ("FR", "PL"))
+    assert moved.carbon_change == pytest.approx(france / poland - 1)
+    assert f"--grid FR {france / poland - 1:+.0%} CO2e" in " ".join(" ".join(lines(made, own)).split())
+
+
 def test_watts_are_moved_too():
     made = tonne.forecast(plan(), shipped().with_own([own_row(plan(), 1.05, ACCELERATOR_W)]))
     plain = tonne.forecast(plan())
     assert made.inputs[ACCELERATOR_W].value / plain.inputs[ACCELERATOR_W].value == pytest.approx(1.05, rel=0.01)
     assert width(made.inputs[ACCELERATOR_W]) < 0.6 * width(plain.inputs[ACCELERATOR_W])
     assert made.inputs[SPEED] == plain.inputs[SPEED]
+
+
+def test_a_cap_limits_the_watts_that_own_runs_drew():
+    """Boards that draw 501 W, where the model says 616, never meet a cap of 560 W: nothing changes."""
+    own = shipped().with_own([own_row(plan(), 0.8, ACCELERATOR_W)])
+    capped = tonne.forecast(plan(cluster={**FIELDS["cluster"], "power_cap_w": 560.0}), own)
+    free = tonne.forecast(plan(), own)
+    assert free.inputs[ACCELERATOR_W].high < 560
+    assert capped.inputs[ACCELERATOR_W] == free.inputs[ACCELERATOR_W]
+    for figure in ("duration_s", "cost_usd"):
+        assert getattr(capped.account, figure).value == pytest.approx(getattr(free.account, figure).value)
+    assert capped.account.energy.it_kwh.value == pytest.approx(free.account.energy.it_kwh.value)
+    assert any("own calibration: accelerator power" in note for note in capped.notes)
 
 
 @pytest.mark.parametrize(

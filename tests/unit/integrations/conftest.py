@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
@@ -24,12 +26,27 @@ def _meters(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     monkeypatch.setenv("TONNE_RUNTIME", str(folder / "locks"))
     for name in ("TONNE_RUN", "TONNE_RUN_FOLDER"):
         monkeypatch.delenv(name, raising=False)
+    # As where the machine is quiet: a run begins with its first reading, and no thread that stands still is taken for a
+    # driver that hangs.
+    for name in ("START_PATIENCE_S", "PATIENCE_S"):
+        monkeypatch.setattr(f"tonne.measure.collector.{name}", 60.0)
 
 
 def lines_of(folder: str | Path | None) -> list[dict]:
     """All lines of a run's journal."""
     assert folder is not None
     return [json.loads(line) for file in sorted(Path(folder).glob("*.jsonl")) for line in file.read_text().splitlines()]
+
+
+def measured_s(folder: str | Path | None, interval_s: float) -> list[float]:
+    """For how long meters were measured up to each reading [s]: gaps of more than three intervals are not bridged."""
+    lines = lines_of(folder)
+    begun_s = next(line["t"] for line in lines if line.get("kind") == "start") / 1e9  # before it, nothing counts
+    ended_s = next((line["t"] for line in lines if line.get("kind") == "leave"), math.inf) / 1e9  # nor after it
+    read_s = [line["t"] / 1e9 + line["o"][0] / 1e6 for line in lines if line.get("o")]
+    read_s = [min(max(at_s, begun_s), ended_s) for at_s in read_s]
+    steps = (after - before for before, after in pairwise(read_s))
+    return list(accumulate((step if step <= 3 * interval_s else 0.0 for step in steps), initial=0.0))
 
 
 def status_of(folder: str | Path | None) -> str | None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from tonne.errors import MeasurementError
 from tonne.estimate import Basis
 from tonne.integrations.codecarbon.reading import read_codecarbon
 from tonne.measure.sites import site_of
+
+pytestmark = pytest.mark.slow  # interpreters of their own
 
 # A row as codecarbon 3.3.2 writes it, PUE in its energies: 1.2 x (0.10 + 0.25 + 0.05) = 0.48 kWh; 0.0264 kg: 55 g/kWh
 ROW = {
@@ -183,6 +186,56 @@ def test_an_older_file_without_pue_is_read(tmp_path):
     assert read_codecarbon(path).runs[0].account.energy.facility_kwh.value == pytest.approx(0.48)
 
 
+FIRST = (  # columns of codecarbon 1, a row of its example
+    "timestamp,experiment_id,project_name,duration,emissions,energy_consumed,country_name,country_iso_code,region,"
+    "on_cloud,cloud_provider,cloud_region\n"
+)
+GAMMA = "2020-03-23T09:26:11,68f53844,project_gamma,34,4,8,USA,USA,Ohio,Y,aws,us-east-2\n"
+
+
+def test_a_file_from_before_there_were_parts_keeps_its_energy_and_emissions(tmp_path):
+    path = tmp_path / "first.csv"
+    path.write_text(FIRST + GAMMA)
+    a = read_codecarbon(path).runs[0].account
+    assert (a.energy.cpu_kwh, a.energy.accelerators_kwh, a.energy.memory_kwh) == (None, None, None)
+    it = a.energy.it_kwh
+    assert (it.value, it.basis) == (8.0, Basis.MODELLED)
+    # measuring_constants.csv: no less than modules of 2 W for 5 W, no more than processors at 1.8 of their curve
+    assert it.low < 8.0 * 0.6
+    assert it.high > 8.0 * 1.5
+    assert a.carbon.operational_location_kgco2e.value == pytest.approx(4.0)
+    assert "the row says its energy as a sum, not by part." in a.notes
+
+
+def test_a_row_whose_parts_are_empty_keeps_its_sum(tmp_path):
+    no_gpu = {"gpu_energy": "", "gpu_count": "", "gpu_model": ""}
+    energy = account(tmp_path, **no_gpu, energy_consumed="0.18").energy
+    assert (energy.cpu_kwh.value, energy.accelerators_kwh) == (pytest.approx(0.1), None)
+    assert energy.it_kwh.value == pytest.approx(0.15)  # with PUE 1.2
+    assert account(tmp_path, gpu_energy="").energy.it_kwh is None  # two accelerators that nobody read
+    assert account(tmp_path, **no_gpu, energy_consumed="0.1").energy.it_kwh is None  # less than its parts
+
+
+def test_runs_of_files_without_ids_are_told_apart(tmp_path):
+    ids = []
+    for name, row in (("a.csv", GAMMA), ("b.csv", GAMMA.replace("gamma", "delta"))):
+        (tmp_path / name).write_text(FIRST + row)
+        ids += [run.id for run in read_codecarbon(tmp_path / name).runs]
+    assert len(set(ids)) == 2
+    assert [run.id for run in read_codecarbon(tmp_path / "a.csv").runs] == ids[:1]
+
+
+def test_tasks_of_one_run_are_all_read(tmp_path):
+    path = tmp_path / "emissions_base_aa.csv"
+    row = {**ROW, "run_id": "c22c5176-f7ef-4790-aeb7-87e1d045d864"}
+    lines = [",".join(["task_name", *row]), *(",".join([f"inference {n}", *row.values()]) for n in (0, 1))]
+    path.write_text("\n".join(lines) + "\n")
+    reading = read_codecarbon(path)
+    assert [run.name for run in reading.runs] == ["bert: inference 0", "bert: inference 1"]
+    assert len({run.id for run in reading.runs}) == 2
+    assert ["counted twice" in note for note in reading.notes] == [True]
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -196,7 +249,7 @@ def test_other_files_are_refused(tmp_path, text, error):
     path.write_text(text)
     with pytest.raises(MeasurementError, match=error):
         read_codecarbon(path)
-    with pytest.raises(MeasurementError, match="cannot be read"):
+    with pytest.raises(MeasurementError, match="cannot be read: No such file"):
         read_codecarbon(tmp_path / "none.csv")
 
 
@@ -243,3 +296,55 @@ def test_a_row_of_the_drop_in_is_read_back(tmp_path, monkeypatch):
     account = read_codecarbon(tmp_path / "emissions.csv").runs[0].account
     assert account.energy.facility_kwh.value == pytest.approx(tracker.final_emissions_data.energy_consumed)
     assert account.carbon.operational_location_kgco2e.value == pytest.approx(tracker.final_emissions)
+
+
+def test_what_the_drop_in_measured_is_not_imported_a_second_time(tmp_path, monkeypatch):
+    """The ledger has the run from its journal: its row and those of its tasks are told, and enter nothing."""
+    from tonne.integrations.codecarbon import OfflineEmissionsTracker
+
+    monkeypatch.chdir(tmp_path)
+    with OfflineEmissionsTracker("mine", country_iso_code="FRA", measure_power_secs=0.05) as tracker:
+        tracker.start_task("load")
+        time.sleep(0.2)
+        tracker.stop_task()
+    for path in [Path("emissions.csv"), *tmp_path.glob("emissions_*.csv")]:
+        done = tonne("import", "codecarbon", str(path), "--json")
+        [run] = json.loads(done.stdout)["runs"]
+        assert (run["known_as"], run["file"]) == (tracker.meter.run_id, None)
+        done = tonne("import", "codecarbon", str(path))
+        assert f"tonne itself measured it, and the ledger has it as {tracker.meter.run_id}" in done.stderr
+        assert "The ledger keeps" not in done.stderr
+    assert json.loads(tonne("runs", "totals", "--json").stdout)["totals"]["runs"] == 1
+    exported = tmp_path / "exported.csv"
+    exported.write_text(tonne("export", "mine", "--as", "codecarbon").stdout)
+    assert json.loads(tonne("import", "codecarbon", str(exported), "--json").stdout)["runs"][0]["known_as"]
+    monkeypatch.setenv("TONNE_HOME", str(tmp_path / "elsewhere"))  # a ledger that does not have it
+    assert "The ledger keeps 1 of them" in tonne("import", "codecarbon", "emissions.csv").stderr
+    assert json.loads(tonne("runs", "totals", "--json").stdout)["totals"]["runs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "is_known"),
+    [
+        ({}, True),
+        ({"timestamp": "2026-03-01T12:00:02"}, True),  # whole seconds, and a little work at the end
+        ({"timestamp": "2026-03-01T12:00:30"}, False),
+        ({"duration": "1800"}, False),  # began half an hour later
+        ({"project_name": "other"}, False),
+        ({"codecarbon_version": "3.3.2"}, False),  # CodeCarbon itself, beside tonne
+    ],
+)
+def test_a_row_from_before_there_were_tags_is_told_by_its_name_and_times(tmp_path, row, is_known):
+    from tonne.cli.imports import Labels, codecarbon
+    from tonne.ledger.book import Ledger
+    from tonne.ledger.records import Run
+
+    ended = datetime(2026, 3, 1, 12).astimezone().timestamp()
+    run = Run(id="20260301-bert", name="bert", kind="measured", status="finished", begun_unix_s=ended - 3600.0,
+              ended_unix_s=ended)  # fmt: skip
+    with Ledger.open() as ledger:
+        ledger.put(run)
+    path = written(tmp_path, {"codecarbon_version": "tonne 0.1.0", **row})
+    codecarbon(str(path), site=None, labels=Labels(), as_json=False)
+    with Ledger.open() as ledger:
+        assert ledger.count() == (1 if is_known else 2)

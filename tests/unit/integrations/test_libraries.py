@@ -6,7 +6,7 @@ import gc
 import time
 
 import pytest
-from tests.unit.integrations.conftest import lines_of, status_of
+from tests.unit.integrations.conftest import ACCELERATOR_W, CPU_W, MEMORY_W, lines_of, status_of
 
 torch = pytest.importorskip("torch")
 
@@ -22,7 +22,7 @@ def progress_of(meter) -> dict:
     return [line for line in lines_of(meter.folder) if line.get("kind") == "progress"][-1]
 
 
-def wait_for(condition, patience_s: float = 20.0) -> bool:
+def wait_for(condition, patience_s: float = 60.0) -> bool:
     end = time.monotonic() + patience_s
     while time.monotonic() < end:
         if condition():
@@ -232,3 +232,109 @@ def test_keras_that_raises_is_closed_as_failed_by_itself(keras):
         keras_model(keras).fit(x, x, verbose=0, callbacks=[callback, Fails()])
     gc.collect()
     assert wait_for(lambda: status_of(callback.meter.folder) == "failed")
+
+
+def test_keras_that_fails_and_trains_again_at_once_is_two_runs(keras):
+    from tonne.integrations.keras import MeterCallback
+
+    class FailsOnce(keras.callbacks.Callback):
+        has_failed = False
+
+        def on_train_batch_end(self, batch, logs=None):
+            if not self.has_failed:
+                self.has_failed = True
+                raise FloatingPointError
+            time.sleep(0.1)  # longer in all than the time between two looks for the failed one
+
+    callback, fails_once = MeterCallback("keras-again", interval_s=0.3), FailsOnce()
+    x = torch.arange(8.0).unsqueeze(1).numpy() / 8
+    model = keras_model(keras)
+    try:
+        model.fit(x, x, batch_size=4, verbose=0, callbacks=[callback, fails_once])
+    except FloatingPointError as error:
+        kept = error  # and with it the frames, so that the second training has frames of its own
+    failed = callback.meter.folder
+    model.fit(x, x, batch_size=1, verbose=0, callbacks=[callback, fails_once])
+    assert isinstance(kept, FloatingPointError)
+    assert (status_of(failed), status_of(callback.meter.folder)) == ("failed", "finished")
+    assert progress_of(callback.meter)["step"] == 8
+
+
+def test_keras_that_goes_on_from_an_epoch_expects_the_rest(keras):
+    from tonne.integrations.keras import MeterCallback
+
+    callback = MeterCallback("keras-goes-on", **QUICK)
+    x = torch.arange(8.0).unsqueeze(1).numpy() / 8
+    history = keras_model(keras).fit(x, x, batch_size=4, initial_epoch=3, epochs=5, verbose=0, callbacks=[callback])
+    progress = progress_of(callback.meter)
+    assert (progress["step"], progress["total"]) == (4, 4)  # 2 epochs of 2 batches
+    assert len(history.history["facility_kwh"]) == 2
+
+
+def test_keras_steps_that_run_as_one_are_all_counted(keras):
+    from tonne.integrations.keras import MeterCallback
+
+    callback = MeterCallback("keras-joined", **QUICK)
+    callback.set_params({"steps": 8, "epochs": 2})
+    callback.on_train_begin()
+    for epoch in range(2):
+        callback.on_epoch_begin(epoch)
+        for last_of_four in (3, 7):  # as with steps_per_execution=4, which the backend torch has not
+            callback.on_train_batch_end(last_of_four)
+        callback.on_epoch_end(epoch, {})
+    callback.on_train_end()
+    progress = progress_of(callback.meter)
+    assert (progress["step"], progress["total"]) == (16, 16)
+
+
+def test_lightning_with_two_optimizers_counts_batches(tmp_path):
+    from lightning import pytorch
+
+    from tonne.integrations.lightning import MeterCallback
+
+    class Two(pytorch.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.line = Line()
+            self.automatic_optimization = False
+
+        def training_step(self, batch, _):
+            for optimizer in self.optimizers():
+                optimizer.zero_grad()
+                self.manual_backward(self.line(*batch)["loss"])
+                optimizer.step()
+
+        def configure_optimizers(self):
+            return [torch.optim.SGD(self.parameters(), lr=1e-3) for _ in range(2)]
+
+    callback = MeterCallback("lightning-two", **QUICK)
+    x = torch.arange(8.0).unsqueeze(1)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, 2 * x), batch_size=4)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = pytorch.Trainer(max_epochs=3, callbacks=[callback], accelerator="cpu", default_root_dir=tmp_path, **quiet)
+    trainer.fit(Two(), loader)
+    assert trainer.global_step == 12  # two optimizers, each 6 times
+    progress = progress_of(callback.meter)
+    assert (progress["step"], progress["total"]) == (6, 6)
+
+
+def test_huggingfaces_own_callback_for_codecarbon_takes_the_drop_in(tmp_path, monkeypatch):
+    import csv
+    import importlib.machinery
+    import sys
+
+    from transformers.integrations import CodeCarbonCallback
+
+    from tonne.integrations import codecarbon
+
+    monkeypatch.setitem(sys.modules, "codecarbon", codecarbon)
+    monkeypatch.setattr(codecarbon, "__spec__", importlib.machinery.ModuleSpec("codecarbon", None))
+    monkeypatch.setenv("CODECARBON_COUNTRY_ISO_CODE", "FRA")
+    monkeypatch.setenv("CODECARBON_PROJECT_NAME", "hf-codecarbon")
+    trainer = huggingface_trainer(tmp_path, CodeCarbonCallback())
+    trainer.train()
+    with (tmp_path / "emissions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["project_name"] for row in rows] == ["hf-codecarbon"]
+    watts = float(rows[0]["energy_consumed"]) * 3.6e6 / float(rows[0]["duration"])
+    assert watts == pytest.approx(CPU_W + MEMORY_W + ACCELERATOR_W, rel=0.02)

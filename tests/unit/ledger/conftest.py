@@ -81,7 +81,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         if os.environ.get("TONNE_REQUIRE_SERVICES") == "1":
             pytest.fail("no PostgreSQL server is installed (Debian, Ubuntu: apt-get install postgresql)")
         pytest.skip("no PostgreSQL server is installed")
-    folder = Path("/tmp") / f"tonne-pg-{os.getpid()}-{time.time_ns():x}"  # nobody may not enter pytest's own folders
+    root = Path(os.environ.get("PYTEST_DEBUG_TEMPROOT", "/tmp"))  # nobody may not enter pytest's own folders
+    folder = root / f"tonne-pg-{os.getpid()}-{time.time_ns():x}"
     folder.mkdir(mode=0o700)
     if os.getuid() == 0:
         os.chown(folder, NOBODY, NOBODY)

@@ -280,6 +280,7 @@ def test_file_that_its_writer_did_not_finish_is_looked_at_when_it_is_old():
         assert [path.name for path in ledger.refused()] == ["2.json.part"]
 
 
+@pytest.mark.slow
 def test_what_there_was_no_time_for_is_taken_in_when_it_is_asked_for():
     for i in range(250):
         put("work", {"run": f"r{i}"})
@@ -495,6 +496,36 @@ def test_deleted_run_does_not_come_back_from_its_journal():
         ledger.take_in()
         assert [row.id for row in ledger.rows()] == ["r1"]
         assert ledger.verify().problems == ()
+
+
+def test_a_part_that_was_killed_after_the_run_was_read_is_read_too(tmp_path):
+    folder = runs_folder() / "r1"
+    write_journal(folder, "r1", end="failed")  # 100 W for 10 s
+    with Ledger.open() as ledger:
+        assert [row.status for row in ledger.rows()] == ["failed"]
+        first = ledger.run("r1").account.energy.cpu_kwh.value
+    assert first == pytest.approx(1000 / 3.6e6)
+    later = {"node": "22222222-bbbb", "unix_s": BEGUN_UNIX_S + 60, "resumes": True}
+    part = write_journal(
+        tmp_path / "part", "r1", seconds=30, end=None, **later
+    )  # 100 W for 30 s, and no word of an end
+    os.utime(part, (1.0, 1.0))
+    part.rename(folder / "journal-22222222-42.jsonl")
+    with Ledger.open() as ledger:
+        assert ledger.taken.journals == 1
+        assert [row.status for row in ledger.rows()] == ["interrupted"]
+        assert ledger.run("r1").account.energy.cpu_kwh.value == pytest.approx(4000 / 3.6e6)
+    with Ledger.open() as ledger:
+        assert ledger.taken.journals == 0
+
+
+def test_deleted_run_does_not_come_back_from_a_folder_that_is_called_otherwise():
+    write_journal(runs_folder() / "my-folder", "r1")
+    with Ledger.open() as ledger:
+        ledger.delete("r1", "a test")
+        ledger.take_in()
+        assert ledger.rows() == []
+        assert [(run, reason) for run, _, reason in ledger.deleted()] == [("r1", "a test")]
 
 
 def test_folder_that_is_called_otherwise_than_its_run_is_read_once():

@@ -96,6 +96,47 @@ def test_totals_add_up_what_is_known_and_say_of_how_many_it_is_not(ledger, make_
         ledger.totals_by("colour")
 
 
+def on_machine(make_run, id, hours, machine, account, **fields):
+    begin, end = hours
+    stamps = tuple(f"{one}-42-1a2b" for one in machine.split())
+    evidence = Evidence(journal_stamps=stamps)
+    return make_run(id, begun_unix_s=begin * 3600.0, ended_unix_s=end * 3600.0, evidence=evidence, account=account,
+                    **fields)  # fmt: skip
+
+
+def test_totals_say_how_much_runs_on_one_machine_count_again(ledger, make_run, make_account):
+    # Machines m1 and m2 draw 3 kW: `long` counts 10 h of m1, `in-it` 1 h of the same hours, `two` 2 h of m1 and m2.
+    # Sum 30 + 3 + 12 = 45 kWh; the machines drew 30 + 6 = 36. What was counted again: 3 + 6 = 9 kWh.
+    ledger.put(on_machine(make_run, "long", (0, 10), "m1", make_account(30.0, kgco2e=60.0), project="p"))
+    ledger.put(on_machine(make_run, "in-it", (2, 3), "m1", make_account(3.0, kgco2e=6.0), project="p"))
+    ledger.put(on_machine(make_run, "two", (5, 7), "m1 m2", make_account(12.0, kgco2e=24.0), project="q"))
+    ledger.put(on_machine(make_run, "after", (10, 11), "m1", make_account(3.0, kgco2e=None), project="q"))
+    ledger.put(on_machine(make_run, "elsewhere", (2, 3), "m3", make_account(3.0, kgco2e=None), project="q"))
+    ledger.put(on_machine(make_run, "foretold", (2, 3), "m1", make_account(3.0), kind="forecast", status="forecast"))
+    found = ledger.totals()
+    assert found.facility_kwh.value == pytest.approx(51.0)  # the sum, as ever
+    assert found.side_by_side == 3
+    assert found.counted_again["facility_kwh"] == pytest.approx(9.0)
+    assert found.counted_again["operational_location_kgco2e"] == pytest.approx(18.0)
+    assert "duration_s" not in found.counted_again  # the time of runs is added up whatever they share
+    by = ledger.totals_by("project")
+    assert by["p"].counted_again["facility_kwh"] == pytest.approx(3.0)
+    assert (by["q"].side_by_side, by["q"].counted_again) == (0, {})
+
+
+def test_what_is_counted_again_is_told_by_the_run_that_knows_the_hours_best(ledger, make_run, make_account):
+    # A day at 1 kW on average, in which a job drew 5 kWh in an hour: those 5 kWh are counted twice, not 1.
+    ledger.put(on_machine(make_run, "day", (0, 24), "m1", make_account(24.0)))
+    ledger.put(on_machine(make_run, "hour", (3, 4), "m1", make_account(5.0)))
+    assert ledger.totals().counted_again["facility_kwh"] == pytest.approx(5.0)
+
+
+def test_what_is_counted_again_is_never_more_than_all_but_the_largest_run(ledger, make_run, make_account):
+    ledger.put(on_machine(make_run, "a", (0, 10), "m1", make_account(2.0)))  # saw less of the machine
+    ledger.put(on_machine(make_run, "b", (1, 2), "m1", make_account(9.0)))
+    assert ledger.totals().counted_again["facility_kwh"] == pytest.approx(2.0)
+
+
 def test_run_is_found_by_id_beginning_or_name_and_never_guessed(ledger, make_run):
     ledger.put(make_run("20260101-big-1", name="big"))
     ledger.put(make_run("20260102-big-2", name="big"))
@@ -187,6 +228,14 @@ def test_merged_runs_are_counted_once_and_come_back(ledger, make_run, make_accou
     assert ledger.verify().problems == ()
 
 
+def test_a_run_that_is_named_twice_is_merged_once(ledger, make_run, make_account):
+    ledger.put(make_run("20261101-a", account=make_account(2.0)))
+    ledger.put(make_run("20261102-b", account=make_account(3.0)))
+    whole = ledger.merge(["20261101-a", "20261101", "20261102-b"])  # its id, and the beginning of it
+    assert whole.account.energy.facility_kwh.value == pytest.approx(5.0)
+    assert [link.to for link in whole.links] == ["20261101-a", "20261102-b"]
+
+
 def test_what_cannot_be_merged_is_said(ledger, make_run):
     ledger.put(make_run("a"))
     ledger.put(make_run("f", kind="forecast"))
@@ -260,6 +309,7 @@ def test_lists_are_not_made_anew_from_a_chain_that_was_changed(ledger, make_run,
     assert ledger.rows()[0].facility_kwh == 2.0  # as it was before
 
 
+@pytest.mark.slow
 def test_chain_that_was_made_anew_does_not_hold_the_hash_that_was_noted(address, make_run):
     with Ledger.open(address) as ledger:
         ledger.put(make_run("a"))

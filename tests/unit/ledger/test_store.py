@@ -55,6 +55,7 @@ def test_ledger_of_a_newer_version_is_refused_and_left_alone(address, make_run):
         assert ledger.head() == head
 
 
+@pytest.mark.slow
 def test_alembic_is_loaded_only_where_the_version_differs(tmp_path):
     code = (
         "import sys\nfrom tonne.ledger.book import Ledger\n"

@@ -48,6 +48,14 @@ def bare(tmp_path) -> Roots:
     return Roots(powercap=nowhere, hwmon=nowhere, proc=nowhere, sys=nowhere)
 
 
+@pytest.fixture
+def read_at_once(monkeypatch) -> None:
+    """As where the machine is quiet: a run begins with the first reading, and nobody takes a thread that stands still
+    for a driver that hangs."""
+    for name in ("START_PATIENCE_S", "PATIENCE_S"):
+        monkeypatch.setattr(f"tonne.measure.collector.{name}", 60.0)
+
+
 @pytest.fixture(scope="session")
 def nvml_library(tmp_path_factory) -> Path:
     """A library that stands in for NVIDIA's, to be preloaded: LD_PRELOAD; TONNE_TEST_NVML names what its boards say."""

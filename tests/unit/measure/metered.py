@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -42,6 +43,63 @@ class Constant:
 def opening(*sensors: Constant):
     """What opens these sensors."""
     return lambda: (list(sensors) or [Constant()], [])
+
+
+def wait_for(condition) -> None:
+    """Wait until something is so, however busy the machine is."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+def wait_for_readings(*sensors: Constant, count: int = 2) -> None:
+    """Wait until sensors were read so often from now on: energy is known from two readings, however late they come."""
+    wanted = [sensor.reads + count for sensor in sensors]
+    wait_for(lambda: all(sensor.reads >= reads for sensor, reads in zip(sensors, wanted, strict=True)))
+
+
+class Clocked:
+    """Calls that are clocked from outside: what happens at an instant within one is right to within what it took.
+
+    On a busy machine a thread may stand still between the clock and the sensor that it then reads.
+    """
+
+    def __init__(self) -> None:
+        self.took_s = 0.0
+
+    def __call__(self, function, *arguments, **named):
+        begun = time.monotonic()
+        try:
+            return function(*arguments, **named)
+        finally:
+            self.took_s += time.monotonic() - begun
+
+
+def lines_of(folder: Path) -> list[dict]:
+    """The lines of a journal."""
+    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+
+
+def begun_s(folder: Path) -> float:
+    """When a run began [s]; readings before it are the meter's own start."""
+    return next(line["t"] for line in lines_of(folder) if line.get("kind") == "start") / 1e9
+
+
+def ended_s(folder: Path) -> float:
+    """When a run ended [s]: what is read after it is cut there."""
+    return next(line["t"] for line in lines_of(folder) if line.get("kind") == "leave") / 1e9
+
+
+def counted_s(folder: Path, sensor: int = 0) -> float:
+    """For how long a sensor counted [s]: between its first and last readings, within the run."""
+    times_s = read_s(folder, sensor)
+    return min(times_s[-1], ended_s(folder)) - max(times_s[0], begun_s(folder))
+
+
+def read_s(folder: Path, sensor: int = 0) -> list[float]:
+    """When a sensor was read [s], by its number in the journal."""
+    return [line["t"] / 1e9 + line["o"][sensor] / 1e6 for line in lines_of(folder) if "o" in line]
 
 
 def joules(estimate) -> float:

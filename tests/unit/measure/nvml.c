@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15, BOARDS = 64, SLICES = 8 };
+enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15, BOARDS = 64, SLICES = 8 };
 
 static int handles[BOARDS];
 static int slices[BOARDS * SLICES];
@@ -46,8 +46,16 @@ static int small(int board, const char *key, unsigned int *value) {
 
 static int text(int board, const char *key, char *value, unsigned int size) { return answer(board, key, value, size); }
 
-int nvmlInitWithFlags(unsigned int flags) { (void)flags; starts++; return SUCCESS; }
-int nvmlInit_v2(void) { starts++; return SUCCESS; }
+static int start(void) {
+    unsigned int refused;
+    starts++;
+    if (small(-1, "init", &refused) != SUCCESS) return SUCCESS;
+    starts--;
+    return (int)refused;
+}
+
+int nvmlInitWithFlags(unsigned int flags) { (void)flags; return start(); }
+int nvmlInit_v2(void) { return start(); }
 int nvmlShutdown(void) { if (!starts) return UNINITIALIZED; starts--; return SUCCESS; }
 const char *nvmlErrorString(int status) { return status == GPU_IS_LOST ? "GPU is lost" : status == NOT_SUPPORTED ? "Not Supported" : "Error"; }
 int nvmlSystemGetDriverVersion(char *version, unsigned int size) { snprintf(version, size, "580.00"); return SUCCESS; }
@@ -85,8 +93,22 @@ int nvmlDeviceGetTotalEnergyConsumption(int *device, unsigned long long *millijo
 }
 
 int nvmlDeviceGetPowerManagementLimitConstraints(int *device, unsigned int *least, unsigned int *most) {
-    *least = 0;
+    if (small(*device, "least_mw", least) != SUCCESS) *least = 0;
     return small(*device, "limit_mw", most);
+}
+
+int nvmlDeviceGetPowerManagementLimit(int *device, unsigned int *milliwatts) { return small(*device, "cap_mw", milliwatts); }
+
+/* Where the board says "caps", the cap is set: a further line of the file, which holds from then on. */
+int nvmlDeviceSetPowerManagementLimit(int *device, unsigned int milliwatts) {
+    unsigned int permitted;
+    FILE *file;
+    if (small(*device, "caps", &permitted) != SUCCESS) return NO_PERMISSION;
+    file = fopen(getenv("TONNE_TEST_NVML"), "a");
+    if (!file) return NO_PERMISSION;
+    fprintf(file, "%d cap_mw %u\n", *device, milliwatts);
+    fclose(file);
+    return SUCCESS;
 }
 
 int nvmlDeviceGetMigMode(int *device, unsigned int *now, unsigned int *later) {

@@ -150,5 +150,13 @@ def run(folder: Path, spec: dict[str, dict]) -> None:
         closed = bool(ready) and not os.read(sys.stdin.fileno(), 1)
 
 
+def two_packages(tree: Tree) -> Tree:
+    """Two sockets of 100 W, each with memory of 20 W."""
+    for socket in (0, 1):
+        tree.add(f"intel-rapl:{socket}", f"package-{socket}", constant(100))
+        tree.add(f"intel-rapl:{socket}:0", "dram", constant(20))
+    return tree
+
+
 if __name__ == "__main__":
     run(Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()))

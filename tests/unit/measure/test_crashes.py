@@ -22,13 +22,16 @@ from tonne.measure.replay import measured
 from tonne.measure.status import status_of
 
 sys.path.insert(0, str(Path(__file__).parent))
-from metered import WATTS, finished, joules, opening, program
+from metered import WATTS, Clocked, Constant, finished, joules, opening, program, wait_for_readings
 
 INTERVAL_S = 0.05
 VICTIM = """
 import sys, time, tonne
-from metered import opening
-meter = tonne.track("victim", interval_s=0.05, folder=sys.argv[1], open_sensors=opening()).start()
+from metered import Constant, opening, wait_for_readings
+sensor = Constant()
+meter = tonne.track("victim", interval_s=0.05, folder=sys.argv[1], open_sensors=opening(sensor)).start()
+if len(sys.argv) > 3:
+    wait_for_readings(sensor, count=int(sys.argv[3]))
 print("started", flush=True)
 sys.stdin.readline()
 if sys.argv[2] == "raise":
@@ -37,9 +40,12 @@ time.sleep(60)
 """
 
 
-def victim(folder: Path, how: str, after_s: float) -> float:
-    """Start a run, end it so after that time; how long it went on at most, by the clock that does not jump [s]."""
-    process = program(VICTIM, str(folder), how)
+def victim(folder: Path, how: str, after_s: float, readings: int | None = None) -> float:
+    """Start a run, end it so after that time; how long it went on at most, by the clock that does not jump [s].
+
+    ``readings`` are waited for first, however late they come on a busy machine.
+    """
+    process = program(VICTIM, str(folder), how, *([] if readings is None else [str(readings)]))
     assert process.stdout.readline() == "started\n"
     begun = time.monotonic()
     time.sleep(after_s)
@@ -68,7 +74,7 @@ def test_a_run_that_ends_badly_loses_at_most_an_interval(how, tmp_path):
     instants = random.Random(20261127)
     for i in range(3):
         folder = tmp_path / str(i)
-        lasted_s = victim(folder, how, 0.2 + 0.3 * instants.random())
+        lasted_s = victim(folder, how, 0.2 + 0.3 * instants.random(), readings=2)
         account = account_of(measured(str(folder)))
         assert every_line_is_whole(folder)
         assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=0.01)
@@ -91,7 +97,7 @@ def test_two_hundred_random_instants_leave_no_unreadable_file(tmp_path):
 
 def test_a_run_that_was_killed_is_listed_and_recovered():
     folder = Path(os.environ["TONNE_HOME"]) / "runs" / "victim"
-    victim(folder, "SIGKILL", 0.5)
+    victim(folder, "SIGKILL", 0.0, readings=4)
     (found,) = known_runs()
     assert (found.name, found.status) == ("victim", "interrupted")
     assert recover(found.folder)
@@ -103,7 +109,7 @@ def test_a_run_that_was_killed_is_listed_and_recovered():
 
 
 def test_a_torn_last_line_is_passed_over_and_recovery_begins_a_new_one(tmp_path):
-    victim(tmp_path, "SIGKILL", 0.1)
+    victim(tmp_path, "SIGKILL", 0.0, readings=2)
     path = tmp_path / "journal.jsonl"
     whole = path.read_text().rsplit("\n", 1)[0] + "\n"
     path.write_text(whole + '{"t": 123, "v": [1')
@@ -114,14 +120,18 @@ def test_a_torn_last_line_is_passed_over_and_recovery_begins_a_new_one(tmp_path)
 
 
 def test_a_job_that_was_cut_off_goes_on_as_the_same_run(tmp_path):
-    victim(tmp_path, "SIGKILL", 0.3)
+    victim(tmp_path, "SIGKILL", 0.0, readings=4)
     run, first = measured(str(tmp_path)).run, account_of(measured(str(tmp_path)))
-    with tonne.track("victim", folder=tmp_path, interval_s=INTERVAL_S, open_sensors=opening()) as meter:
-        time.sleep(0.2)
+    sensor, took = Constant(), Clocked()
+    meter = tonne.track("victim", folder=tmp_path, interval_s=INTERVAL_S, open_sensors=opening(sensor))
+    took(meter.start)
+    took(wait_for_readings, sensor)
+    took(time.sleep, 0.1)
+    took(meter.stop)
     account = meter.account()
     assert meter.run_id == run
     assert status_of(str(tmp_path)) == "finished"
-    assert account.duration_s.value == pytest.approx(first.duration_s.value + 0.2, abs=0.1)
+    assert 0.1 <= account.duration_s.value - first.duration_s.value <= took.took_s
     assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=0.01)
 
 
@@ -177,10 +187,40 @@ def test_two_writers_of_one_folder_never_meet(tmp_path):
     other.close()
 
 
-FORKS = """
+DAEMON = """
 import os, sys, time, tonne
 from metered import opening
-meter = tonne.track("forks", interval_s=0.002, folder=sys.argv[1], open_sensors=opening()).start()
+meter = tonne.track("daemon", interval_s=0.05, folder=sys.argv[1], open_sensors=opening()).start()
+time.sleep(0.2)
+os.closerange(3, 200)
+files = [os.open(f"{sys.argv[2]}/{n}", os.O_RDWR | os.O_CREAT) for n in range(8)]
+for file in files:
+    os.write(file, b"theirs")
+time.sleep(0.5)
+meter.stop()
+for file in files:
+    os.fstat(file)  # raises where the meter closed it
+"""
+
+
+def test_a_program_that_closes_every_descriptor_keeps_its_next_files_to_itself(tmp_path):
+    folder, own = tmp_path / "run", tmp_path / "own"
+    own.mkdir()
+    process = program(DAEMON, str(folder), str(own))
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert {file.read_bytes() for file in own.iterdir()} == {b"theirs"}
+    assert every_line_is_whole(folder)
+    run = measured(str(folder))
+    assert run.status == "finished"
+    assert run.lasted_s > 0.6
+
+
+FORKS = """
+import os, sys, time, tonne
+from metered import Constant, opening, wait_for_readings
+sensor = Constant()
+meter = tonne.track("forks", interval_s=0.002, folder=sys.argv[1], open_sensors=opening(sensor)).start()
 for i in range(int(sys.argv[2])):
     child = os.fork()
     if child == 0:
@@ -196,6 +236,7 @@ for i in range(int(sys.argv[2])):
             print("hangs", flush=True)
             sys.exit(1)
         time.sleep(0.001)
+wait_for_readings(sensor)
 meter.stop()
 """
 
@@ -228,14 +269,16 @@ def test_nothing_of_the_meter_outlives_the_program(tmp_path):
 
 
 def test_a_jump_of_the_wall_clock_does_not_matter(tmp_path, monkeypatch):
-    meter = tonne.track("clock", folder=tmp_path, interval_s=INTERVAL_S, open_sensors=opening()).start()
-    time.sleep(0.1)
+    sensor, took = Constant(), Clocked()
+    meter = tonne.track("clock", folder=tmp_path, interval_s=INTERVAL_S, open_sensors=opening(sensor))
+    took(meter.start)
+    took(wait_for_readings, sensor)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3600.0)
-    time.sleep(0.1)
-    meter.stop()
+    took(wait_for_readings, sensor)
+    took(meter.stop)
     account = meter.account()
-    assert account.duration_s.value < 10
+    assert account.duration_s.value <= took.took_s
     assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * account.duration_s.value, rel=0.01)
 
 
@@ -246,3 +289,68 @@ def test_the_end_of_a_long_file_is_its_last_lines(tmp_path, last):
     book.add(*({"t": n} for n in range(5000)), {"kind": last})
     assert status.tail(str(path))[-1] == {"kind": last}
     assert status.tail(str(path), 100)[-1] == {"kind": last}
+
+
+IN_A_WINDOW = """
+import sys, time, tonne
+from metered import opening
+meter = tonne.track("victim", interval_s=0.05, folder=sys.argv[1], open_sensors=opening()).start()
+for _ in range(2):
+    with meter.window("epoch"):
+        time.sleep(0.3)
+window = meter.window("epoch").open()
+if sys.argv[2] == "paused":
+    time.sleep(0.3)
+    meter.stop()
+    meter.start()
+begun = time.monotonic()
+print("open", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", ["straight", "paused"])
+def test_a_window_that_is_open_when_the_run_is_killed_counts_up_to_then(how, tmp_path):
+    process = program(IN_A_WINDOW, str(tmp_path), how)
+    assert process.stdout.readline() == "open\n"
+    time.sleep(0.6)
+    process.kill()
+    process.communicate(timeout=60)
+    lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    last_ns = max(line["t"] for line in lines if "v" in line)
+    name, begun_ns, is_new = next(line for line in reversed(lines) if line.get("kind") == "open")["windows"][0]
+    assert (name, is_new) == ("epoch", how == "straight")
+    ended_s = [line for line in lines if line.get("kind") == "windows"][-1]["windows"]["epoch"][1]
+    for _ in range(2):
+        use = measured(str(tmp_path), window="epoch")
+        assert use.windows == {"epoch": 3}
+        account = account_of(use)
+        lasted_s = ended_s + (last_ns - begun_ns) / 1e9
+        assert account.duration_s.value == pytest.approx(lasted_s, abs=2e-3)
+        assert joules(account.energy.cpu_kwh) == pytest.approx(WATTS * lasted_s, rel=0.01)
+        recover(str(tmp_path))  # changes nothing of it
+
+
+def test_windows_that_are_open_while_the_run_goes_on_are_not_counted_before_they_end(tmp_path):
+    meter = tonne.track("r", interval_s=0.02, folder=tmp_path, open_sensors=opening()).start()
+    with meter.window("epoch"):
+        time.sleep(0.2)
+        with pytest.raises(MeasurementError, match="no window of the name 'epoch' has ended"):
+            meter.account(window="epoch")
+    meter.stop()
+    assert measured(str(tmp_path)).windows == {"epoch": 1}
+    lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    told = [line["windows"] for line in lines if line.get("kind") == "open"]
+    assert [len(one) for one in told] == [1, 0]
+
+
+def test_a_run_that_went_on_later_is_listed_without_the_time_between(tmp_path):
+    """10 s on the first day, of which the second process saw the last 4 s and 2 s more; 5 s a day later."""
+    second = 1_000_000_000
+    for name, begun_s, lasted_s in (("journal", 1000, 10), ("journal-b", 1006, 6), ("journal-c", 87_400, 5)):
+        header = {"kind": "run", "run": "one", "name": "n", "unix_s": begun_s, "t": 7 * second, "node": "x", "pid": 1}
+        ended = [{"t": (7 + lasted_s) * second}, {"kind": "leave", "status": "finished", "t": (7 + lasted_s) * second}]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [header, *ended]))
+    found = listed(str(tmp_path))
+    assert (found.status, found.begun_unix_s, found.ended_unix_s) == ("finished", 1000.0, 87_405.0)
+    assert found.duration_s == 12 + 5

@@ -196,3 +196,20 @@ def test_board_without_a_sensor_draws_as_its_family_does():
     nothing, why = board_energy_j("a board of tomorrow", 10.0)
     assert nothing is None
     assert "no table knows it" in why
+
+
+@pytest.mark.parametrize(
+    ("maker", "product", "virtual"),
+    [("Amazon EC2", "c7g.large", True), ("Amazon EC2", "c7g.metal", False), ("QEMU", "KVM Virtual Machine", True),
+     ("Supermicro", "ARS-221GL-NHIR", False)],
+)  # fmt: skip
+def test_guest_on_a_processor_of_arm_is_known_by_its_board(tmp_path, maker, product, virtual):
+    """A small guest must not be given the fans of a whole server."""
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text("processor : 0\nFeatures : fp asimd\n")
+    board = tmp_path / "class/dmi/id"
+    board.mkdir(parents=True)
+    (board / "sys_vendor").write_text(f"{maker}\n")
+    (board / "product_name").write_text(f"{product}\n")
+    facts = node_facts(Roots(proc=tmp_path / "proc", sys=tmp_path))
+    assert (facts.virtual, facts.has_counters) == (virtual, False)

@@ -12,6 +12,7 @@ from tonne.measure.sensors.protocol import Missing
 
 
 @pytest.mark.skipif("not __import__('os').path.exists('/proc/stat')", reason="the kernel does not tell")
+@pytest.mark.usefixtures("read_at_once")
 def test_a_node_without_a_sensor_has_a_load():
     meter = tonne.track("unread", interval_s=0.05, open_sensors=lambda: ([], [Missing("cpu", "none")]))
     meter.start()

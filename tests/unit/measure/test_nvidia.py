@@ -11,6 +11,8 @@ pytest.importorskip("pynvml")
 from tonne.measure.sensors.nvidia import open_nvidia
 from tonne.measure.sensors.users import User, shares_of
 
+pytestmark = pytest.mark.slow  # a library compiled, and interpreters of their own
+
 H100 = """
     -1 count 1
     0 name NVIDIA H100 80GB HBM3
@@ -46,7 +48,7 @@ def test_board_with_an_energy_counter(with_boards):
     assert found["read"] == [[5000.0, None]]  # 5,000,000 mJ
     assert found["sensors"] == [
         {"name": "nvml:0", "part": "accelerator:0", "kind": "counter", "unit": "J", "covers": ["accelerator:0"],
-         "error_fraction": 0.05, "wrap_j": None, "window_s": 0.0, "ceiling_w": 1400.0,
+         "error_fraction": 0.05, "wrap_j": None, "window_s": 0.0, "ceiling_w": 1400.0, "step_j": 0.0,
          "device": "NVIDIA H100 80GB HBM3", "device_id": "GPU-aaaa"}
     ]  # fmt: skip
 
@@ -56,6 +58,7 @@ def test_board_with_an_energy_counter(with_boards):
     [
         ("Tesla P100-SXM2-16GB", 4, 0.0),  # before Ampere: the power of the moment
         ("NVIDIA A100-SXM4-80GB", 7, 0.0),  # GA100
+        ("NVIDIA A30", 7, 0.0),
         ("NVIDIA A40", 7, 1.0),
         ("NVIDIA L40S", 8, 1.0),
     ],
@@ -66,6 +69,28 @@ def test_board_without_a_counter_tells_power_with_its_window(with_boards, name, 
     sensor = found["sensors"][0]
     assert (sensor["kind"], sensor["unit"], sensor["window_s"], sensor["ceiling_w"]) == ("power", "W", window_s, None)
     assert found["read"] == [[250.0, None]]
+
+
+NOT_LOADED, NO_PERMISSION = 9, 4
+
+
+@pytest.mark.parametrize(("refusal", "parts"), [(NOT_LOADED, []), (NO_PERMISSION, ["accelerator:0"])])
+def test_library_on_a_machine_without_boards_is_no_accelerator_that_is_missing(with_boards, refusal, parts):
+    """Clusters start all nodes from one image: those without boards hold the library too, and their energy is known."""
+    found = told(with_boards, f"-1 init {refusal}\n")
+    assert [part for part, *_ in found["missing"]] == parts
+
+
+def test_driver_that_is_not_loaded_leaves_boards_of_the_bus_unknown(with_boards, tmp_path):
+    device = tmp_path / "sys/bus/pci/devices/0000:01:00.0"
+    device.mkdir(parents=True)
+    (device / "vendor").write_text("0x10de\n")
+    (device / "class").write_text("0x030200\n")
+    code = f"""
+    sensors, missing = open_nvidia(Roots(sys=Path({str(tmp_path / "sys")!r})), lambda: 0)
+    print(json.dumps([m.part for m in missing]))
+    """
+    assert told(with_boards, f"-1 init {NOT_LOADED}\n", code) == ["accelerator:0"]
 
 
 def test_counter_that_stays_at_zero_is_not_used(with_boards):
@@ -131,20 +156,52 @@ def test_a_run_on_a_slice_has_its_share_of_the_board(with_boards):
     code = """
     import os, time, tonne
     os.environ["CUDA_VISIBLE_DEVICES"] = "MIG-x"
+    os.environ["TONNE_POWERCAP_ROOT"] = os.environ["TONNE_HWMON_ROOT"] = "/nowhere"
+    journal = answers.parent / "run" / "journal.jsonl"
+    def readings(): return journal.read_text().count('"v":') if journal.exists() else 0
+    def wait_for_readings(count):
+        wanted, until = readings() + count, time.monotonic() + 50
+        while readings() < wanted and time.monotonic() < until: time.sleep(0.01)
     with tonne.track("sliced", interval_s=0.05, folder=str(answers.parent / "run")) as meter:
-        time.sleep(0.3)
-        answers.write_text(answers.read_text().replace("5000000", "5090000"))  # 90 J
-        time.sleep(0.3)  # the last two readings agree, so that what follows them adds nothing
+        for before, after in (("5000000", "5000001"), ("5000001", "5090000")):  # 1 mJ, for what came before; 90 J
+            wait_for_readings(3)
+            answers.with_name("new").write_text(answers.read_text().replace(before, after))
+            answers.with_name("new").replace(answers)  # never read when half of it is written
+        wait_for_readings(3)  # the last two readings agree, so that what follows them adds nothing
     whole, job = meter.account(), meter.account("job")
     pairs = [(job.accelerator_hours, whole.accelerator_hours)]
     pairs += [(job.energy.accelerators_kwh, whole.energy.accelerators_kwh)]
-    print(json.dumps([3.6e6 * whole.energy.accelerators_kwh.value, *(a.value / b.value for a, b in pairs)]))
+    print(json.dumps([3.6e6 * whole.energy.measured_kwh.value, *(a.value / b.value for a, b in pairs)]))
     """
     assert told(with_boards, boards, code) == [
         pytest.approx(90.0, rel=0.05),
         pytest.approx(3 / 7),
         pytest.approx(3 / 7),
     ]
+
+
+def test_run_with_a_board_that_tells_nothing_has_its_hours_and_a_model_of_it(with_boards):
+    boards = H100.replace("count 1", "count 2").replace("energy_mj 5000000", "watts 400")
+    boards += "    1 name NVIDIA H100 80GB HBM3\n    1 uuid GPU-bbbb\n    1 architecture 9\n"
+    code = """
+    import os, time, tonne
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0,1"
+    os.environ["TONNE_POWERCAP_ROOT"] = os.environ["TONNE_HWMON_ROOT"] = "/nowhere"
+    with tonne.track("lost", interval_s=0.05, folder=str(answers.parent / "run")) as meter:
+        time.sleep(1.0)
+    told = []
+    for account in (meter.account(), meter.account("job")):
+        energy, hours = account.energy, account.duration_s.value / 3600
+        told.append([account.accelerator_hours.value / hours, energy.accelerators_kwh.value / hours,
+                     str(energy.accelerators_kwh.basis)])
+    print(json.dumps([*told, list(meter.account().notes)]))
+    """
+    *views, notes = told(with_boards, boards, code)
+    for boards_held, power_kw, basis in views:
+        assert boards_held == pytest.approx(2.0)
+        assert power_kw == pytest.approx(0.4 + 0.88 * 0.7, rel=0.02)  # 400 W, and 88 % of 700 W
+        assert basis == "assumed"
+    assert any(note.startswith("accelerator:1 is not measured: the driver tells neither") for note in notes)
 
 
 def test_whole_board_has_no_slices(with_boards):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -54,6 +56,9 @@ class Amd(ModuleType):
     def amdsmi_get_gpu_device_uuid(self, device):
         return device["uuid"]
 
+    def amdsmi_get_gpu_device_bdf(self, device):
+        return device["bdf"]
+
     def amdsmi_get_energy_count(self, device):
         return {"energy_accumulator": device["ticks"], "counter_resolution": 15.3, "timestamp": 0}
 
@@ -95,6 +100,27 @@ def test_second_die_of_a_package_is_covered_by_the_first(bare, tmp_path, monkeyp
     _, sensors, missing = opened_amd(bare, tmp_path, monkeypatch, [first, second])
     assert [sensor.covers for sensor in sensors] == [("accelerator:0", "accelerator:1")]
     assert missing == []
+
+
+def test_partitions_of_a_board_are_one_board(bare, tmp_path, monkeypatch):
+    """Each of eight shows what the whole board counts."""
+    whole = {"name": "AMD Instinct MI300X", "uuid": "u", "ticks": 10, "watts": 500, "cap": 750}
+    parts = [{**whole, "bdf": f"0000:0{board}:00.{part}"} for board in (5, 6) for part in range(8)]
+    parts[3] = {**parts[3], "ticks": 0, "watts": "N/A"}
+    module, sensors, missing = opened_amd(bare, tmp_path, monkeypatch, parts)
+    assert [sensor.part for sensor in sensors] == ["accelerator:0", "accelerator:8"]
+    assert sensors[1].covers == tuple(f"accelerator:{i}" for i in range(8, 16))
+    assert missing == []
+    for sensor in sensors:
+        sensor.close()
+    assert module.shut == 1
+
+
+def test_graphics_of_a_processor_are_not_added_to_it_by_amdsmi(bare, tmp_path, monkeypatch):
+    graphics = {"name": "AMD Radeon 780M", "uuid": "u", "ticks": 0, "watts": 28, "cap": 0}
+    card = {"name": "AMD Radeon RX 7900 XTX", "uuid": "v", "ticks": 0, "watts": 300, "cap": 339}
+    _, sensors, missing = opened_amd(bare, tmp_path, monkeypatch, [card, graphics])
+    assert ([sensor.part for sensor in sensors], missing) == (["accelerator:0"], [])
 
 
 def test_amd_board_that_tells_nothing_is_missing(bare, tmp_path, monkeypatch):
@@ -142,41 +168,86 @@ def chip(root, number, name, **files):
 def test_meter_of_a_server_covers_the_node_with_the_accuracy_that_it_names(bare, tmp_path):
     files = {"power1_average": 412_000_000, "power1_average_interval": 1000, "power1_accuracy": "98.5%"}
     chip(tmp_path, 0, "power_meter", **files)
-    (sensor,) = open_hwmon(replace(bare, hwmon=tmp_path), clock)
+    ((sensor,), missing) = open_hwmon(replace(bare, hwmon=tmp_path), clock)
+    assert missing == []
     assert (sensor.name, sensor.part, sensor.covers) == ("hwmon:server-0", "node", ("node",))
     assert (sensor.read().value, sensor.window_s) == (412.0, 1.0)
     assert sensor.error_fraction == pytest.approx(0.015)
 
 
-def test_grace_tells_of_processor_and_memory_and_not_of_its_rails(bare, tmp_path):
-    chip(tmp_path, 3, "power_meter", power1_average=90_000_000, power1_label="Grace Power Socket 0")
-    chip(tmp_path, 4, "power_meter", power1_average=60_000_000, power1_label="CPU Power Socket 0")
-    chip(tmp_path, 5, "power_meter", power1_average=600_000_000, power1_label="Module Power Socket 0")
-    (sensor,) = open_hwmon(replace(bare, hwmon=tmp_path), clock)
+def acpi_meter(root, number, old, **files):
+    """A meter as the kernel's driver shows it: up to Linux 6.13 all of it is in the folder of the device."""
+    chip(root, number, "power_meter", **({} if old else files))
+    if old:
+        (root / f"hwmon{number}/name").unlink()
+        device = root / f"hwmon{number}/device"
+        device.mkdir()
+        for file, text in {"name": "power_meter", **files}.items():
+            (device / file).write_text(f"{text}\n")
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_grace_tells_of_processor_and_memory_and_not_of_its_rails(bare, tmp_path, old):
+    """Labels, intervals and accuracy as NVIDIA's firmware gives them: it claims 100 %, which no meter has."""
+    watts = {"Module": 600, "Grace": 90, "CPU": 60, "SysIO": 12}
+    for number, (of, power_w) in enumerate(watts.items(), 1):
+        files = {"power1_average": power_w * 10**6, "power1_average_interval": 50, "power1_accuracy": "100.0%"}
+        acpi_meter(tmp_path, number, old, power1_oem_info=f"{of} Power Socket 0", **files)
+    (sensor,), missing = open_hwmon(replace(bare, hwmon=tmp_path), clock)
+    assert missing == []
     assert (sensor.name, sensor.part, sensor.covers) == ("hwmon:grace-0", "cpu", ("cpu", "memory"))
-    assert sensor.error_fraction == 0.1  # it names no accuracy
+    assert (sensor.read().value, sensor.window_s, sensor.error_fraction) == (90.0, 0.05, 0.1)
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_meter_of_a_server_is_found_where_either_kernel_shows_it(bare, tmp_path, old):
+    files = {"power1_average": 412_000_000, "power1_accuracy": "98.5%", "power1_is_battery": 0}
+    acpi_meter(tmp_path, 0, old, power1_oem_info="Intel Node Manager", **files)
+    acpi_meter(tmp_path, 1, old, power1_average=9_000_000, power1_is_battery=1)
+    (sensor,), missing = open_hwmon(replace(bare, hwmon=tmp_path), clock)
+    assert (sensor.name, sensor.read().value, missing) == ("hwmon:server-0", 412.0, [])
+    assert sensor.error_fraction == pytest.approx(0.015)
+
+
+def test_two_meters_of_the_whole_machine_are_none(bare, tmp_path):
+    """Two supplies, or one machine twice? Their sum may be double, either of them half."""
+    for number in (0, 1):
+        acpi_meter(tmp_path, number, old=True, power1_average=400_000_000)
+    sensors, missing = open_hwmon(replace(bare, hwmon=tmp_path), clock)
+    assert (sensors, [m.part for m in missing]) == ([], ["node"])
+    assert missing[0].reason.startswith("2 meters of the whole machine")
+
+
+@pytest.mark.parametrize("driver", ["xe", "i915"])
+def test_package_of_an_intel_board_is_not_added_to_its_card(bare, tmp_path, driver):
+    files = {"energy1_input": 5_000_000, "energy1_label": "card", "energy2_input": 4_000_000, "energy2_label": "pkg"}
+    chip(tmp_path, 2, driver, **files)
+    (sensor,), _ = open_hwmon(replace(bare, hwmon=tmp_path), clock)
+    assert (sensor.name, sensor.part, sensor.read().value) == (f"hwmon:{driver}-0", "accelerator:0", 5.0)
 
 
 def test_boards_are_read_through_hwmon_only_where_no_driver_does(bare, tmp_path):
     chip(tmp_path, 1, "amdgpu", power1_average=200_000_000, power1_cap=300_000_000)
     chip(tmp_path, 2, "xe", energy1_input=3_000_000, power1_input=1)
     roots = replace(bare, hwmon=tmp_path)
-    first, second = open_hwmon(roots, clock)
+    (first, second), _ = open_hwmon(roots, clock)
     assert (first.part, first.kind, first.read().value) == ("accelerator:0", "power", 200.0)
     assert (second.part, second.kind, second.read().value) == ("accelerator:1", "counter", 3.0)
-    assert open_hwmon(roots, clock, frozenset({"accelerator:0"})) == []
+    assert open_hwmon(roots, clock, frozenset({"own"})) == ([], [])
+    assert [s.name for s in open_hwmon(roots, clock, frozenset({"amdsmi"}))[0]] == ["hwmon:xe-0"]
+    assert len(open_hwmon(roots, clock, frozenset({"nvml"}))[0]) == 2
 
 
 def test_graphics_inside_a_processor_are_no_board_of_their_own(bare, tmp_path):
     chip(tmp_path, 1, "amdgpu", power1_input=15_000_000)  # it has no limit of its own: its power is the whole chip's
-    assert open_hwmon(replace(bare, hwmon=tmp_path), clock) == []
+    assert open_hwmon(replace(bare, hwmon=tmp_path), clock) == ([], [])
 
 
 def test_chips_without_power_are_no_sensors(bare, tmp_path):
     chip(tmp_path, 0, "coretemp", temp1_input=45000)
     chip(tmp_path, 1, "ina3221", power1_input=5)
-    assert open_hwmon(replace(bare, hwmon=tmp_path), clock) == []
-    assert open_hwmon(bare, clock) == []
+    assert open_hwmon(replace(bare, hwmon=tmp_path), clock) == ([], [])
+    assert open_hwmon(bare, clock) == ([], [])
 
 
 def answer_of(sensor):
@@ -204,6 +275,24 @@ def test_own_meter_read_from_a_file(tmp_path):
     assert (sensor.name, sensor.kind, sensor.unit) == ("own:plug", "counter", "J")
     assert sensor.read().value == 4.5e6  # 1.25 x 3.6e6 J
     assert (sensor.wrap_j, sensor.error_fraction) == (3.6e8, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "more", "step_j"),
+    [("12.345", "kWh", "", 3600.0), ("energy: 12.3 kWh", "kWh", "", 360_000.0), ("7", "Wh", "", 3600.0),
+     ("250300", "J", "", 1.0), ("12.345", "kWh", "step = 0.01", 36_000.0), ("12.345", "W", "", 0.0),
+     ("", "kWh", "", 3.6e6)],
+)  # fmt: skip
+def test_step_of_a_counter_is_the_last_digit_that_it_shows(tmp_path, text, unit, more, step_j):
+    (tmp_path / "plug").write_text(text)
+    head = f'[[meter]]\nname = "plug"\npart = "node"\nunit = "{unit}"\n'
+    (sensor,) = meters(tmp_path, f'{head}file = "{tmp_path}/plug"\n{more}\n')
+    assert sensor.step_j == pytest.approx(step_j)
+
+
+def test_two_plugs_of_two_supplies_are_added_where_their_owner_says_so(tmp_path):
+    one = '[[meter]]\nname = "{}"\npart = "node"\nunit = "W"\nfile = "f"\nadds = true\n'
+    assert [s.name for s in meters(tmp_path, one.format("left") + one.format("right"))] == ["own:left", "own:right"]
 
 
 def test_own_meter_read_by_a_command(tmp_path):
@@ -238,6 +327,17 @@ window_s = 2
         ("[[meter]]\nname = 'a'\npart = 'cpu'\nunit = 'W'\nfile = 'f'\nerror_fraction = 5", "from 0 to 1"),
         ("[[meter]]\nname = 'a'\npart = 'cpu'\nunit = 'W'\nfile = 'f'\npattern = '('", "no regular expression"),
         ("[[", "cannot be read"),
+        ("[[meter]]\nname = 'a'\npart = 'node'\nunit = 'kWh'\ncommand = 'c'", "does not say its step: .* step = 0.01"),
+        (
+            "[[meter]]\nname = 'bmc'\npart = 'node'\nunit = 'W'\ncommand = 'c'\n"
+            "[[meter]]\nname = 'plug'\npart = 'node'\nunit = 'W'\nfile = 'f'\nadds = true",
+            "2 meters of part='node': bmc, plug. Keep one; or, .* write adds = true in each",
+        ),
+        (
+            "[[meter]]\nname = 'a'\npart = 'node'\nunit = 'W'\nfile = 'f'\nadds = true\n"
+            "[[meter]]\nname = 'a'\npart = 'node'\nunit = 'W'\nfile = 'g'\nadds = true",
+            "two meters of one name: a, a",
+        ),
     ],
 )
 def test_meters_that_cannot_be_right_say_why(tmp_path, text, message):
@@ -286,8 +386,52 @@ def test_same_answer_keeps_its_time_until_the_next():
         command.close()
 
 
+def test_children_of_a_command_neither_hold_it_up_nor_outlive_it(tmp_path):
+    """A shell that is killed leaves its child, which holds the output that would be waited for."""
+    file = tmp_path / "child"
+    command = Command(["sh", "-c", f"sleep 1000 & echo $! > {file}; wait"])
+    command.read()
+    until = time.monotonic() + PATIENCE_S
+    while not (file.exists() and file.read_text().strip()) and time.monotonic() < until:
+        time.sleep(0.01)
+    command.close()  # would take a thousand seconds
+    assert is_gone(int(file.read_text()))
+
+
+def test_answer_of_a_command_that_leaves_a_child_behind_is_taken(tmp_path):
+    file = tmp_path / "child"
+    command = Command(["sh", "-c", f"sleep 1000 & echo $! > {file}; echo 5"])
+    try:
+        assert answer_of(command).value == 5.0
+    finally:
+        command.close()
+    assert is_gone(int(file.read_text()))
+
+
+def is_gone(pid):
+    """Whether a process has ended, or is about to be taken away by who started it."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize("text", ["12,5", "1,234 W", "1.234,56 kWh"])
+def test_number_with_a_comma_is_a_fault_and_not_its_first_digits(text):
+    with pytest.raises(ReadingError, match="a comma in the number"):
+        number_in(text)
+    with pytest.raises(ReadingError, match="a comma in the number"):
+        number_in(f"power {text}", re.compile(r"power ([\d.]+)"))
+
+
 def test_number_in_a_text():
     assert number_in("draws -1.5e2 W") == -150.0
+    assert number_in("power1 of CPU0: .25 kW") == 0.25  # not the digits of a name
     with pytest.raises(ReadingError, match="no number in 'none'"):
         number_in("none")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 
 from tonne.estimate import Basis
@@ -49,9 +51,10 @@ def values(use):
 def test_every_part_measured_and_the_whole_too():
     use, notes = energy(*BOARDS, PACKAGE, DRAM, PSYS, PLUG)
     assert values(use) == pytest.approx(
-        {"accelerators": 4.0, "cpu": 0.2, "memory": 0.05, "host_rest": 0.15, "hosts": 0.4, "servers": 5.0,
+        {"accelerators": 4.0, "cpu": 0.2, "memory": 0.05, "host_rest": 0.75, "hosts": 1.0, "servers": 5.0,
          "measured": 5.0}
     )  # fmt: skip
+    assert use.accelerators_kwh.value + use.hosts_kwh.value == pytest.approx(use.servers_kwh.value)
     assert use.coverage == 1.0
     assert notes == ()
 
@@ -114,6 +117,100 @@ def test_one_silent_package_of_two_makes_the_processors_unknown_to_sensors():
     use, _ = energy(PACKAGE, silent("rapl:package-1", "cpu"))
     assert use.cpu_kwh.basis == Basis.MODELLED
     assert use.measured_kwh.value == 0.0
+
+
+def still(name, part, *, kind="counter", device="", **more):
+    """A sensor that told the same all the time: a counter that did not move, or a power of zero."""
+    described = Description(name=name, part=part, kind=kind, unit="J", device=device, **more)
+    return described, Total(measured_s=3600.0)
+
+
+def test_board_whose_sensor_gave_no_number_is_modelled_and_not_zero():
+    """Lost on the first reading, or over before the driver had counted once: it was there all the same."""
+    lost = (Description(name="nvml:1", part="accelerator:1", kind="counter", unit="J", device="NVIDIA H100 80GB HBM3"),
+            Total(energy_j=None, high_j=None, gap_s=3600.0))  # fmt: skip
+    for other in (lost, still("nvml:1", "accelerator:1", device="NVIDIA H100 80GB HBM3")):
+        use, notes = energy(BOARDS[0], other)
+        assert use.accelerators_kwh.value == pytest.approx(0.5 + 0.88 * 0.7)  # 88 % of 700 W for an hour
+        assert use.accelerators_kwh.low == pytest.approx(0.5 + 0.15 * 0.7)
+        assert use.accelerators_kwh.basis == Basis.ASSUMED
+        assert use.measured_kwh.value == pytest.approx(0.5)
+        assert "nvml:1 gave no number that could be used" in notes
+
+
+def test_modelled_board_is_no_more_than_a_meter_of_the_whole_leaves_for_it():
+    """A plug of 450 W, of which the package counted 200 and 8 modules have 24: 226 W are left, not 616."""
+    lost = still("nvml:0", "accelerator:0", device="NVIDIA H100 80GB HBM3")
+    use, notes = energy(lost, PACKAGE, read("own:plug", "node", 0.45))
+    assert use.accelerators_kwh.value == pytest.approx(0.226)
+    assert (use.accelerators_kwh.low, use.accelerators_kwh.high) == pytest.approx((0.105, 0.45))
+    assert use.accelerators_kwh.value + use.hosts_kwh.value == pytest.approx(use.servers_kwh.value)
+    assert "modelled accelerators fitted to what the meter of the whole told" in notes
+
+
+def test_board_without_a_name_whose_sensor_gave_no_number_leaves_the_machine_unknown():
+    use, _ = energy(still("hwmon:xe-0", "accelerator:0"))
+    assert (use.accelerators_kwh, use.servers_kwh) == (None, None)
+
+
+def test_graphics_that_draw_nothing_may_say_so():
+    use, _ = energy(still("apple:gpu", "accelerator:0", kind="power", device="Apple silicon"))
+    assert (use.accelerators_kwh.value, str(use.accelerators_kwh.basis)) == (0.0, "measured")
+
+
+@pytest.mark.parametrize(
+    ("sensor", "part"),
+    [(still("hwmon:server-0", "node", kind="power"), "servers"), (still("rapl:psys", "host"), "hosts"),
+     (still("rapl:dram-0", "memory"), "memory"), (still("own:clip", "cpu", kind="power"), "cpu")],
+)  # fmt: skip
+def test_nothing_that_runs_draws_nothing(sensor, part):
+    """A meter that says zero all along is not set up; what it is about is then what the models say without it."""
+    use, notes = energy(sensor)
+    without, _ = energy()
+    assert values(use) == pytest.approx(values(without))
+    assert values(use)[part] > 0
+    assert notes[0] == f"{sensor[0].name} gave no number that could be used"
+
+
+def test_host_of_a_board_is_known_by_its_driver_though_the_user_meters_it():
+    """The user's meter has the name of a file; the host of an H100 draws 300 W, once."""
+    clip = Description(name="own:riser", part="accelerator:0", kind="power", unit="W", device="cat /run/riser")
+    use, _ = energy(BOARDS[0], (clip, BOARDS[0][1]))
+    assert use.hosts_kwh.value == pytest.approx(0.3)
+
+
+def test_memory_that_is_metered_inside_of_the_processor_is_counted_once():
+    grace = read("hwmon:grace-0", "cpu", 0.3, covers=("cpu", "memory"), kind="power")
+    use, _ = energy(grace, read("own:memory", "memory", 0.06))
+    assert (use.cpu_kwh.value, use.memory_kwh.value) == pytest.approx((0.24, 0.06))
+    assert use.measured_kwh.value == pytest.approx(0.3)
+    assert use.hosts_kwh.value == pytest.approx(0.3 + 0.06 + 0.2 * 0.3)  # 60 W for an hour, and a fifth
+
+
+MANY = [
+    BOARDS[0],
+    still("nvml:1", "accelerator:1", device="NVIDIA H100 80GB HBM3"),
+    PACKAGE,
+    DRAM,
+    PSYS,
+    read("hwmon:grace-0", "cpu", 0.3, covers=("cpu", "memory"), kind="power", error=0.1),
+    read("own:plug", "node", 1.4, error=0.05),
+    read("hwmon:server-0", "node", 0.45, kind="power", error=0.1),
+    read("own:clip", "memory", 0.06, kind="power"),
+    read("own:riser", "host", 0.5, covers=("host", "cpu", "memory")),
+]
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_parts_add_up_and_nothing_is_measured_twice_whatever_sensors_there_are(count):
+    for sensors in combinations(MANY, count):
+        use, _ = energy(*sensors)
+        told = {name: value or 0.0 for name, value in values(use).items()}
+        names = [described.name for described, _ in sensors]
+        assert told["accelerators"] + told["hosts"] == pytest.approx(told["servers"]), names
+        assert told["cpu"] + told["memory"] + told["host_rest"] == pytest.approx(told["hosts"]), names
+        assert told["measured"] <= told["servers"] * (1 + 1e-9), names
+        assert 0.0 <= use.coverage <= 1.0
 
 
 def test_own_meter_comes_before_the_driver():

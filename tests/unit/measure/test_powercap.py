@@ -231,3 +231,50 @@ def test_tree_that_follows_the_real_clock(tmp_path):
         following.stdin.close()
     assert 0 <= shown_s <= after_s
     assert before_s > 0
+
+
+def test_package_that_gives_no_number_takes_the_other_with_it(powercap, tree, bare):
+    """Half of the processors must not pass for all of them."""
+    powercap.two_packages(tree).remove("intel-rapl:1")
+    sensors, missing = opened(tree, bare)
+    assert [s.name for s in sensors] == ["rapl:dram-0", "rapl:dram-1"]
+    assert [m.part for m in missing] == ["cpu"]
+    assert missing[0].reason.startswith("package-1 gives no number")
+
+
+def test_memory_that_only_root_may_read_takes_that_of_the_other_socket_with_it(powercap, tree, bare, monkeypatch):
+    powercap.two_packages(tree)
+    real = os.open
+
+    def refuse(path, flags):
+        if "intel-rapl:1:0/energy_uj" in str(path):
+            raise PermissionError(13, "Permission denied")
+        return real(path, flags)
+
+    monkeypatch.setattr("tonne.measure.sensors.powercap.os.open", refuse)
+    sensors, missing = opened(tree, bare)
+    assert [s.name for s in sensors] == ["rapl:package-0", "rapl:package-1"]
+    assert [m.part for m in missing] == ["memory"]
+    assert "readable by root alone" in missing[0].reason
+
+
+def test_memory_mapped_copy_stands_in_for_a_counter_without_a_number(powercap, tree, bare):
+    tree.add("intel-rapl:0", "package-0", powercap.constant(100))
+    tree.add("intel-rapl-mmio:0", "package-0", powercap.constant(100))
+    tree.remove("intel-rapl:0")
+    sensors, missing = opened(tree, bare)
+    assert ([s.name for s in sensors], missing) == (["rapl:package-0"], [])
+    tree.move_to(2.0)
+    assert sensors[0].read().value == pytest.approx(200.0)
+
+
+def test_platform_that_two_sockets_show_is_counted_once(powercap, tree, bare):
+    for number, name in enumerate(("psys", "psys-1")):
+        tree.add(f"intel-rapl:{number}", name, powercap.constant(300), start_uj=10**6)
+    assert [s.name for s in opened(tree, bare)[0]] == ["rapl:psys"]
+
+
+def test_each_socket_with_a_platform_of_its_own_is_counted(powercap, tree, bare):
+    tree.add("intel-rapl:0", "psys", powercap.constant(300), start_uj=10**6)
+    tree.add("intel-rapl:1", "psys-1", powercap.constant(200), start_uj=3 * 10**6)
+    assert [s.name for s in opened(tree, bare)[0]] == ["rapl:psys", "rapl:psys-1"]

@@ -11,12 +11,12 @@ from tonne.estimate import Estimate
 from tonne.measure.accounting import NOT_LOOKED_FOR, shared_use
 from tonne.measure.attribution import Shares, idle_part, job_of, own_cpu_s, rank_of, sees, topmost
 from tonne.measure.board_use import BoardUse
-from tonne.measure.choice import Part
+from tonne.measure.choice import Part, accelerators_in, parts_of
 from tonne.measure.facts import NodeFacts
 from tonne.measure.members import Member
 from tonne.measure.models.load import Load
 from tonne.measure.replay import NodeUse, SensorUse
-from tonne.measure.sensors.protocol import Description
+from tonne.measure.sensors.protocol import Description, Missing
 from tonne.measure.sensors.users import User
 from tonne.measure.tally import Total
 
@@ -215,6 +215,68 @@ def test_visible_devices(devices, expected):
     assert sees(whole.members[0], "accelerator:2", whole) is expected
 
 
+def mixed(told: dict[str, str], *names: str) -> list[int]:
+    """The numbers of the boards that a process sees, of a machine with these drivers' boards in their order."""
+    ids = {"nvml": "GPU-n", "amdsmi": "aaaa-", "hwmon": "", "own": ""}
+    of = [
+        Description(name=name, part=f"accelerator:{i}", kind="counter", unit="J",
+                    device_id=f"{ids[name.partition(':')[0]]}{i}")
+        for i, name in enumerate(names)
+    ]  # fmt: skip
+    whole = node(member(1, 1.0, visible=told), sensors=[SensorUse(of=one, total=Total()) for one in of])
+    return [i for i in range(len(of)) if sees(whole.members[0], f"accelerator:{i}", whole)]
+
+
+BOTH = ("nvml:0", "nvml:1", "amdsmi:0", "amdsmi:1")  # the node counts them on: 2 and 3 are AMD's 0 and 1
+AMDS = ("amdsmi:0", "amdsmi:1", "amdsmi:2", "amdsmi:3")
+
+
+@pytest.mark.parametrize(
+    ("told", "names", "seen"),
+    [
+        ({}, BOTH, [0, 1, 2, 3]),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, BOTH, [1]),  # a program for CUDA: AMD's are not its
+        ({"HIP_VISIBLE_DEVICES": "0"}, BOTH, [2]),  # AMD's first is not NVIDIA's first
+        ({"ROCR_VISIBLE_DEVICES": "1"}, BOTH, [3]),
+        ({"CUDA_VISIBLE_DEVICES": "2"}, BOTH, []),  # NVIDIA has no third
+        ({"CUDA_VISIBLE_DEVICES": "0", "HIP_VISIBLE_DEVICES": "1"}, BOTH, [0, 3]),
+        ({"CUDA_VISIBLE_DEVICES": ""}, BOTH, [2, 3]),  # "not NVIDIA's" says nothing of AMD's
+        ({"HIP_VISIBLE_DEVICES": "-1", "CUDA_VISIBLE_DEVICES": "GPU-n1"}, BOTH, [1]),
+        ({"ROCR_VISIBLE_DEVICES": "aaaa-3"}, BOTH, [3]),
+        ({"HIP_VISIBLE_DEVICES": "1"}, ("nvml:0", "nvml:1"), [0, 1]),  # of nothing that is here
+        ({"CUDA_VISIBLE_DEVICES": "1"}, AMDS, [1]),  # HIP obeys it too
+        ({"CUDA_VISIBLE_DEVICES": "1", "HIP_VISIBLE_DEVICES": "2"}, AMDS, [2]),  # but its own first
+        ({"ROCR_VISIBLE_DEVICES": "2,3", "HIP_VISIBLE_DEVICES": "1"}, AMDS, [3]),  # the second of what ROCr left
+        ({"ROCR_VISIBLE_DEVICES": "3,0", "CUDA_VISIBLE_DEVICES": "0"}, AMDS, [3]),
+        ({"ROCR_VISIBLE_DEVICES": "2", "HIP_VISIBLE_DEVICES": "1"}, AMDS, []),
+        ({"CUDA_VISIBLE_DEVICES": ""}, ("hwmon:xe-0",), [0]),
+        ({"CUDA_VISIBLE_DEVICES": "0"}, ("nvml:0", "hwmon:xe-0"), [0]),
+        ({"HIP_VISIBLE_DEVICES": "0"}, ("nvml:0", "hwmon:amdgpu-0"), [1]),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, ("nvml:0", "own:plug"), [1]),  # the user's meter of a board of the only make
+    ],
+)
+def test_a_variable_selects_boards_of_its_own_make(told, names, seen):
+    assert mixed(told, *names) == seen
+
+
+@pytest.mark.parametrize(("devices", "share"), [("0", 0.5), ("1", 0.5), ("0,1", 1.0), ("2", 0.0), (None, 1.0)])
+def test_a_job_on_one_die_of_two_has_half_of_their_package(devices, share):
+    """The second die too, though the package's number is the first one's."""
+    covers = ("accelerator:0", "accelerator:1")
+    of = Description(name="amdsmi:0", part="accelerator:0", kind="counter", unit="J", covers=covers)
+    whole = node(member(1, 1.0, devices=devices), sensors=[SensorUse(of=of, total=Total())])
+    assert job_of(whole, boards(5.0)).accelerators == {"accelerator:0": share}
+
+
+def test_two_dies_of_a_package_are_one_accelerator_of_the_tables():
+    covers = ("accelerator:0", "accelerator:1")
+    of = Description(name="amdsmi:0", part="accelerator:0", kind="counter", unit="J", covers=covers)
+    total = Total(energy_j=5.0, low_j=5.0, high_j=5.0, measured_j=5.0, measured_s=1.0)
+    whole = node(member(1, 1.0), sensors=[SensorUse(of=of, total=total)])
+    use = shared_use(whole, accelerators_in(parts_of([(of, total)])[0]), Shares())
+    assert use.accelerator_hours == pytest.approx(whole.lasted_s / 3600)
+
+
 def test_a_board_that_others_use_too_goes_by_the_time_that_the_driver_counted():
     one, two = member(1, 1.0), member(2, 1.0)
     one.pids, two.pids = frozenset({1, 11}), frozenset({2})
@@ -252,6 +314,27 @@ def test_the_reader_asks_the_driver_whose_time_a_board_had(monkeypatch):
     now[0] = 8.0
     assert use.lines() == [{"kind": "boards", "seconds": {"nvml:3": {11: 6.0, 99: 2.0}}}]
     use.close()
+
+
+def test_boards_without_a_sensor_count_once_and_by_their_names():
+    """Two readers told of board 1, in words of their own; of board 0 the second had a sensor."""
+    of = Description(name="nvml:0", part="accelerator:0", kind="counter", unit="J", device="NVIDIA H100 80GB HBM3")
+    total = Total(energy_j=300.0, low_j=300.0, high_j=300.0, measured_j=300.0, measured_s=1.0)
+    seen = node(member(1, 1.0), sensors=[SensorUse(of=of, total=total)])
+    missing = [
+        Missing(f"accelerator:{i}", why, "", of.device) for i, why in ((0, "lost"), (1, "lost"), (1, "still lost"))
+    ]
+    use = shared_use(replace(seen, missing=tuple(missing)), accelerators_in(parts_of([(of, total)])[0]), Shares())
+    hours = seen.lasted_s / 3600
+    assert use.accelerator_hours == pytest.approx(2 * hours)
+    assert use.energy.accelerators_kwh.value == pytest.approx(300.0 / 3.6e6 + 0.88 * 0.7 * hours)
+    assert use.devices == (of.device, of.device)
+    assert len([note for note in use.notes if "is not measured" in note]) == 1
+
+
+def test_account_says_that_own_meters_are_not_in_it():
+    seen = replace(node(member(1, 1.0)), missing=(Missing("own meters", "m.toml cannot be read.", "correct m.toml"),))
+    assert "own meters are not read: m.toml cannot be read.; correct m.toml" in shared_use(seen, {}, Shares()).notes
 
 
 def test_accelerators_and_total_are_unknown_where_no_sensor_was_opened():

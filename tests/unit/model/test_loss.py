@@ -86,6 +86,7 @@ def test_equals_torchs_own_chunked_loss():
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terms", TERMS.values(), ids=TERMS)
 def test_gradients_are_those_of_finite_differences(terms):
     states, weight, targets, shift = inputs(rows=6, ignored=(2,))
@@ -95,6 +96,7 @@ def test_gradients_are_those_of_finite_differences(terms):
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_read_before_it_is_written():
     states, weight, targets, shift = inputs()
     expected = gradients(plain(states, weight, targets, shift), states, weight, shift)
@@ -109,6 +111,7 @@ def test_nothing_is_read_before_it_is_written():
         torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_without_gradients_none_is_made():
     states, weight, targets, shift = inputs()
     expected = plain(states, weight, targets, shift)

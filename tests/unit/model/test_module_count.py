@@ -16,6 +16,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
+pytestmark = pytest.mark.slow  # networks, run to count what they execute
+
 F = nn.functional
 BATCH, LENGTH, WIDTH, HEADS = 2, 6, 8, 4
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ def named(page):
     return re.findall(r"`(src/tonne/[\w/]+\.py)(?::([\w.]+))?`", text)
 
 
+@cache
 def symbols_of(file):
     """Names of a file's functions, classes and their methods."""
     found = {""}

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tonne.timing.collectives import exposed_s, group_bytes_per_s, maximum, routed_s
+from tonne.timing.collectives import (
+    exposed_s,
+    group_bytes_per_s,
+    maximum,
+    rounded_maximum,
+    rounded_minimum,
+    routed_s,
+)
 
 LINK, NETWORK = 300e9, 25e9
 
@@ -80,3 +87,20 @@ def test_what_is_not_hidden_by_hand(message, compute, shown):
 def test_larger_of_two():
     assert maximum(2.0, 3.0) == maximum(3.0, 2.0) == 3.0
     assert maximum(np.array([1.0, 5.0]), 2.0).tolist() == [2.0, 5.0]
+
+
+def test_rounded_corner_by_hand():
+    # 1 apart with a corner of sqrt(3): (2 + 3 + sqrt(1 + 3)) / 2; at the corner itself half a width above
+    assert rounded_maximum(2.0, 3.0, 3**0.5) == pytest.approx(3.5)
+    assert rounded_maximum(2.0, 2.0, 0.4) == pytest.approx(2.2)
+    # of two the same, 0.1 of their mean wide: 0.05 x 2 below
+    assert rounded_minimum(2.0, 2.0, 0.1) == pytest.approx(1.9)
+    assert rounded_minimum(2.0, 3.0, 0.0) == 2.0
+
+
+def test_messages_just_hidden_show_by_half_a_corner():
+    # a fifth of 1 s is left either way at 1 s of computing, and half of a tenth of a second by the corner
+    assert exposed_s(1.0, 1.0, 0.2, 0.8, 0.1) == pytest.approx(0.25)
+    assert exposed_s(0.0, 1.0, 0.2, 0.8, 0.1) == 0.0
+    # eight ports of 37.5 GB/s are as fast as the link: a tenth of 300 GB/s wide
+    assert group_bytes_per_s(16, 1, 8, LINK, LINK / 8, 0.1) == pytest.approx(0.95 * LINK)

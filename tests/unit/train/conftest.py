@@ -38,7 +38,7 @@ def tiny_folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_fields(tiny_folder):
     """The nested fields of a small plan, sections updated with what is given."""
 
@@ -73,7 +73,7 @@ def quiet():
     return Session(device="cpu", stream=None)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def lines_of():
     """The lines of a run's metrics.jsonl, without what depends on the clock."""
     import json

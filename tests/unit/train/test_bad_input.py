@@ -42,6 +42,7 @@ def test_loss_that_is_no_number_stops_at_its_step_and_keeps_the_last_good_checkp
     assert fit(tiny_job(run={"checkpoint_every": 3}), tmp_path / "run", session=quiet, resume=True).steps == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

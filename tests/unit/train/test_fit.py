@@ -200,6 +200,7 @@ def test_run_without_a_better_evaluation_ends_early(tmp_path, tiny_job, quiet):
     assert min(losses[-2:]) >= min(losses[:-2])
 
 
+@pytest.mark.slow
 def test_sample_of_text_goes_to_its_file(tmp_path, tiny_job, quiet):
     job = tiny_job(run={"sample_tokens": 5, "sample_prompt": "The", "evaluate_every": 2})
     fit(job, tmp_path / "run", session=quiet, max_steps=4)
@@ -208,6 +209,7 @@ def test_sample_of_text_goes_to_its_file(tmp_path, tiny_job, quiet):
     assert all(line["text"].startswith("The") for line in lines)
 
 
+@pytest.mark.slow
 def test_mfu_is_never_above_one(tmp_path, tiny_job, quiet, monkeypatch):
     monkeypatch.setattr("tonne.train.choosing.peak_of", lambda *_: 1.0)  # as if the probe had been slowed down
     fit(tiny_job(), tmp_path / "run", session=quiet)

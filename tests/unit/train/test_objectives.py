@@ -211,6 +211,7 @@ def test_more_spans_than_sentinels_are_refused():
         SpanCorruption(sentinels=tuple(range(20)), end=1, start=0).text_length(512)
 
 
+@pytest.mark.slow
 def test_spans_have_their_statistics():
     objective = SpanCorruption(sentinels=tuple(range(900, 1000)), end=1, start=0)
     text = np.arange(10, 210)

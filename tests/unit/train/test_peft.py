@@ -46,6 +46,7 @@ def adapted(a, lora):
     return base, model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", [("query", "value"), ("output", "feed_forward"), ("feed_forward",), ALL],
                          ids="-".join)  # fmt: skip
 @pytest.mark.parametrize("name", MODELS)

@@ -89,6 +89,7 @@ def test_two_runs_of_one_plan_choose_alike(tmp_path, tiny_job, monkeypatch):
     assert choosing.choose(tiny_job(), Processes(), tmp_path) == first
 
 
+@pytest.mark.slow
 def test_given_choices_are_not_probed_for(tmp_path, tiny_job):
     from tonne.train import choosing
     from tonne.train.distribution import Processes

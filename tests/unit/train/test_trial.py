@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tonne.train.fitting import fit
+
+pytestmark = pytest.mark.slow  # every test trains
 
 
 class Foreteller:

@@ -11,6 +11,8 @@ from tonne.validation.peers import GREEN, MLCO2, peer_energy_mwh
 from tonne.validation.published import last_digit_half_unit, runs
 from tonne.validation.result import summary
 
+pytestmark = pytest.mark.slow  # every published run is forecast
+
 
 @pytest.fixture(scope="module")
 def validation():

@@ -26,6 +26,7 @@ def test_intervals_hold_nine_of_ten():
         assert found.coverage_low <= 0.90 <= found.coverage_high
 
 
+@pytest.mark.slow
 def test_calibration_is_what_the_tables_say():
     coefficients, residuals = fitted_memory_model()
     for name, value in coefficients.items():

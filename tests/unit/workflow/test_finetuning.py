@@ -52,6 +52,7 @@ def run(tuning, output, **asked):
     return finetune(tuning, output, asked=Asked(interval_s=0.05, **asked), session=Session(device="cpu", stream=None))
 
 
+@pytest.mark.slow
 def test_both_runs_are_kept_and_linked(tuning, tmp_path, left_for_ledger):
     found = run(tuning, tmp_path / "run", project="p", name="mine")
     first, second = left_for_ledger("work")
@@ -65,6 +66,7 @@ def test_both_runs_are_kept_and_linked(tuning, tmp_path, left_for_ledger):
         assert ledger.run("mine").purpose == "fine-tuning"
 
 
+@pytest.mark.slow
 def test_a_start_that_was_trained_before_is_not_run_again_and_still_linked(tuning, tmp_path, left_for_ledger):
     run(tuning, tmp_path / "one")
     run(tuning, tmp_path / "two")

@@ -68,6 +68,7 @@ def test_a_run_is_forecast_measured_and_kept(plan, tmp_path, left_for_ledger):
     assert len(line["series"]["steps"]) == len(line["series"]["step_loss"]) == STEPS
 
 
+@pytest.mark.slow
 def test_the_ledger_takes_in_what_a_run_left(plan, tmp_path):
     found = run(plan, tmp_path / "run", site="FR")
     with Ledger.open() as ledger:
@@ -79,6 +80,7 @@ def test_the_ledger_takes_in_what_a_run_left(plan, tmp_path):
     assert kept.forecast_inputs["step_time_s"].value > 0
 
 
+@pytest.mark.slow
 def test_the_next_forecast_knows_how_fast_this_run_was(plan, tmp_path):
     first = run(plan, tmp_path / "one")
     [pace] = paces_in(home())
@@ -92,6 +94,7 @@ def test_the_next_forecast_knows_how_fast_this_run_was(plan, tmp_path):
     assert second.foretold.inputs["cpu_w"].value == pytest.approx(pace.watts["cpu"][0])
 
 
+@pytest.mark.slow
 def test_watching_a_run_changes_none_of_its_numbers(plan, tmp_path):
     from tonne.describe.recipe import Recipe
     from tonne.train.fitting import Session, fit
@@ -123,6 +126,7 @@ def test_a_limit_stops_the_run_saved(plan, tmp_path, left_for_ledger, monkeypatc
     assert found.forecast.throughput.step_time_s.value == pytest.approx(step_s)
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_not_enforced_warns_and_goes_on(plan, tmp_path):
     said = []
     found = run(plan, tmp_path / "run", limits=Limits(kwh=1e-12), say=said.append)
@@ -131,6 +135,7 @@ def test_a_limit_that_is_not_enforced_warns_and_goes_on(plan, tmp_path):
     assert any("more than its limit" in text for text in said)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_under_its_own_id(plan, tmp_path, left_for_ledger, monkeypatch):
     monkeypatch.setattr("tonne.workflow.metering.WATCHFUL_PAUSE_S", 0.0)
     first = run(plan, tmp_path / "run", limits=Limits(kwh=1e-12), enforce=True)
@@ -147,6 +152,7 @@ def test_a_stopped_run_goes_on_under_its_own_id(plan, tmp_path, left_for_ledger,
     assert (kept.status, kept.work.steps) == ("finished", STEPS)
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_goes_on_is_a_new_one_that_continues_it(plan, tmp_path):
     first = run(plan, tmp_path / "run", max_steps=8)
     found = run(plan, tmp_path / "run", resume=True)
@@ -169,6 +175,7 @@ def test_a_run_that_fails_is_kept_as_failed(plan, tmp_path, left_for_ledger):
         assert ledger.run(line["run"]).status == "failed"
 
 
+@pytest.mark.slow
 def test_without_a_meter_nothing_is_measured_or_kept_but_the_forecast_stands(plan, tmp_path, left_for_ledger):
     found = run(plan, tmp_path / "run", measured=False)
     assert (found.account, found.run) == (None, None)
@@ -177,6 +184,7 @@ def test_without_a_meter_nothing_is_measured_or_kept_but_the_forecast_stands(pla
     assert not (home() / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written_does_not_stop_training(plan, tmp_path, monkeypatch):
     broken = tmp_path / "no-folder"
     broken.write_text("", encoding="utf-8")
@@ -191,6 +199,7 @@ def test_a_home_that_cannot_be_written_does_not_stop_training(plan, tmp_path, mo
     assert (tmp_path / "run" / "journal" / "journal.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_ledger_that_is_off_is_no_fault(plan, tmp_path, monkeypatch):
     monkeypatch.setenv("TONNE_LEDGER", "off")
     said = []
@@ -276,6 +285,7 @@ def test_emissions_without_a_place_cannot_be_limited(plan, tmp_path):
         run(plan, tmp_path / "run", limits=Limits(kgco2e=1.0))
 
 
+@pytest.mark.slow
 def test_the_live_line_shows_energy_beside_the_loss(plan, tmp_path, monkeypatch):
     from tonne.train.fitting import Session
 

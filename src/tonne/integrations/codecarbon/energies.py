@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tonne.estimate import Basis, Estimate
 from tonne.integrations.codecarbon.columns import UNKNOWN
 from tonne.integrations.codecarbon.settings import Settings
-from tonne.measure.environment import roots_from_environment
+from tonne.measure.environment import roots_from_environment, visible_variables
 from tonne.measure.facts import node_facts
 from tonne.measure.models.cpu import design_power
 from tonne.units import SECONDS_PER_HOUR
@@ -65,6 +65,11 @@ def energies_of(meter: Meter, settings: Settings, lasted_s: float, window: str |
         job = meter.account("job").energy if by_process else node
         for name in PARTS:
             found[name] *= _fraction(mine, node, name) * _fraction(job, node, name)
+    if settings.gpu_ids is None and any(visible_variables().values()) and not by_process:
+        from tonne.measure.accounting import visible_account  # noqa: PLC0415 - pydantic stays away until there is a row
+
+        seen = visible_account(meter._measured(meter._main_window()), site=meter.site).energy
+        found["accelerators_kwh"] *= _fraction(seen, meter.account().energy, "accelerators_kwh")
     told_s = lasted_s if is_shared or account.duration_s is None else float(account.duration_s.value)
     return _as_told(found, use, settings, told_s)
 
@@ -84,7 +89,9 @@ def _as_told(found: dict[str, float], use: EnergyUse, settings: Settings, lasted
     if settings.force_ram_power is not None:
         found["memory_kwh"] = settings.force_ram_power * lasted_s / SECONDS_PER_HOUR / 1000
     is_read = use.cpu_kwh is not None and use.cpu_kwh.basis is Basis.MEASURED
-    if settings.force_cpu_power is not None and not is_read:
-        assumed_w = design_power(node_facts(roots_from_environment())).watts.value
-        found["cpu_kwh"] *= settings.force_cpu_power / assumed_w
+    if not is_read:
+        assumed = design_power(node_facts(roots_from_environment()))
+        told_w = settings.default_cpu_power if not assumed.known else None
+        told_w = told_w if settings.force_cpu_power is None else settings.force_cpu_power
+        found["cpu_kwh"] *= 1.0 if told_w is None else told_w / assumed.watts.value
     return Energies(lasted_s=lasted_s, **found)

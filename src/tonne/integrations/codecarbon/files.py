@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from tonne.integrations.codecarbon.settings import LOGGER
+
 try:
     import fcntl
 except ImportError:  # Windows: one process at a time is on its own
@@ -35,8 +37,8 @@ def add_row(path: Path, row: Row) -> None:
             return add_row(path, row)
         lines = [] if header is not None else [list(row)]
         names = header if header is not None else list(row)
-        file.seek(0, os.SEEK_END)
-        file.write(_text([*lines, [_cell(row[name]) for name in names]]).encode())
+        text = _text([*lines, [_cell(row[name]) for name in names]])
+        file.write((text if _ends_whole(file) else f"\n{text}").encode())
     return None
 
 
@@ -49,7 +51,7 @@ def put_row(path: Path, row: Row, key: str) -> None:
     with _locked(path) as file:
         header = _header(file)
         file.seek(0)
-        others = list(csv.DictReader(io.StringIO(file.read().decode("utf-8"))))
+        others = list(csv.DictReader(io.StringIO(file.read().decode("utf-8-sig"))))
         same = [other for other in others if other.get(key) == str(row[key])]
         if header is not None and sorted(header) == sorted(row) and len(same) == 1:
             kept = [other for other in others if other is not same[0]]
@@ -84,21 +86,29 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
                 return
 
 
+def _ends_whole(file: IO[bytes]) -> bool:
+    """Whether the last line has its end: a row that another program was killed over is not gone on with."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - 1, 0))
+    return file.read(1) in {b"", b"\n"}
+
+
 def _header(file: IO[bytes]) -> list[str] | None:
     """The names in the first line; None of an empty file."""
     file.seek(0)
-    first = file.readline().decode("utf-8")
+    first = file.readline().decode("utf-8-sig")
     return next(csv.reader([first])) if first.strip() else None
 
 
 def _move_aside(path: Path) -> None:
-    """Give a file the first free name of `emissions.csv.bak`, `emissions.csv.1.bak` ..."""
+    """Give a file the first free name of `emissions.csv.bak`, `emissions.csv.1.bak` ..., and say so."""
     number = 0
     target = path.with_name(f"{path.name}.bak")
     while target.exists():
         number += 1
         target = path.with_name(f"{path.name}.{number}.bak")
     path.rename(target)
+    LOGGER.warning("%s has other columns: it is now %s, and a new file is begun.", path, target.name)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -53,7 +53,7 @@ def machine_columns(accelerators: Sequence[Description]) -> dict[str, Any]:
         "ram_total_size": facts.memory_bytes / GIB if facts.memory_bytes else UNKNOWN,
         "gpu_count": len(names),
         "gpu_model": ", ".join(models),
-        "gpu_utilization_percent": UNKNOWN if names else 0.0,
+        "gpu_utilization_percent": None if names else 0.0,
     }
 
 

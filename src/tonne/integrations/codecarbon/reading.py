@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from tonne.describe.site import Site
 from tonne.documents import plain
 from tonne.energy.use import EnergyUse
 from tonne.errors import MeasurementError, UnknownReferenceError
-from tonne.estimate import Basis, Estimate, propagate
+from tonne.estimate import Basis, Estimate, Propagated, propagate
 from tonne.impact.place import factors_of
 from tonne.measure.identity import slug
 from tonne.reference import DATA_VERSION
@@ -25,8 +26,10 @@ from tonne.reference.measuring import measuring_constant
 from tonne.units import SECONDS_PER_HOUR
 
 NEEDED = ("timestamp", "duration", "emissions", "energy_consumed")
+OURS = "tonne"  # what the version begins with where tonne wrote the row
 LEFT_OUT = ("host_rest", "network", "storage")
 G_PER_KG = 1000.0
+SAME = 1e-6  # of two sums of the same numbers
 Cells = Mapping[str, str]
 
 
@@ -42,6 +45,16 @@ class Imported:
     account: Account
     site: Mapping[str, Any] | None = None  # the place that its factors are of
     hardware: Mapping[str, int] = field(default_factory=dict)  # accelerators, where the row names one kind
+    written: Written | None = None  # where a tracker or an export of tonne wrote it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a row that tonne itself wrote says of its run, by which the run's own journal is found."""
+
+    run_id: str  # of the tracker, or tonne's own where an export wrote it
+    name: str
+    is_task: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +77,8 @@ def read_codecarbon(path: str | Path, site: Site | None = None) -> Reading:
     """
     cells, bad = _rows(Path(path))
     last: dict[str, Cells] = {}
-    for number, row in enumerate(cells):
-        run = row.get("run_id") or str(number)
+    for row in cells:
+        run = _id_of(row)
         if run not in last or _number(row, "duration") >= _number(last[run], "duration"):
             last[run] = row
     if not last:
@@ -73,7 +86,23 @@ def read_codecarbon(path: str | Path, site: Site | None = None) -> Reading:
             f"{path} has no row that can be used. Give a file that CodeCarbon has written to the end."
         )
     runs = tuple(_imported(run, row, site) for run, row in last.items())
-    return Reading(runs=runs, notes=(*bad, *_overlaps(last.values())))
+    return Reading(runs=runs, notes=(*bad, *_tasks(last.values()), *_overlaps(last.values())))
+
+
+def _id_of(row: Cells) -> str:
+    """What tells a run, or a task of one, from others; of a file from before there were ids, all that its row says."""
+    run = slug(row["run_id"]) if row.get("run_id") else _digest("\n".join(row.values()))
+    return "-".join([run, *([_digest(row["task_name"])] if row.get("task_name") else [])])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _tasks(rows: Iterable[Cells]) -> list[str]:
+    if not any(row.get("task_name") for row in rows):
+        return []
+    return ["these are tasks of runs: where emissions.csv is imported too, their energy is counted twice."]
 
 
 def _rows(path: Path) -> tuple[list[Cells], list[str]]:
@@ -82,7 +111,8 @@ def _rows(path: Path) -> tuple[list[Cells], list[str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MeasurementError(f"{path} cannot be read: {error}. Give the path of a CodeCarbon CSV file.") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise MeasurementError(f"{path} cannot be read: {why}. Give the path of a CodeCarbon CSV file.") from None
     header = lines[0] if lines else []
     missing = [name for name in NEEDED if name not in header]
     if missing:
@@ -124,15 +154,23 @@ def _imported(run: str, row: Cells, site: Site | None) -> Imported:
     ended = datetime.fromisoformat(row["timestamp"])
     begun = ended - timedelta(seconds=_number(row, "duration"))
     return Imported(
-        id=f"codecarbon-{slug(run)}",
-        name=row.get("project_name") or "codecarbon",
+        id=f"codecarbon-{run}",
+        name=": ".join(filter(None, (row.get("project_name") or "codecarbon", row.get("task_name")))),
         status="finished",
         begun=begun.isoformat(timespec="seconds"),
         ended=ended.isoformat(timespec="seconds"),
         account=account_of_row(row, site),
         site=_place(row, site),
         hardware=_hardware(row),
+        written=_written(row),
     )
+
+
+def _written(row: Cells) -> Written | None:
+    if not (row.get("codecarbon_version") or "").startswith(OURS):
+        return None
+    name, is_task = row.get("project_name") or "", bool(row.get("task_name"))
+    return Written(run_id=row.get("run_id") or "", name=name, is_task=is_task)
 
 
 def _hardware(row: Cells) -> dict[str, int]:
@@ -166,23 +204,12 @@ def account_of_row(row: Cells, site: Site | None = None) -> Account:
     """
     notes: list[str] = []
     version = row.get("codecarbon_version") or "(version unknown)"
-    source = version if version.startswith("tonne") else f"CodeCarbon {version}"
+    source = version if version.startswith(OURS) else f"CodeCarbon {version}"
     pue = max(_number(row, "pue", 1.0), 1.0)
     parts = _parts(row, pue, source, notes)
     factor = _factor(row, site, source, notes)
-    known = {name: estimate for name, estimate in parts.items() if estimate is not None}
-    inputs = {**known, **({} if factor is None else {"grid_gco2e_per_kwh": factor})}
-
-    def sums(x: Mapping[str, float]) -> dict[str, float | None]:
-        it = sum(x[name] for name in parts) if len(known) == len(parts) else None
-        facility = None if it is None else it * pue
-        grid = x.get("grid_gco2e_per_kwh")
-        carbon = None if facility is None or grid is None else facility * grid / G_PER_KG
-        hosts = x["cpu"] + x["memory"] if {"cpu", "memory"} <= set(known) else None
-        return {"hosts": hosts, "it": it, "facility": facility, "carbon": carbon}
-
-    rests_on = {"hosts": ["cpu", "memory"], "it": [*parts], "facility": [*parts], "carbon": [*inputs]}
-    found = propagate(sums, inputs, drivers=rests_on)
+    whole = _whole(row, pue, source, notes) if None in parts.values() else None
+    found = _sums(parts, whole, factor, pue)
     out, duration_s = found.outputs, _number(row, "duration")
     wue = _number(row, "wue", 0.0)
     clock = "the clock of the machine"
@@ -211,6 +238,29 @@ def account_of_row(row: Cells, site: Site | None = None) -> Account:
     )
 
 
+def _sums(
+    parts: Mapping[str, Estimate | None], whole: Estimate | None, factor: Estimate | None, pue: float
+) -> Propagated:
+    """Energy of the hosts, of all IT and of the facility, and CO2e; `whole` stands in where a part is not known."""
+    known = {name: estimate for name, estimate in parts.items() if estimate is not None}
+    others = {"whole": whole, "grid_gco2e_per_kwh": factor}
+    inputs = {**known, **{name: estimate for name, estimate in others.items() if estimate is not None}}
+
+    def sums(x: Mapping[str, float]) -> dict[str, float | None]:
+        it = sum(x[name] for name in parts) if len(known) == len(parts) else x.get("whole")
+        facility = None if it is None else it * pue
+        grid = x.get("grid_gco2e_per_kwh")
+        carbon = None if facility is None or grid is None else facility * grid / G_PER_KG
+        hosts = x["cpu"] + x["memory"] if {"cpu", "memory"} <= set(known) else None
+        return {"hosts": hosts, "it": it, "facility": facility, "carbon": carbon}
+
+    summed = [*parts] if whole is None else ["whole"]
+    carbon = [*summed, "grid_gco2e_per_kwh"]
+    return propagate(
+        sums, inputs, drivers={"hosts": ["cpu", "memory"], "it": summed, "facility": summed, "carbon": carbon}
+    )
+
+
 def _parts(row: Cells, pue: float, source: str, notes: list[str]) -> dict[str, Estimate | None]:
     """IT energy by part [kWh]: CodeCarbon multiplies by PUE, and does not say which part it measured."""
     machine = measuring_constant("cpu_machine_factor")
@@ -230,11 +280,30 @@ def _parts(row: Cells, pue: float, source: str, notes: list[str]) -> dict[str, E
             else Estimate(value=kwh, low=kwh * low, high=kwh * high, basis=basis, sources=(source,))
         )
     notes.append("CodeCarbon does not say whether it measured the processors: they are taken to be modelled.")
-    accelerators = found["accelerators"]
-    if _number(row, "gpu_count", 0.0) > 0 and (accelerators is None or accelerators.value == 0):
+    if _has_unread_boards(row):
         found["accelerators"] = None
         notes.append("accelerators with an energy of zero were not read: their energy is unknown.")
     return found
+
+
+def _whole(row: Cells, pue: float, source: str, notes: list[str]) -> Estimate | None:
+    """IT energy of a row that says its sum but not each part [kWh], as unsure as the least sure part may be."""
+    kwh = _number(row, "energy_consumed") / pue
+    parts = [_number(row, f"{part}_energy") for part in ("cpu", "gpu", "ram")]
+    told = sum(part for part in parts if math.isfinite(part)) / pue
+    if not math.isfinite(kwh) or kwh < told * (1 - SAME) or _has_unread_boards(row):
+        return None
+    notes.append("the row says its energy as a sum, not by part.")
+    machine, module = measuring_constant("cpu_machine_factor"), measuring_constant("dimm_w")
+    theirs = measuring_constant("codecarbon_dimm_w").value
+    low, high = min(machine.low, module.low / theirs), max(machine.high, module.high / theirs)
+    return Estimate(value=kwh, low=kwh * low, high=kwh * high, basis=Basis.MODELLED, sources=(source,))
+
+
+def _has_unread_boards(row: Cells) -> bool:
+    """Whether there are accelerators whose energy the row does not have."""
+    gpu_kwh = _number(row, "gpu_energy")
+    return _number(row, "gpu_count", 0.0) > 0 and not (math.isfinite(gpu_kwh) and gpu_kwh > 0)
 
 
 def _factor(row: Cells, site: Site | None, source: str, notes: list[str]) -> Estimate | None:
@@ -267,7 +336,8 @@ def _is_fallback(row: Cells) -> bool:
 
 def _overlaps(rows: Iterable[Cells]) -> list[str]:
     """A note where rows of one project overlap in time: each may hold the whole machine."""
-    spans = sorted(_span(row) for row in rows if (row.get("tracking_mode") or "machine") == "machine")
+    whole = [row for row in rows if (row.get("tracking_mode") or "machine") == "machine" and not row.get("task_name")]
+    spans = sorted(_span(row) for row in whole)
     latest: dict[str, datetime] = {}
     among = 0
     for name, begun, ended in spans:

@@ -52,6 +52,7 @@ PARAMETERS = (
     "rapl_prefer_psys",
     "metadata",
 )
+OLDER = ("default_cpu_power",)  # of its versions before 3
 PLACE = ("country_iso_code", "region", "cloud_provider", "cloud_region", "country_2letter_iso_code")
 OURS = ("latitude", "longitude", "interval_s")  # beyond CodeCarbon's
 SENDING = (
@@ -62,6 +63,14 @@ SENDING = (
     "electricitymaps_api_token",
     "co2_signal_api_token",
 )
+NOT_DONE = {  # and what is done instead
+    "force_mode_cpu_load": "processors are read where a sensor reads them, else modelled by their load",
+    "rapl_include_dram": "memory that a sensor reads is in ram_energy, not in cpu_energy",
+    "rapl_prefer_psys": "processors are read by package, the rest of the machine is in tracker.meter.account()",
+    "metadata": "nothing is written in the format of BoAmps",
+    "logger_preamble": "messages go through Python's logging, whose formatter may have it",
+}
+WRITTEN = {"csv", "logger"}
 NOT_WRITTEN = {"api", "prometheus", "logfire", "boamps"}
 
 
@@ -84,6 +93,7 @@ class Settings:
     log_level: Any = None
     on_csv_write: str = "append"
     force_cpu_power: float | None = None
+    default_cpu_power: float | None = None  # where the processor is not known
     force_ram_power: float | None = None
     pue: float = 1.0
     wue: float = 0.0
@@ -100,6 +110,7 @@ class Settings:
 FLOATS = (
     "measure_power_secs",
     "force_cpu_power",
+    "default_cpu_power",
     "force_ram_power",
     "pue",
     "wue",
@@ -107,6 +118,16 @@ FLOATS = (
     "latitude",
     "longitude",
 )
+LEAST = {
+    "measure_power_secs": 0,
+    "pue": 1,
+    "wue": 0,
+    "force_cpu_power": 0,
+    "default_cpu_power": 0,
+    "force_ram_power": 0,
+    "force_carbon_intensity_g_co2e_kwh": 0,
+}
+TEXTS = ("project_name", "experiment_id", "experiment_name", "output_file")
 BOOLS = ("save_to_file", "save_to_logger")
 KNOWN = tuple(one.name for one in fields(Settings))
 
@@ -124,14 +145,15 @@ def settings_of(positional: tuple[Any, ...], named: Mapping[str, Any]) -> Settin
         ValueError: A setting that has none of its values.
     """
     arguments = {**dict(zip(PARAMETERS, positional, strict=False)), **named}
-    unknown = sorted(set(arguments) - set(PARAMETERS) - set(PLACE) - set(OURS))
+    unknown = sorted(set(arguments) - set(PARAMETERS) - set(OLDER) - set(PLACE) - set(OURS))
     if unknown or len(positional) > len(PARAMETERS):
         raise TypeError(f"EmissionsTracker() got an unexpected argument {unknown[0] if unknown else positional[-1]!r}")
     told = {**configured(), **arguments}
+    _set_level(told.get("log_level"))
     _warn_of_what_is_not_done(told)
     wanted = _ways_out(told)
-    found = {name: _typed(name, told[name]) for name in KNOWN if told.get(name) is not None}
-    settings = Settings(**{**found, **wanted})
+    found = {name: _typed(name, told[name], arguments) for name in KNOWN if told.get(name) is not None}
+    settings = Settings(**{**{name: value for name, value in found.items() if value is not None}, **wanted})
     _check(settings)
     return settings
 
@@ -148,15 +170,45 @@ def configured() -> dict[str, str]:
     return found | {name.removeprefix(PREFIX): v for name, v in variables.items() if name.startswith(PREFIX)}
 
 
-def _typed(name: str, value: Any) -> Any:  # noqa: ANN401 - of whatever type the setting is
+def _set_level(level: Any) -> None:  # noqa: ANN401 - a number or a name
+    """Of this bridge's messages, before there are any."""
+    if level is None:
+        return
+    try:
+        LOGGER.setLevel(level.upper() if isinstance(level, str) else level)
+    except (TypeError, ValueError):
+        LOGGER.warning("log_level=%r is none: give debug, info, warning, error or critical.", level)
+
+
+def _typed(name: str, value: Any, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - of the setting's type
+    """The value of a setting; None for one that cannot be, where CodeCarbon goes on without it."""
     if name in BOOLS:
-        return value if isinstance(value, bool) else str(value).strip().lower() == "true"
+        return _is_true(value)
+    if name in TEXTS:
+        return str(value)
     if name not in FLOATS:
         return value
     try:
-        return float(value)
+        return _number(name, value)
+    except ValueError as error:
+        if name in arguments and name != "force_carbon_intensity_g_co2e_kwh":
+            raise
+        LOGGER.warning("%s It is left out.", error)
+        return None
+
+
+def _number(name: str, value: Any) -> float:  # noqa: ANN401 - whatever is given for one
+    try:
+        number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name}={value!r} is no number. Give one, or leave it out.") from None
+    if not LEAST.get(name, -float("inf")) <= number < float("inf"):
+        raise ValueError(f"{name}={value!r} must be a number from {LEAST.get(name, '-infinity')}.")
+    return number
+
+
+def _is_true(value: Any) -> bool:  # noqa: ANN401 - a flag, or the text of one
+    return value if isinstance(value, bool) else str(value).strip().lower() == "true"
 
 
 def _ways_out(told: Mapping[str, Any]) -> dict[str, bool]:
@@ -166,6 +218,8 @@ def _ways_out(told: Mapping[str, Any]) -> dict[str, bool]:
         return {}
     names = methods.split(",") if isinstance(methods, str) else [getattr(one, "value", one) for one in methods]
     chosen = {str(name).strip().lower() for name in names}
+    if strange := chosen - WRITTEN - NOT_WRITTEN - {""}:
+        LOGGER.warning("output_methods: %s is none that is known here, and is left out.", ", ".join(sorted(strange)))
     if chosen & NOT_WRITTEN:
         LOGGER.warning(
             "nothing is written or sent as %s: tonne opens no socket.", ", ".join(sorted(chosen & NOT_WRITTEN))
@@ -174,9 +228,18 @@ def _ways_out(told: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def _warn_of_what_is_not_done(told: Mapping[str, Any]) -> None:
-    asked = [name for name in SENDING if told.get(name) and str(told[name]).lower() != "false"]
+    asked = [name for name in SENDING if _is_asked(told.get(name))]
     if asked:
         LOGGER.warning("%s: nothing is sent or fetched, tonne opens no socket.", ", ".join(asked))
+    for name, instead in NOT_DONE.items():
+        if _is_asked(told.get(name)):
+            LOGGER.warning("%s is not done: %s.", name, instead)
+    if told.get("allow_multiple_runs") is not None and not _is_true(told["allow_multiple_runs"]):
+        LOGGER.warning("allow_multiple_runs=False is not done: trackers do not wait for each other, all of them count.")
+
+
+def _is_asked(value: Any) -> bool:  # noqa: ANN401 - of whatever type the setting is
+    return bool(value) and str(value).strip().lower() not in {"false", "none", ""}
 
 
 def _check(settings: Settings) -> None:
@@ -187,8 +250,3 @@ def _check(settings: Settings) -> None:
             raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, allowed))}.")
     if settings.save_to_file and not Path(settings.output_dir).is_dir():
         raise OSError(f"the folder output_dir={settings.output_dir!r} is not there. Make it, or give another.")
-    least = {"pue": 1, "wue": 0, "force_cpu_power": 0, "force_ram_power": 0, "force_carbon_intensity_g_co2e_kwh": 0}
-    for name, at_least in least.items():
-        value = getattr(settings, name)
-        if value is not None and not at_least <= value < float("inf"):
-            raise ValueError(f"{name}={value!r} must be a number from {at_least}.")

@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import Any
 
 import tonne
-from tonne.integrations.codecarbon import files, machine
-from tonne.integrations.codecarbon.chosen import opener_of
-from tonne.integrations.codecarbon.columns import UNKNOWN, EmissionsData, TaskEmissionsData, with_rates
+from tonne.integrations.codecarbon import machine
+from tonne.integrations.codecarbon.chosen import opener_of, visible_among
+from tonne.integrations.codecarbon.columns import UNKNOWN, EmissionsData, tag_of, task_row, with_rates
 from tonne.integrations.codecarbon.energies import energies_of
-from tonne.integrations.codecarbon.outputs import BaseOutput, LoggerOutput
+from tonne.integrations.codecarbon.outputs import BaseOutput, FileOutput, LoggerOutput
 from tonne.integrations.codecarbon.places import place_of
 from tonne.integrations.codecarbon.settings import LOGGER, settings_of
 from tonne.measure.meter import Meter, ending_of
@@ -33,12 +33,18 @@ INTERVAL_S = 1.0  # tonne's own; CodeCarbon's 15 s would be lost by a crash
 
 @dataclass(slots=True)
 class _Task:
-    """A task that is open, or its row."""
+    """A task that is open, or its row; scripts read it by these names."""
 
+    task_name: str
     window: Window
     begun_s: float
     begun: machine.Moment
-    row: EmissionsData | None = None
+    emissions_data: EmissionsData | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is open."""
+        return self.emissions_data is None
 
 
 class BaseEmissionsTracker:
@@ -60,9 +66,6 @@ class BaseEmissionsTracker:
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - CodeCarbon's 36, and those of the place
         """A tracker that does nothing yet."""
         self._settings = settings_of(arguments, named)
-        if self._settings.log_level is not None:
-            level = self._settings.log_level
-            LOGGER.setLevel(level.upper() if isinstance(level, str) else level)
         self.run_id = uuid.uuid4()
         self.meter: Meter | None = None
         self._place = place_of(self._settings)
@@ -95,11 +98,10 @@ class BaseEmissionsTracker:
             self.stop_task()
         self.meter.stop(ending_of(_handled()))
         _LIVE.discard(self)
-        row = self._guarded_row()
+        row = self._guarded_row(self._total)
         self.final_emissions_data, self.final_emissions = row, row.emissions
         self._write(row)
-        for handler in self._handlers:
-            handler.exit()
+        self._tell(_exiting(handler) for handler in self._handlers)
         self._begun_s = None
         return row.emissions
 
@@ -112,7 +114,7 @@ class BaseEmissionsTracker:
         if self.meter is None or self not in _LIVE:
             LOGGER.error("this tracker is not running. Call start() first.")
             return None
-        row = self._guarded_row()
+        row = self._guarded_row(self._total)
         self._write(row)
         return row.emissions
 
@@ -126,7 +128,7 @@ class BaseEmissionsTracker:
             name = f"{name}_{uuid.uuid4()}"
         self._meter_on()
         assert self.meter is not None
-        self._tasks[name] = _Task(self.meter.window(name).open(), time.monotonic(), machine.Moment.now())
+        self._tasks[name] = _Task(name, self.meter.window(name).open(), time.monotonic(), machine.Moment.now())
         self._active = name
 
     def stop_task(self, task_name: str | None = None) -> EmissionsData | None:
@@ -137,14 +139,14 @@ class BaseEmissionsTracker:
         """
         name = task_name or self._active
         task = self._tasks.get(name) if name is not None else None
-        if name is None or task is None or task.row is not None:
+        if name is None or task is None or not task.is_active:
             LOGGER.warning("there is no task %r to stop.", task_name or "")
             return None
         task.window.close()
         self._active = None
         lasted_s = time.monotonic() - task.begun_s
-        task.row = self._row(lasted_s, task.begun, window=name)
-        return task.row
+        task.emissions_data = self._guarded_row(lambda: self._row(lasted_s, task.begun, window=name))
+        return task.emissions_data
 
     def service_shutdown(self, signum: int, frame: Any) -> None:  # noqa: ANN401 - a signal handler's
         """Stop when a signal comes, where a script registers this for it."""
@@ -167,10 +169,16 @@ class BaseEmissionsTracker:
         self.stop()
 
     def _outputs(self) -> list[BaseOutput]:
-        handlers = list(self._settings.output_handlers)
-        if self._settings.save_to_logger:
-            given = self._settings.logging_logger
-            handlers.append(given if isinstance(given, BaseOutput) else LoggerOutput(given or LOGGER))
+        chosen = self._settings
+        handlers = list(chosen.output_handlers)
+        live = [type(handler).__name__ for handler in handlers if _takes_live_rows(handler)]
+        if live:
+            LOGGER.warning("live_out of %s is not called: rows go out at flush() and stop().", ", ".join(live))
+        if chosen.save_to_file:
+            handlers.insert(0, FileOutput(chosen.output_file, chosen.output_dir, chosen.on_csv_write))
+        if chosen.save_to_logger:
+            given = chosen.logging_logger
+            handlers.append(given if hasattr(given, "out") else LoggerOutput(given or LOGGER))
         return handlers
 
     def _meter_on(self) -> float:
@@ -180,6 +188,7 @@ class BaseEmissionsTracker:
                 self._settings.project_name,
                 site=self._place.site,
                 interval_s=self._settings.measure_power_secs or INTERVAL_S,
+                tags=[tag_of(str(self.run_id))],
                 open_sensors=opener_of(self._settings.gpu_ids),
             )
         self._process = os.getpid()
@@ -188,10 +197,10 @@ class BaseEmissionsTracker:
         self.meter.start()
         return begun_s
 
-    def _guarded_row(self) -> EmissionsData:
-        """The row of all; one of unknown numbers where it cannot be made: a script does not end over it."""
+    def _guarded_row(self, made: Callable[[], EmissionsData]) -> EmissionsData:
+        """The row; one of unknown numbers where it cannot be made: a script does not end over it."""
         try:
-            return self._total()
+            return made()
         except Exception as error:
             LOGGER.error("no row could be made: %s: %s", type(error).__name__, error)
             return EmissionsData(project_name=self._settings.project_name, run_id=str(self.run_id))
@@ -199,7 +208,7 @@ class BaseEmissionsTracker:
     def _total(self) -> EmissionsData:
         if self._begun_s is not None and self._begun is not None:
             return self._row(time.monotonic() - self._begun_s, self._begun)
-        rows = [task.row for task in self._tasks.values() if task.row is not None]
+        rows = [task.emissions_data for task in self._tasks.values() if task.emissions_data is not None]
         total = rows[-1]
         for row in rows[:-1]:
             total = total.plus(row)
@@ -232,8 +241,8 @@ class BaseEmissionsTracker:
             os=platform.platform(),
             python_version=platform.python_version(),
             codecarbon_version=f"tonne {tonne.__version__}",
-            longitude=UNKNOWN if chosen.longitude is None else chosen.longitude,
-            latitude=UNKNOWN if chosen.latitude is None else chosen.latitude,
+            longitude=chosen.longitude,
+            latitude=chosen.latitude,
             tracking_mode=chosen.tracking_mode,
             pue=chosen.pue,
             wue=chosen.wue,
@@ -253,7 +262,8 @@ class BaseEmissionsTracker:
         """Sensors of accelerators that this run's journal tells of."""
         if self.meter is None or self.meter.folder is None:
             return []
-        return machine.accelerators_of(list(_journal(self.meter.folder)))
+        found = machine.accelerators_of(list(_journal(self.meter.folder)))
+        return found if self._settings.gpu_ids is not None else visible_among(found)
 
     def _write(self, row: EmissionsData) -> None:
         """The row into the file and to whoever takes rows; what fails is told, and ends nothing."""
@@ -261,29 +271,17 @@ class BaseEmissionsTracker:
             return  # a forked child: the row is its parent's
         delta = row if self._last_row is None else row.since(self._last_row)
         self._last_row = row
-        tasks = [TaskEmissionsData(task_name=n, row=t.row) for n, t in self._tasks.items() if t.row is not None]
+        tasks = [task_row(n, t.emissions_data) for n, t in self._tasks.items() if t.emissions_data is not None]
         name = self._settings.experiment_name
-        for write in (
-            lambda: self._to_files(row, tasks),
-            *(_telling(h, row, delta, tasks, name) for h in self._handlers),
-        ):
+        self._tell(_telling(handler, row, delta, tasks, name) for handler in self._handlers)
+
+    @staticmethod
+    def _tell(sayings: Iterable[Callable[[], None]]) -> None:
+        for say in sayings:
             try:
-                write()
+                say()
             except Exception as error:
                 LOGGER.error("the row could not be written: %s: %s", type(error).__name__, error)
-
-    def _to_files(self, row: EmissionsData, tasks: list[TaskEmissionsData]) -> None:
-        chosen = self._settings
-        if not chosen.save_to_file:
-            return
-        folder = Path(chosen.output_dir)
-        if chosen.on_csv_write == "update":
-            files.put_row(folder / chosen.output_file, row.values, "run_id")
-        else:
-            files.add_row(folder / chosen.output_file, row.values)
-        if tasks:
-            path = folder / f"emissions_{chosen.experiment_name}_{self.run_id}.csv"
-            files.write_rows(path, [task.values for task in tasks])
 
 
 class EmissionsTracker(BaseEmissionsTracker):
@@ -297,13 +295,26 @@ class OfflineEmissionsTracker(BaseEmissionsTracker):
 _LIVE: set[BaseEmissionsTracker] = set()  # those that run
 
 
-def _telling(handler: Any, row: EmissionsData, delta: EmissionsData, tasks: list[TaskEmissionsData], name: str) -> Any:  # noqa: ANN401
+def _telling(handler: Any, row: EmissionsData, delta: EmissionsData, tasks: list[Any], name: str) -> Any:  # noqa: ANN401
     def tell() -> None:
         handler.out(row, delta)
         if tasks:
             handler.task_out(tasks, name)
 
     return tell
+
+
+def _exiting(handler: Any) -> Callable[[], None]:  # noqa: ANN401 - as below
+    def end() -> None:
+        handler.exit()
+
+    return end
+
+
+def _takes_live_rows(handler: Any) -> bool:  # noqa: ANN401 - of any class
+    """Whether a handler of the user's own has a `live_out` that does something."""
+    method = getattr(type(handler), "live_out", None)
+    return method is not None and not method.__qualname__.startswith(("BaseOutput.", "LoggerOutput."))
 
 
 def _handled() -> BaseException | None:

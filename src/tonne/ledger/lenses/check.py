@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tonne.estimate import Estimate
+from tonne.estimate import Estimate, scaled
 from tonne.ledger.lenses.compute import Approach, by_architecture, by_hardware
 from tonne.ledger.lenses.history import Outside, outside, start_of
 from tonne.ledger.lenses.rules import Verdict, lens_named
-from tonne.ledger.lenses.totals import scaled, sum_of
+from tonne.ledger.lenses.totals import sum_of
 from tonne.ledger.lenses.view import RUN, View, view
 from tonne.ledger.records import INITIALISED_FROM, Run
 from tonne.reference.thresholds import threshold

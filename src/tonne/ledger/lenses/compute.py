@@ -178,8 +178,9 @@ def accelerators_of(run: Run) -> dict[str, tuple[AcceleratorRecord, int]]:
 
 def _mean_peak(run: Run) -> float | None:
     """Dense 16-bit peak of one accelerator, the mean where they differ [FLOP/s]; None where one is unknown."""
-    each = [(peak_flop_per_s(record, "bf16"), count) for record, count in accelerators_of(run).values()]
+    known = accelerators_of(run)
+    each = [(peak_flop_per_s(record, "bf16"), count) for record, count in known.values()]
     total = sum(count for _, count in each)
-    if not total or any(peak is None for peak, _ in each):
+    if not total or len(known) < len(run.hardware) or any(peak is None for peak, _ in each):
         return None
     return sum(peak * count for peak, count in each if peak is not None) / total

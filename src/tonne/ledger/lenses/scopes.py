@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tonne.errors import DescriptionError, UnknownReferenceError
-from tonne.estimate import Basis, Estimate, propagate
-from tonne.ledger.lenses.totals import Total, scaled, total_of
+from tonne.estimate import Basis, Estimate, propagate, scaled
+from tonne.ledger.lenses.totals import Total, total_of
 from tonne.ledger.lenses.view import View
 from tonne.ledger.records import Run
 from tonne.reference.grids import grid
@@ -64,7 +64,7 @@ def scope_lines(seen: View, runs: Sequence[Run], control: str | None = None) -> 
     electricity = UNDECLARED if control is None else ELECTRICITY[control]
     making = UNDECLARED if control is None else MAKING[control]
     counted = [run for run in runs if run.id in seen.counted]
-    burnt = total_of({run.name: _direct(run) for run in counted})
+    burnt = total_of({run.id: _direct(run) for run in counted})
     location = seen.totals["operational_location_kgco2e"]
     lines = [_market(electricity, seen), _embodied(making, seen)]
     if control == CLOUD or burnt.value is None or not location.value or not location.value.value:

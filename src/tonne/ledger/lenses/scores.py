@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tonne.estimate import Estimate
+from tonne.estimate import Estimate, scaled
 from tonne.ledger.lenses.compute import training_flop
-from tonne.ledger.lenses.totals import scaled, sum_of
+from tonne.ledger.lenses.totals import sum_of
 from tonne.ledger.lenses.view import MADE_THE_MODEL, View
 from tonne.ledger.records import Run
 from tonne.units import GRAMS_PER_KILOGRAM

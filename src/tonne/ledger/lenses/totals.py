@@ -39,14 +39,3 @@ def sum_of(parts: Iterable[Estimate]) -> Estimate:
         basis=weakest(part.basis for part in each),
         sources=tuple(dict.fromkeys(source for part in each for source in part.sources)),
     )
-
-
-def scaled(estimate: Estimate, factor: float) -> Estimate:
-    """An estimate times an exact positive number."""
-    return Estimate(
-        value=estimate.value * factor,
-        low=estimate.low * factor,
-        high=estimate.high * factor,
-        basis=estimate.basis,
-        sources=estimate.sources,
-    )

@@ -12,6 +12,7 @@ from tonne.ledger.lenses.amounts import TRAINING_FLOP, amounts_of
 from tonne.ledger.lenses.history import Outside, ancestors, outside, parts_of_others
 from tonne.ledger.lenses.rules import Lens, Rule, Verdict
 from tonne.ledger.lenses.totals import Total, total_of
+from tonne.ledger.overlap import overlap_notes
 from tonne.ledger.records import CONTINUES, FINAL, FINE_TUNING, FORECAST, REINFORCEMENT, Run
 
 MADE_THE_MODEL = (FINAL, FINE_TUNING, REINFORCEMENT)
@@ -200,7 +201,8 @@ def _notes(runs: Sequence[Run], lines: Sequence[Line]) -> list[str]:
     running = [line.name for line in lines if line.what == RUN and line.status == "running"]
     if running:
         notes.append(f"still running, so that more is to come: {', '.join(running)}.")
-    return notes
+    counted = {line.run for line in lines if line.verdict == Verdict.INCLUDED}
+    return [*notes, *overlap_notes(run for run in runs if run.id in counted)]
 
 
 def _is_untagged(line: Line) -> bool:

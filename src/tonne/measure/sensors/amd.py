@@ -14,6 +14,7 @@ MICRO = 1e-6
 POWERS = ("current_socket_power", "average_socket_power", "socket_power")  # by preference; names differ by version
 CEILING_OVER_LIMIT = 2.0
 TWO_DIES = "MI250"  # one package, two devices: the first tells of both, the second of nothing
+SERVERS = "Instinct"
 
 
 def open_amd(roots: Roots, clock: Clock) -> tuple[list[Readable], list[Missing]]:
@@ -50,19 +51,35 @@ def _open_boards(smi: Any, devices: list[Any], clock: Clock) -> tuple[list[Reada
         if open_ends[0] == 0:
             smi.amdsmi_shut_down()
 
+    places: list[str] = []  # of the boards of `sensors`
     for index, device in enumerate(devices):
-        name = _name(smi, device)
+        name, place = _name(smi, device), _place(smi, device)
         source, kind = _source(smi, device)
-        if source is not None:
-            sensors.append(_sensor(smi, index, device, (name, kind, source), (clock, once(close_one))))
-            continue
-        close_one()
-        if TWO_DIES in name and sensors and sensors[-1].part == accelerator(index - 1):
-            sensors[-1] = _of_both(sensors[-1], index)
-        else:
+        is_second = (
+            source is None and TWO_DIES in name and bool(sensors) and sensors[-1].covers[-1] == accelerator(index - 1)
+        )
+        if is_second or place in places:
+            first = len(sensors) - 1 if is_second else places.index(place)
+            sensors[first] = _of_both(sensors[first], index)
+            close_one()
+        elif source is None:
+            close_one()
             reason, mend = "the driver tells neither energy nor power", "run `amd-smi metric --power`"
             missing.append(Missing(accelerator(index), reason, mend, name))
+        elif SERVERS not in name and _ceiling_w(smi, device) is None:
+            close_one()  # graphics inside a processor have no limit of their own: their power is the whole chip's
+        else:
+            sensors.append(_sensor(smi, index, device, (name, kind, source), (clock, once(close_one))))
+            places.append(place)
     return sensors, missing
+
+
+def _place(smi: Any, device: Any) -> str:  # noqa: ANN401
+    """Where a board is on the bus; its partitions are functions of one place, and each tells of all of it."""
+    try:
+        return str(smi.amdsmi_get_gpu_device_bdf(device)).rpartition(".")[0]
+    except Exception:
+        return f"unknown place of {id(device)}"
 
 
 def _of_both(first: Readable, index: int) -> Readable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -12,19 +13,52 @@ from dataclasses import dataclass, field
 from tonne.measure.sensors.protocol import Clock, Reading, ReadingError
 
 PATIENCE_S = 30.0  # then a command is ended
-NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan", re.IGNORECASE)
+LEFT_S = 0.2  # for what a command left behind to let go of its output
+NUMBER = re.compile(r"(?<![\w.,])(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan)", re.IGNORECASE)
+TWO_WAYS = re.compile(r",\d")  # 1,234: is it a thousand or one and a bit?
 
 
 def number_in(text: str, pattern: re.Pattern[str] | None = None) -> float:
     """The number that a text holds: the first group of a pattern, or the first number.
 
     Raises:
-        ReadingError: There is none.
+        ReadingError: There is none, or it can be read in two ways.
     """
+    return float(digits_in(text, pattern))
+
+
+def digits_in(text: str, pattern: re.Pattern[str] | None = None) -> str:
+    """The number that a text holds, as it stands there; see `number_in`."""
     found = (pattern or NUMBER).search(text)
     if found is None:
         raise ReadingError(f"no number in {text[:60]!r}")
-    return float(found.group(1) if found.re.groups else found.group())
+    if TWO_WAYS.match(text, found.end(found.re.groups and 1)):
+        raise ReadingError(f"a comma in the number of {text[:60]!r}, which can be read in two ways: use a point")
+    return found.group(1) if found.re.groups else found.group()
+
+
+def _end(running: subprocess.Popen[bytes]) -> None:
+    """End a program with all that it started: a shell's children would hold its output, and outlive it."""
+    _end_group(running)
+    running.kill()
+    _output(running)
+
+
+def _end_group(running: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(running.pid, signal.SIGKILL)  # it leads a group of its own
+    except (AttributeError, ProcessLookupError, PermissionError):
+        return  # Windows has no groups; or nobody is left
+
+
+def _output(running: subprocess.Popen[bytes]) -> bytes:
+    """What a program that has ended printed; whoever else still holds its output is ended."""
+    for _ in range(2):
+        try:
+            return running.communicate(timeout=LEFT_S)[0]
+        except subprocess.TimeoutExpired:
+            _end_group(running)
+    return b""
 
 
 @dataclass(slots=True)
@@ -54,8 +88,7 @@ class Command:
     def close(self) -> None:
         """End the command where it runs, and wait until it is gone."""
         if self._running is not None:
-            self._running.kill()
-            self._running.communicate()
+            _end(self._running)
             self._running = None
 
     def _start(self) -> None:
@@ -80,7 +113,7 @@ class Command:
                 self.close()
                 self._last = Reading(self.clock(), None, f"no answer within {PATIENCE_S:g} s")
             return
-        text = running.communicate()[0].decode("utf-8", errors="replace")
+        text = _output(running).decode("utf-8", errors="replace")
         self._running = None
         if running.returncode != 0:
             self._last = Reading(self.clock(), None, f"{self.words[0]} ended with status {running.returncode}")
@@ -119,8 +152,7 @@ class Stream:
     def close(self) -> None:
         """End the program, and wait until it is gone."""
         if self._running is not None:
-            self._running.kill()
-            self._running.communicate()
+            _end(self._running)
             self._running, self._ended = None, True
 
     def _take(self) -> None:

@@ -5,7 +5,7 @@ Chips that measure single rails, and drivers whose power another sensor already 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tonne.measure.sensors.protocol import (
     NODE,
     Clock,
     Kind,
+    Missing,
     Readable,
     accelerator,
 )
@@ -23,7 +24,11 @@ from tonne.reference.measuring import measuring_constant
 
 MICRO, MILLI = 1e-6, 1e-3
 SERVER, GRACE = "power_meter", "Grace Power"  # the second is a label of the first: one socket, memory included
+SOCKET = "power socket"  # in the labels of NVIDIA's meters, none of which is of the whole machine
 BOARDS = ("amdgpu", "i915", "xe")
+READER_OF = {"amdgpu": "amdsmi"}  # chip -> driver that tells the same of it
+CARD = "card"  # of Intel's boards: all of it, its package ("pkg") included
+SEVERAL = "meters of the whole machine are shown: whether they add up or tell the same is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +45,47 @@ class Channel:
         """The channel's name, as "power1"."""
         return self.file.name.rpartition("_")[0]
 
+    @property
+    def of_battery(self) -> bool:
+        """Whether it tells what a battery gives: of a machine at its plug, nothing."""
+        return _text(self.file.with_name(f"{self.stem}_is_battery")) == "1"
 
-def open_hwmon(roots: Roots, clock: Clock, accelerators: frozenset[str] = frozenset()) -> list[Readable]:
+
+def open_hwmon(
+    roots: Roots, clock: Clock, readers: frozenset[str] = frozenset()
+) -> tuple[list[Readable], list[Missing]]:
     """The meters that cover a whole part.
 
     Args:
         roots: Where the kernel shows them.
         clock: Time of the readings.
-        accelerators: Parts that another driver already reads; boards are left out where there are any.
+        readers: Other drivers that read accelerators: boards of AMD are left out where amdsmi does, all of them where
+            meters of the user's do.
 
     Source: linux2009powermeter, attributes of a meter.
     """
-    channels = [channel for chip in sorted(roots.hwmon.glob("hwmon*"), key=_number) for channel in _channels(chip)]
-    servers = [channel for channel in channels if channel.driver == SERVER]
+    chips = [_channels(chip) for chip in sorted(roots.hwmon.glob("hwmon*"), key=_number)]
+    servers = [channel for channels in chips for channel in channels if channel.driver == SERVER]
     graces = [channel for channel in servers if channel.label.startswith(GRACE)]
-    whole = [channel for channel in servers if not channel.label]
-    boards = [] if accelerators else [channel for channel in channels if _is_board(channel)]
+    whole = [channel for channel in servers if SOCKET not in channel.label.lower() and not channel.of_battery]
+    shown = [board for channels in chips if (board := _board(channels)) is not None]
+    boards = [board for board in shown if not readers & {"own", READER_OF.get(board.driver)}]
     opened = [_sensor(c, f"hwmon:grace-{i}", (CPU, (CPU, MEMORY)), clock) for i, c in enumerate(graces)]
-    opened += [_sensor(c, f"hwmon:server-{i}", (NODE, (NODE,)), clock) for i, c in enumerate(whole)]
+    meters = _that_tell(_sensor(c, f"hwmon:server-{i}", (NODE, (NODE,)), clock) for i, c in enumerate(whole))
+    several = [Missing(NODE, f"{len(meters)} {SEVERAL}", "name the right ones in TONNE_METERS; see docs/sensors.md")]
     opened += [_sensor(c, f"hwmon:{c.driver}-{i}", (accelerator(i), ()), clock) for i, c in enumerate(boards)]
-    return [sensor for sensor in opened if sensor.read().fault is None]
+    found = _that_tell(opened)
+    return ([*found, *meters], []) if len(meters) < 2 else (found, several)
+
+
+def _that_tell(sensors: Iterable[Readable]) -> list[Readable]:
+    return [sensor for sensor in sensors if sensor.read().fault is None]
+
+
+def _board(channels: list[Channel]) -> Channel | None:
+    """The channel that is of a whole board, where the chip is one: the card's before that of its package."""
+    of_boards = [channel for channel in channels if _is_board(channel)]
+    return min(of_boards, key=lambda channel: channel.label.lower() != CARD, default=None)
 
 
 def _is_board(channel: Channel) -> bool:
@@ -81,15 +107,20 @@ def _text(path: Path) -> str:
 
 
 def _channels(chip: Path) -> list[Channel]:
-    """The channels of a chip, one for each place: energy before power, the average before the moment."""
-    driver, found = _text(chip / "name"), {}
+    """The channels of a chip, one for each place: energy before power, the average before the moment.
+
+    Linux up to 6.13 shows ACPI meters in the folder "device" of their chip, and their labels always as information of
+    the maker.
+    """
+    driver = _text(chip / "name") or _text(chip / "device/name")
+    folders = (chip / "device", chip) if driver == SERVER else (chip,)
+    found: dict[str, Channel] = {}
     for pattern, kind in (("power*_input", "power"), ("power*_average", "power"), ("energy*_input", "counter")):
-        for file in sorted(chip.glob(pattern)):
+        for file in (file for folder in folders for file in sorted(folder.glob(pattern))):
             stem = file.name.rpartition("_")[0]
             number = stem.lstrip("abcdefghijklmnopqrstuvwxyz")
-            found[number] = Channel(
-                driver, _text(chip / f"{stem}_label"), file, "counter" if kind == "counter" else "power"
-            )
+            label = _text(file.with_name(f"{stem}_label")) or _text(file.with_name(f"{stem}_oem_info"))
+            found[number] = Channel(driver, label, file, "counter" if kind == "counter" else "power")
     return [found[number] for number in sorted(found)]
 
 
@@ -116,9 +147,9 @@ def _sensor(channel: Channel, name: str, part: tuple[str, tuple[str, ...]], cloc
 
 
 def _error_fraction(accuracy: str) -> float:
-    """Error of a meter from what its driver says of its accuracy, as "98.5%"."""
+    """Error of a meter from what its driver says of its accuracy, as "98.5%"; that of no meter is 100 %."""
     try:
         fraction = 1 - float(accuracy.rstrip("%")) / 100
     except ValueError:
         fraction = -1.0
-    return fraction if 0 <= fraction < 1 else float(measuring_constant("hwmon_error_fraction").value)
+    return fraction if 0 < fraction < 1 else float(measuring_constant("hwmon_error_fraction").value)

@@ -7,6 +7,7 @@ what share of it each slice is.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ MILLI = 1e-3
 LIBRARY = "libnvidia-ml.so.1"
 NOT_COUNTED = (2**64 - 1, 2**32 - 1)  # what drivers answer where they have no number
 CEILING_OVER_LIMIT = 2.0  # a board passes its limit for milliseconds, never for seconds
-OF_THE_MOMENT = ("A100", "A800", "A30 ", "A30-", "CMP 170")  # GA100: of Ampere, yet without an averaging window
+OF_THE_MOMENT = re.compile(r"\b(A100X?|A800|A30X?|CMP 170HX)\b")  # GA100: of Ampere, yet without an averaging window
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ def open_nvidia(roots: Roots, clock: Clock) -> tuple[list[Readable], list[Missin
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
+        if error.value == pynvml.NVML_ERROR_DRIVER_NOT_LOADED and not boards(roots.sys, NVIDIA):
+            return [], []  # the library alone, as in images that nodes without boards start from too
         mend = "run `nvidia-smi`, which says more; after an update of the driver, reboot or load its module again"
         return [], [Missing(accelerator(0), f"NVML does not start: {error}", mend)]
     return _open_boards(pynvml, clock)
@@ -132,7 +135,7 @@ def _window_s(nvml: Any, board: Any, name: str) -> float:  # noqa: ANN401
     except nvml.NVMLError:
         return 0.0
     before_ampere = architecture < nvml.NVML_DEVICE_ARCH_AMPERE
-    if before_ampere or (architecture == nvml.NVML_DEVICE_ARCH_AMPERE and any(chip in name for chip in OF_THE_MOMENT)):
+    if before_ampere or (architecture == nvml.NVML_DEVICE_ARCH_AMPERE and OF_THE_MOMENT.search(name)):
         return 0.0
     return float(measuring_constant("nvml_averaging_window_s").value)
 

@@ -20,9 +20,18 @@ def boards(sys: Path, vendor: str, *, graphics: bool = True) -> int:
     return sum(_is_board(device, vendor, kinds) for device in sorted((sys / "bus/pci/devices").glob("*")))
 
 
-def _is_board(device: Path, vendor: str, kinds: set[str]) -> bool:
+def devices(sys: Path, vendor: str) -> list[str]:
+    """Numbers of all devices of a vendor on the PCI bus, whatever they are, as "0x005e"."""
+    places = sorted((sys / "bus/pci/devices").glob("*"))
+    return [_text(place / "device") for place in places if _text(place / "vendor") == vendor]
+
+
+def _text(path: Path) -> str:
     try:
-        kind = (device / "class").read_text(encoding="ascii").strip()
-        return (device / "vendor").read_text(encoding="ascii").strip() == vendor and kind[:6] in kinds
-    except OSError:
-        return False
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _is_board(device: Path, vendor: str, kinds: set[str]) -> bool:
+    return _text(device / "vendor") == vendor and _text(device / "class")[:6] in kinds

@@ -34,22 +34,41 @@ class Zone:
 def open_powercap(roots: Roots, clock: Clock) -> tuple[list[Readable], list[Missing]]:
     """The counters that may be added: packages and their memory, and the platform beside them as a whole.
 
-    A package holds its core and uncore zones, so that these are left out.
+    A package holds its core and uncore zones, so that these are left out. Where one package or one memory of several
+    gives no number, the sum of the others is no sensor.
 
     Source: linux2013powercap, attributes of a power zone.
     """
     found = _zones(roots.powercap)
-    wanted = _without_copies([zone for zone in found if zone.domain in {PACKAGE, DRAM, PSYS}])
-    sensors: list[Readable] = []
-    closed: list[Zone] = []
-    for zone in wanted:
-        try:
-            sensors.append(_sensor(zone, wanted, clock))
-        except PermissionError:
-            closed.append(zone)
-        except (OSError, ValueError, ReadingError):
-            continue  # a zone without energy, or one that is switched off
-    return sensors, [_closed(closed, roots.powercap)] if closed else []
+    wanted = [zone for zone in found if zone.domain in {PACKAGE, DRAM, PSYS}]
+    opened: dict[str, tuple[Zone, Readable]] = {}
+    failed: dict[str, tuple[Zone, Exception]] = {}
+    for place, copies in _by_place(wanted).items():
+        for zone in copies:
+            if any(_is_mirror(zone, other) for other, _ in opened.values()):
+                break
+            try:
+                opened[place] = (zone, _sensor(zone, place, clock))
+                break
+            except (OSError, ValueError, ReadingError) as error:
+                failed.setdefault(place, (zone, error))
+    lost = {place: told for place, told in failed.items() if place not in opened}
+    closed = [zone for zone, error in lost.values() if isinstance(error, PermissionError)]
+    missing = [_closed(closed, roots.powercap)] if closed else []
+    dead = {place: error for place, (_, error) in lost.items() if not isinstance(error, PermissionError)}
+    whole = [sensor for zone, sensor in opened.values() if zone.domain not in {of.domain for of, _ in lost.values()}]
+    parts = {sensor.part for _, sensor in opened.values()} - {sensor.part for sensor in whole}
+    missing += [_part_of_a_sum(part, place, error) for place, error in dead.items() if (part := _part(place)) in parts]
+    return whole, missing
+
+
+def _part(place: str) -> str:
+    return {PACKAGE: CPU, DRAM: MEMORY, PSYS: HOST}[place.split("-")[0]]
+
+
+def _part_of_a_sum(part: str, place: str, error: Exception) -> Missing:
+    reason = f"{place} gives no number ({error}), and without it the sum of the others is too small"
+    return Missing(part, reason, "sudo modprobe -r intel_rapl_msr && sudo modprobe intel_rapl_msr")
 
 
 def _zones(root: Path) -> list[Zone]:
@@ -82,17 +101,12 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _without_copies(zones: list[Zone]) -> list[Zone]:
-    """Each package, memory and platform once: not again through the memory-mapped door, nor by each of its dies."""
-    kept: dict[str, Zone] = {}
+def _by_place(zones: list[Zone]) -> dict[str, list[Zone]]:
+    """The zones of each package, memory and platform; what comes again through the memory-mapped door comes last."""
+    found: dict[str, list[Zone]] = {}
     for zone in sorted(zones, key=lambda zone: zone.id.startswith(MEMORY_MAPPED)):
-        kept.setdefault(_place(zone, zones), zone)
-    unmirrored: list[Zone] = []
-    for zone in kept.values():
-        twin = next((other for other in unmirrored if _is_mirror(zone, other)), None)
-        if twin is None:
-            unmirrored.append(zone)
-    return unmirrored
+        found.setdefault(_place(zone, zones), []).append(zone)
+    return found
 
 
 def _place(zone: Zone, zones: list[Zone]) -> str:
@@ -104,8 +118,9 @@ def _place(zone: Zone, zones: list[Zone]) -> str:
 
 
 def _is_mirror(zone: Zone, other: Zone) -> bool:
-    """Whether two dies of one package show the same counter, as some processors do."""
-    if "-die-" not in zone.name or zone.name.split("-die-")[0] != other.name.split("-die-")[0]:
+    """Whether two dies of one package, or the platform seen from two sockets, show one counter, as some machines do."""
+    dies = "-die-" in zone.name and zone.name.split("-die-")[0] == other.name.split("-die-")[0]
+    if not dies and {zone.domain, other.domain} != {PSYS}:
         return False
     try:
         before, middle, after = (_counter(z.folder)() for z in (other, zone, other))
@@ -128,14 +143,14 @@ def _counter(folder: Path) -> Callable[[], float]:
     return read
 
 
-def _sensor(zone: Zone, zones: list[Zone], clock: Clock) -> Readable:
+def _sensor(zone: Zone, place: str, clock: Clock) -> Readable:
     read = _counter(zone.folder)
     read()  # may it be read at all?
     part, covers = {PACKAGE: (CPU, (CPU,)), DRAM: (MEMORY, (MEMORY,)), PSYS: (HOST, (HOST, CPU, MEMORY))}[zone.domain]
     wrap_uj = _text(zone.folder / "max_energy_range_uj")
     ceiling = "psys_ceiling_w" if zone.domain == PSYS else "rapl_ceiling_w"
     return Readable(
-        name=f"rapl:{_place(zone, zones)}",
+        name=f"rapl:{place}",
         part=part,
         covers=covers,
         kind="counter",

@@ -18,6 +18,7 @@ Unit = Literal["J", "W"]
 CPU, MEMORY, HOST, NODE = "cpu", "memory", "host", "node"
 ACCELERATOR = "accelerator:"
 UNUSED = "unused board"  # no driver is loaded: nothing can train on it, and what it idles at is in no figure
+OWN_METERS = "own meters"  # what the user named; where they cannot be opened, that is told as a part without a sensor
 LONGEST_FAULT = 120  # letters
 SHORTEST_INTERVAL_S = 0.01  # a counter that wraps faster than this allows is told as a gap
 
@@ -79,6 +80,10 @@ class Described(Protocol):
     def ceiling_w(self) -> float | None:
         """Power that its part cannot exceed for seconds [W]; tells a wrap from a reset. None where it is not known."""
 
+    @property
+    def step_j(self) -> float:
+        """Smallest change that a counter shows [J]; 0 where it is finer than anybody reads."""
+
 
 class Sensor(Described, Protocol):
     """A sensor that can be read."""
@@ -103,6 +108,7 @@ class Description:
     wrap_j: float | None = None
     window_s: float = 0.0
     ceiling_w: float | None = None
+    step_j: float = 0.0
     device: str = ""  # what the hardware is called, as "NVIDIA H100 80GB HBM3"
     device_id: str = ""  # what tells it from its like: the UUID of a GPU
 
@@ -172,6 +178,11 @@ class Missing:
     reason: str
     mend: str = ""
     device: str = ""  # what the hardware is called, where that is known
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts one by one: one driver may leave several without a sensor."""
+        return self.part.split(", ")
 
 
 def longest_interval_s(sensor: Described) -> float | None:

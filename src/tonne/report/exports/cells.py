@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tonne.estimate import Basis, Estimate
-from tonne.ledger.lenses.totals import Total, scaled
+from tonne.estimate import Basis, Estimate, scaled
+from tonne.ledger.lenses.totals import Total
 from tonne.report.numbers import digits_of, value_and_interval
 
 KWH_PER_MWH, KG_PER_TONNE, GRAMS_PER_KG = 1000.0, 1000.0, 1000.0

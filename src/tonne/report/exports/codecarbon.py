@@ -17,6 +17,7 @@ from tonne.report.exports import facts
 from tonne.report.exports.codecarbon_columns import UNKNOWN, EmissionsData, with_rates
 from tonne.report.exports.forms import Export
 from tonne.report.exports.subject import Subject
+from tonne.report.labels import no_formula
 
 PARTS = {"cpu_energy": "cpu_kwh", "gpu_energy": "accelerators_kwh", "ram_energy": "memory_kwh"}
 ON_CLOUD = {"owned": "N", "colo": "N", "cloud": "Y"}
@@ -126,4 +127,6 @@ def _gaps(row: EmissionsData) -> list[str]:
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401 - of whatever type the column is
+    if isinstance(value, str):
+        return no_formula(value)
     return "" if value != value else value  # noqa: PLR0124 - NaN

@@ -6,7 +6,7 @@ What is not known is NaN for a number and empty for a text; in a file both are a
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from typing import Any
 
 UNKNOWN = float("nan")
@@ -52,12 +52,12 @@ class EmissionsData:
     cpu_model: str = ""
     gpu_count: int = 0
     gpu_model: str = ""
-    longitude: float = UNKNOWN
-    latitude: float = UNKNOWN
+    longitude: float | None = None
+    latitude: float | None = None
     ram_total_size: float = UNKNOWN
     tracking_mode: str = "machine"
     cpu_utilization_percent: float = UNKNOWN
-    gpu_utilization_percent: float = UNKNOWN
+    gpu_utilization_percent: float | None = None
     ram_utilization_percent: float = UNKNOWN
     ram_used_gb: float = UNKNOWN
     on_cloud: str = "N"
@@ -67,11 +67,11 @@ class EmissionsData:
     @property
     def values(self) -> dict[str, Any]:
         """The columns by name."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return _values(self)
 
     def toJSON(self) -> str:  # noqa: N802 - CodeCarbon's name
         """The columns as a JSON object."""
-        return json.dumps(self.values, sort_keys=True, indent=4)
+        return json.dumps(sendable(self), sort_keys=True, indent=4)
 
     def since(self, earlier: EmissionsData) -> EmissionsData:
         """What came after an earlier row of the same tracker."""
@@ -93,27 +93,40 @@ def with_rates(row: EmissionsData) -> EmissionsData:
     return replace(row, emissions_rate=row.emissions / row.duration if row.duration else 0.0, **mean)
 
 
-_NOT_OF_TASKS = ("experiment_id", "pue", "wue")
+def _values(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row of either kind
+    return {one.name: getattr(row, one.name) for one in fields(row)}
 
 
-@dataclass(kw_only=True)
-class TaskEmissionsData:
-    """What one task took: its name, and the columns that CodeCarbon gives a task."""
+def sendable(row: EmissionsData) -> dict[str, Any]:
+    """The columns by name as JSON can say them, which has no NaN: what is not known is None."""
+    return {name: None if value != value else value for name, value in row.values.items()}  # noqa: PLR0124 - NaN
 
-    task_name: str
-    row: EmissionsData
 
-    @property
-    def values(self) -> dict[str, Any]:
-        """The columns by name."""
-        kept = {name: value for name, value in self.row.values.items() if name not in _NOT_OF_TASKS}
-        return {"task_name": self.task_name, **kept}
+NOT_OF_TASKS = ("experiment_id", "pue", "wue")
+TaskEmissionsData: type[Any] = make_dataclass(
+    "TaskEmissionsData",
+    [
+        ("task_name", str, field(default="")),
+        *(
+            (one.name, one.type, field(default=one.default))
+            for one in fields(EmissionsData)
+            if one.name not in NOT_OF_TASKS
+        ),
+    ],
+    kw_only=True,
+    namespace={
+        "__module__": __name__,
+        "__doc__": "What one task took: its name, and the columns that CodeCarbon gives a task.",
+        "values": property(_values, doc="The columns by name."),
+    },
+)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of whatever type the column is
-        """A column of the row."""
-        if name == "row":
-            raise AttributeError(name)  # while it is being copied or unpickled
-        return getattr(self.row, name)
+
+def task_row(name: str, row: EmissionsData) -> Any:  # noqa: ANN401 - a class that is made above
+    """The row of a task, with its name before it."""
+    return TaskEmissionsData(
+        task_name=name, **{column: value for column, value in row.values.items() if column not in NOT_OF_TASKS}
+    )
 
 
 COLUMNS = tuple(one.name for one in fields(EmissionsData))

@@ -16,6 +16,7 @@ from tonne.ledger.lenses.view import RUN
 from tonne.ledger.records import Run
 from tonne.report.exports.forms import Export
 from tonne.report.exports.subject import Subject
+from tonne.report.labels import no_formula
 
 UNITS = (
     ("_gco2e_per_kwh", "gCO2e/kWh"),
@@ -75,7 +76,7 @@ def as_csv(subject: Subject) -> Export:
     for run in subject.runs:
         about = (run.id, run.name, run.kind, run.status, run.purpose or "", run.project or "", verdicts.get(run.id, ""))
         for quantity, estimate in quantities_of(run):
-            writer.writerow((*about, *_cells(quantity, estimate)))
+            writer.writerow((*map(no_formula, about), *_cells(quantity, estimate)))
     return Export(text=text.getvalue(), notes=() if seen is None else seen.notes)
 
 
@@ -111,7 +112,7 @@ def _cells(quantity: str, estimate: Estimate | None) -> tuple[str, ...]:
     if estimate is None:
         return (quantity, "", "", "", unit, "", "")
     numbers = [_number(number) for number in (estimate.value, estimate.low, estimate.high)]
-    return (quantity, *numbers, unit, estimate.basis.value, BETWEEN.join(estimate.sources))
+    return (quantity, *numbers, unit, estimate.basis.value, no_formula(BETWEEN.join(estimate.sources)))
 
 
 def _number(value: float) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from tonne.estimate import Basis, Estimate
+from tonne.estimate import Basis, Estimate, scaled
 from tonne.ledger.lenses import View
 from tonne.ledger.lenses.check import Standing, check_eu
 from tonne.ledger.lenses.rules import OUTSIDE_HISTORY, Verdict
-from tonne.ledger.lenses.totals import Total, scaled, total_of
+from tonne.ledger.lenses.totals import Total, total_of
 from tonne.ledger.lenses.view import RUN
 from tonne.ledger.records import FORECAST, Run
 from tonne.report.exports import facts
 from tonne.report.exports.cells import KWH_PER_MWH, NOTHING_COUNTED, Cell, fixed, plain_number, said, why_unknown
 from tonne.report.exports.forms import Export, filled_in, lens_lines
+from tonne.report.exports.markdown import inline
 from tonne.report.exports.method import compute_method, energy_method, widest
 from tonne.report.exports.subject import Subject, hardware_days, node_days, wall_clock_s
 from tonne.report.numbers import digits_of
@@ -163,7 +164,8 @@ def _of_others(seen: View) -> list[str]:
     if not others or own is None:
         return []
     return [
-        f"- of the computation, the runs here took {plain_number(own.value, 3)} FLOP; the rest: {', '.join(others)}."
+        f"- of the computation, the runs here took {plain_number(own.value, 3)} FLOP; the rest: "
+        f"{inline(', '.join(others))}."
     ]
 
 
@@ -186,7 +188,7 @@ def _validation(subject: Subject, cells: dict[str, Cell]) -> list[str]:
     happened = [line for line in check.view.lines if line.what == RUN and line.status != FORECAST]
     untagged = [line.name for line in happened if line.purpose is None]
     if untagged:
-        lines.append(f"- nobody said what these were for: {', '.join(untagged)}. Tag them before this is sent.")
+        lines.append(f"- nobody said what these were for: {inline(', '.join(untagged))}. Tag them before this is sent.")
     return [*lines, ""]
 
 
@@ -204,5 +206,5 @@ def _evidence(runs: tuple[Run, ...]) -> list[str]:
             "source": e.source,
         }
         known = "; ".join(f"{name} {value}" for name, value in hashes.items() if value)
-        lines.append(f"- {run.name} ({run.id}): {known or 'none in the ledger'}")
+        lines.append(f"- {inline(f'{run.name} ({run.id}): ' + (known or 'none in the ledger'))}")
     return [*lines, ""]

@@ -13,6 +13,7 @@ from tonne.ledger.lenses import Line, View
 from tonne.ledger.lenses.grouping import grouped
 from tonne.ledger.lenses.rules import HISTORY, OUTSIDE_HISTORY, RECOMPUTATION, REDONE, Verdict
 from tonne.report.exports.cells import Cell
+from tonne.report.exports.markdown import inline
 from tonne.report.numbers import ENERGY_KWH, HOURS, MASS_KG, MONEY_USD, VOLUME_L, WORK_FLOP, value_and_interval
 
 FOLDER = Path(__file__).parent / "templates"
@@ -117,9 +118,9 @@ def filled_in(
     lines += more
     missing = (*missing_of(name, cells), *unknown)
     if missing:
-        lines += [f"{below} Missing", "", *(f"- {text}" for text in missing), ""]
+        lines += [f"{below} Missing", "", *(f"- {inline(text)}" for text in missing), ""]
     if notes:
-        lines += [f"{below} Notes", "", *(f"- {note}" for note in notes), ""]
+        lines += [f"{below} Notes", "", *(f"- {inline(note)}" for note in notes), ""]
     lines.append(f"Template: {form.id}, {form.version} ({form.source}).")
     return Export(text="\n".join(lines) + "\n", missing=missing, cells=cells, notes=tuple(notes), says_so=True)
 
@@ -132,7 +133,7 @@ def missing_of(name: str, cells: Mapping[str, Cell]) -> tuple[str, ...]:
 
 def _field_line(one: Field, cell: Cell) -> str:
     to = f" ({one.to})" if one.to else ""
-    return f"- **{one.label}**{to}: {cell.shown}"
+    return f"- **{one.label}**{to}: {inline(cell.shown)}"
 
 
 def lens_lines(seen: View, title: str) -> list[str]:
@@ -147,7 +148,7 @@ def _line(line: Line) -> str:
     """A line of a lens: "- included: name [amounts]: reason (locator)"."""
     what = f", {WORDS_OF[line.what]}" if line.what in WORDS_OF else ""
     where = f" ({line.locator})" if line.locator else ""
-    return f"- {line.verdict.value}: {line.name}{what} {_amounts(line.amounts)}: {line.reason}{where}"
+    return f"- {line.verdict.value}: {inline(f'{line.name}{what} {_amounts(line.amounts)}: {line.reason}{where}')}"
 
 
 def _amounts(amounts: Mapping[str, Estimate | None]) -> str:

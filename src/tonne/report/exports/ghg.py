@@ -8,6 +8,7 @@ from tonne.ledger.lenses.scopes import ScopeLine, scope_lines
 from tonne.report.exports import facts
 from tonne.report.exports.cells import KG_PER_TONNE, KWH_PER_MWH, Cell, fixed, plain_number, said, why_unknown
 from tonne.report.exports.forms import Export, filled_in, lens_lines
+from tonne.report.exports.markdown import in_cell
 from tonne.report.exports.subject import Subject
 from tonne.report.numbers import digits_of
 
@@ -50,11 +51,15 @@ def _table(lines: tuple[ScopeLine, ...]) -> list[str]:
     for line in lines:
         estimate = _cell(line).estimate
         if estimate is None:
-            rows.append(f"| {line.scope} | {line.what} | {line.method} | unknown{_rest(line)} | | {line.note} |")
+            rows.append(
+                f"| {line.scope} | {line.what} | {line.method} | unknown{_rest(line)} | | {in_cell(line.note)} |"
+            )
             continue
         digits = digits_of(estimate)
         value, low, high = (plain_number(number, digits) for number in (estimate.value, estimate.low, estimate.high))
-        rows.append(f"| {line.scope} | {line.what} | {line.method} | {value} | {low} to {high} | {line.note} |")
+        rows.append(
+            f"| {line.scope} | {line.what} | {line.method} | {value} | {low} to {high} | {in_cell(line.note)} |"
+        )
     return [*rows, ""]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tonne.ledger.lenses.totals import scaled
+from tonne.estimate import scaled
 from tonne.report.exports import facts
 from tonne.report.exports.cells import GRAMS_PER_KG, NOTHING_COUNTED, WORDS, Cell, rounded_value, said, why_unknown
 from tonne.report.exports.forms import Export

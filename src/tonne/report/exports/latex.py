@@ -23,6 +23,7 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
 }
 VERSION = "1"
 
@@ -65,8 +66,10 @@ def latex(subject: Subject) -> Export:
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX sets as it is, with the 2 of CO2e lowered."""
-    return "".join(SPECIAL.get(letter, letter) for letter in text).replace("CO2e", r"CO\textsubscript{2}e")
+    """Text that LaTeX sets as it is, on one line, with the 2 of CO2e lowered."""
+    return "".join(SPECIAL.get(letter, letter) for letter in " ".join(text.split())).replace(
+        "CO2e", r"CO\textsubscript{2}e"
+    )
 
 
 def _sentence(begin: str, cell: Cell) -> str:

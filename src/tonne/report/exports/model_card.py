@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tonne.estimate import scaled
 from tonne.ledger.lenses import View
-from tonne.ledger.lenses.totals import scaled
 from tonne.ledger.records import Run
 from tonne.report.exports import facts
 from tonne.report.exports.cells import NOTHING_COUNTED, Cell, readable, said, why_unknown

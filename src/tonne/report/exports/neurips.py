@@ -65,8 +65,8 @@ def _more(subject: Subject, seen: View) -> Cell:
     beside = [line for line in seen.of(Verdict.MEMO) if line.what == "run"]
     if not beside:
         return Cell(missing="no failed run, sweep or test is in what was given: give the whole project, or say none")
-    held = total_of({line.name: line.amounts.get("accelerator_hours") for line in beside})
-    used = total_of({line.name: line.amounts.get("facility_kwh") for line in beside})
+    held = total_of({line.run: line.amounts.get("accelerator_hours") for line in beside})
+    used = total_of({line.run: line.amounts.get("facility_kwh") for line in beside})
     runs = [run for run in subject.runs if run.id in {line.run for line in beside}]
     on_processors = held.known is not None and not held.known.value
     parts = [

@@ -15,6 +15,7 @@ from tonne.ledger.records import Run
 from tonne.report.exports import facts
 from tonne.report.exports.cells import WORDS, Cell, plain_number, said
 from tonne.report.exports.forms import Export, filled_in, lens_lines
+from tonne.report.exports.markdown import in_cell
 from tonne.report.exports.subject import Subject
 from tonne.report.numbers import digits_of
 
@@ -135,7 +136,7 @@ def _coefficients(runs: Sequence[Run]) -> list[str]:
             spread = (
                 "" if estimate.is_exact else f" ({plain_number(estimate.low, 3)} to {plain_number(estimate.high, 3)})"
             )
-            sources = "; ".join(estimate.sources).replace("|", "/")
+            sources = in_cell("; ".join(estimate.sources))
             seen[name, estimate.value] = f"| {letter} | {what} | {number}{spread} | {unit} | {sources} |"
     return [*lines, *seen.values(), ""] if seen else []
 

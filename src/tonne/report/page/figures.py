@@ -11,6 +11,7 @@ from tonne.documents import SCHEMA_VERSION, plain, rebuilt
 from tonne.errors import DescriptionError
 from tonne.estimate import Basis, Estimate
 from tonne.ledger.records import Run
+from tonne.report.labels import no_formula
 from tonne.report.page.coefficients import factors_behind, unit_of_input
 from tonne.report.page.quantities import EVERY, estimate_at, unit_of
 from tonne.report.page.subject import Subject
@@ -86,12 +87,14 @@ def _row(run: str, quantity: str, estimate: Estimate | None, unit: str | None = 
     if estimate is not None:
         sources = SEPARATOR.join(source.replace(";", ",") for source in estimate.sources)
         numbers = (repr(float(n)) for n in (estimate.value, estimate.low, estimate.high))
-        yield (_safe(run), quantity, *numbers, unit or unit_of(quantity), estimate.basis.value, _safe(sources))
-
-
-def _safe(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+        yield (
+            no_formula(run),
+            quantity,
+            *numbers,
+            unit or unit_of(quantity),
+            estimate.basis.value,
+            no_formula(sources),
+        )
 
 
 def figures_of(text: str) -> dict[tuple[str, str], Estimate]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tonne.report.exports.markdown import tagless
 from tonne.report.page.blocks import Block, Cards, Cell, Figure, Formula, Items, Page, Picture, Table, Text
 
-SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
+SPECIAL = re.compile(r"([\\`*_\[\]|#])")
 
 
 def markdown(page: Page) -> str:
@@ -23,7 +24,7 @@ def markdown(page: Page) -> str:
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is."""
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return tagless(SPECIAL.sub(r"\\\1", " ".join(text.split())))
 
 
 def code(text: str) -> str:

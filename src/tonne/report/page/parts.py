@@ -38,7 +38,7 @@ def parts(subject: Subject, words: Words) -> Section:
 
 
 def _energy(subject: Subject, account: Account, words: Words) -> Iterator[Block]:
-    rows = disjoint_kwh(account)
+    rows = parts_kwh(subject)
     table = _energy_table(subject, account, words)
     if not rows:
         yield Text(text=words.of("parts.no_energy", why=unknown(subject, "energy.facility_kwh", words)))
@@ -54,6 +54,15 @@ def _energy(subject: Subject, account: Account, words: Words) -> Iterator[Block]
         chart=lambda: bars_chart(bars, words.of("chart.energy", unit=unit)),
         table=table,
     )
+
+
+def parts_kwh(subject: Subject) -> list[tuple[str, float]]:
+    """Those of the account; of a project, whose runs may know different ones, those of its runs added up [kWh]."""
+    if not subject.is_project:
+        return [] if subject.account is None else disjoint_kwh(subject.account)
+    each = [dict(disjoint_kwh(run.account)) for run in subject.counted if run.account is not None]
+    sums = {name: sum(one.get(name, 0.0) for one in each) for name in ORDER}
+    return [(name, kwh) for name, kwh in sums.items() if kwh > 0]
 
 
 def disjoint_kwh(account: Account) -> list[tuple[str, float]]:

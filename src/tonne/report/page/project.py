@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tonne.ledger.overlap import named, side_by_side
 from tonne.ledger.records import FORECAST, Run
 from tonne.report.numbers import ENERGY_KWH
 from tonne.report.page.blocks import Block, Cell, Picture, Section, Table, Text
@@ -14,7 +15,7 @@ from tonne.report.page.quantities import CARBON, ENERGY, Quantity, estimate_at
 from tonne.report.page.subject import Subject
 
 SHOWN = 200  # rows of a table; the figures hold all runs, and so do the JSON and CSV documents
-UNSUCCESSFUL = ("failed", "interrupted")
+UNSUCCESSFUL, RUNNING = ("failed", "interrupted"), "running"
 
 
 def project(subject: Subject, words: Words) -> Section:
@@ -45,6 +46,12 @@ def energy_by_purpose(subject: Subject, words: Words) -> dict[str, float]:
 def _blocks(subject: Subject, words: Words) -> Iterator[Block]:
     counted = len(subject.counted)
     yield Text(text=words.of("runs.count", runs=counted))
+    going = sum(run.status == RUNNING for run in subject.counted)
+    if going:
+        yield Text(text=words.of("runs.going_one" if going == 1 else "runs.going", runs=going))
+    together = side_by_side(subject.counted)
+    if together:
+        yield Text(text=words.of("runs.side_by_side", runs=len(together), names=named(together)))
     if len(subject.runs) > counted:
         yield Text(text=words.of("runs.forecasts", forecasts=len(subject.runs) - counted))
     found = energy_by_purpose(subject, words)

@@ -18,6 +18,7 @@ from tonne.report.page.quantities import estimate_at
 
 if TYPE_CHECKING:
     from tonne.forecasting import Forecast
+    from tonne.reference.calibration import Calibration
 
 ADDED = ("duration_s", "accelerator_hours", "water_l", "water_on_site_l", "water_off_site_l", "cost_usd")
 ADDED_ENERGY = tuple(f.name for f in dataclasses.fields(EnergyUse) if f.name not in {"coverage", "left_out"})
@@ -26,7 +27,11 @@ ADDED_CARBON = tuple(f.name for f in dataclasses.fields(Carbon))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is reported. ``known``: of a project's sums, of how many runs each figure is known; empty for one run."""
+    """What is reported.
+
+    ``known``: of a project's sums, of how many runs each figure is known; empty for one run. ``calibration``: by which
+    its plan, and changes of it, are forecast.
+    """
 
     name: str
     runs: tuple[Run, ...]
@@ -34,6 +39,7 @@ class Subject:
     forecast: Forecast | None = None
     is_project: bool = False
     known: dict[str, int] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     @property
     def run(self) -> Run:
@@ -52,18 +58,19 @@ class Subject:
         return happened or self.runs
 
 
-def of_run(run: Run) -> Subject:
+def of_run(run: Run, calibration: Calibration | None = None) -> Subject:
     """One run, with the forecast of its plan where it can still be made."""
-    return Subject(name=run.name, runs=(run,), account=run.account, forecast=_forecast_of(run))
+    made = _forecast_of(run, calibration)
+    return Subject(name=run.name, runs=(run,), account=run.account, forecast=made, calibration=calibration)
 
 
-def of_forecast(forecast: Forecast, commands: Sequence[str] = ()) -> Subject:
+def of_forecast(forecast: Forecast, commands: Sequence[str] = (), calibration: Calibration | None = None) -> Subject:
     """A plan's forecast as a run that has not happened."""
     from tonne import __version__  # noqa: PLC0415 - the package's names are resolved late
 
     run = run_of_forecast(forecast)
     run = replace(run, evidence=replace(run.evidence, tonne_version=__version__, commands=tuple(commands)))
-    return Subject(name=run.name, runs=(run,), account=run.account, forecast=forecast)
+    return Subject(name=run.name, runs=(run,), account=run.account, forecast=forecast, calibration=calibration)
 
 
 def of_project(name: str, runs: Sequence[Run]) -> Subject:
@@ -74,7 +81,7 @@ def of_project(name: str, runs: Sequence[Run]) -> Subject:
     return replace(found, account=account, known=known)
 
 
-def _forecast_of(run: Run) -> Forecast | None:
+def _forecast_of(run: Run, calibration: Calibration | None) -> Forecast | None:
     """The forecast of the plan that a run was run by; None where there is none, or it can be forecast no more."""
     if run.plan is None:
         return None
@@ -82,7 +89,7 @@ def _forecast_of(run: Run) -> Forecast | None:
 
     try:
         plan = run.training_plan()
-        return None if plan is None else forecast(plan)
+        return None if plan is None else forecast(plan, calibration)
     except TonneError:
         return None
 

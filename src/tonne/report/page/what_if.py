@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tonne.describe.plan import TrainingPlan
 from tonne.errors import TonneError
 from tonne.estimate import Estimate
-from tonne.forecasting import Forecast
+from tonne.forecasting import forecast
 from tonne.ledger.records import Run
 from tonne.planning import Difference, compare
+from tonne.reference.calibration import Calibration
 from tonne.reference.grids import GridFactor, grid
 from tonne.report.levers import CLEANER_GRIDS, WORTH_SAYING, Lever, levers
 from tonne.report.numbers import MASS_KG
@@ -68,15 +70,19 @@ def what_if(subject: Subject, words: Words) -> Section:
 def changes(subject: Subject, words: Words) -> list[Change]:
     """What is worth saying, the largest change of CO2e first."""
     if subject.forecast is not None:
-        found = list(_of_levers(subject.forecast, words))
+        found = list(_of_levers(subject.forecast.plan, subject.calibration, words))
     else:
         found = list(_other_grids(subject, words))
     return sorted(found, key=lambda one: (one.carbon or one.energy or NONE).value)
 
 
-def _of_levers(base: Forecast, words: Words) -> Iterator[Change]:
-    """Each lever beside the plan as it is: a pair of forecasts."""
-    for lever in levers(base):
+def _of_levers(plan: TrainingPlan, calibration: Calibration | None, words: Words) -> Iterator[Change]:
+    """Each lever beside the plan as it is: a pair of forecasts, both made now, for a document's is of other days."""
+    try:
+        base = forecast(plan, calibration)
+    except TonneError:
+        return
+    for lever in levers(base, calibration):
         pair = compare(base, lever.forecast).pairs[0].differences
         yield Change(
             name=_name(lever, words),
@@ -102,11 +108,13 @@ def _relative(pair: Mapping[str, Difference | None], path: str) -> Relative | No
 
 def _other_grids(subject: Subject, words: Words) -> Iterator[Change]:
     """The same energy where electricity is cleaner, by the carbon accounting that the run's own place has."""
-    energy, carbon = estimate_at(subject.account, ENERGY.path), estimate_at(subject.account, CARBON.path)
-    if energy is None or carbon is None or not energy.value or not carbon.value:
+    both = [(estimate_at(run.account, ENERGY.path), estimate_at(run.account, CARBON.path)) for run in subject.counted]
+    known = [(energy.value, carbon.value) for energy, carbon in both if energy is not None and carbon is not None]
+    kwh, kg = sum(energy for energy, _ in known), sum(carbon for _, carbon in known)
+    if not kwh or not kg:
         return
-    here = 1000 * carbon.value / energy.value
-    factor = _factor_here(subject.counted)
+    here = 1000 * kg / kwh
+    factor = _factor_here([run for run in subject.counted if estimate_at(run.account, CARBON.path) is not None])
     basis = str((subject.run.site or {}).get("grid_basis") or "lifecycle")
     for zone in CLEANER_GRIDS:
         try:

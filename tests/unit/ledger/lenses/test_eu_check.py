@@ -87,6 +87,11 @@ def test_utilisation_of_eight_bit_training_is_put_on_the_sixteen_bit_peak(run, a
     assert by_hardware(one).flop.value == pytest.approx(48 * 3600 * 1978.9e12 * 0.25, rel=1e-4)
 
 
+def test_hours_of_a_chip_that_no_table_knows_are_not_taken_for_those_of_another(run):
+    found = by_hardware(run(hardware={"NVIDIA H100 80GB HBM3": 8, "Acme NP-9000": 8}), 0.5)
+    assert (found.flop, found.how) == (None, "no 16-bit peak of its hardware is in the tables")
+
+
 def test_mixed_hardware_takes_the_weighted_mean_of_the_peaks(run):
     # (8 x 989.4 + 24 x 312) / 32 = 481.35 TFLOP/s
     one = run(hardware={"H100 SXM5 80GB": 8, "A100 SXM4 40GB": 24})

@@ -6,7 +6,7 @@ import pytest
 
 from tonne.errors import DescriptionError, UnknownReferenceError
 from tonne.ledger.lenses import lens_named, lenses, view
-from tonne.ledger.records import PURPOSES, Work
+from tonne.ledger.records import PURPOSES, Evidence, Work
 from tonne.reference.table import table
 
 IN, OUT, MEMO = "included", "excluded", "memo"
@@ -126,6 +126,21 @@ def test_parts_of_a_run_that_was_merged_are_counted_in_it_alone(run):
     assert seen.totals["training_flop"].value.value == 3e18
     assert [line.reason for line in seen.of("excluded")] == ["a part of whole, in which it is counted"] * 2
     assert view(lens_named("eu-flop"), [whole]).totals["training_flop"].value.value == 3e18
+
+
+def at_hours(run, id, begin, end, machine):
+    stamps = Evidence(journal_stamps=(f"{machine}-42-1a2b",))
+    return run(id, begun_unix_s=begin * 3600.0, ended_unix_s=end * 3600.0, evidence=stamps)
+
+
+def test_runs_side_by_side_on_one_machine_are_named_for_each_counts_all_of_it(run):
+    spans = {"long": (0, 10, "m1"), "in-it": (2, 3, "m1"), "later-in-it": (8, 9, "m1")}
+    apart = {"after": (10, 11, "m1"), "elsewhere": (2, 3, "m2")}
+    runs = [at_hours(run, id, *span) for id, span in (spans | apart).items()]
+    [note] = [one for one in view(lens_named("project"), runs).notes if "side by side" in one]
+    assert note.startswith("3 runs went on side by side on one machine (long, in-it, later-in-it): ")
+    alone = [one for one in runs if one.id in {"long", "after", "elsewhere"}]
+    assert not [one for one in view(lens_named("project"), alone).notes if "side by side" in one]
 
 
 def test_a_teacher_is_not_counted_though_the_student_names_it(run):

@@ -137,8 +137,11 @@ def test_tied_tables_that_are_the_same(saved):
 
 
 def test_buffers_of_old_versions_are_left_out(saved):
+    before = from_huggingface(saved).state_dict()
     change_tensors(saved, lambda tensors: tensors.update({"transformer.h.0.attn.bias": torch.ones(1, 1, 16, 16)}))
-    from_huggingface(saved)
+    found = from_huggingface(saved).state_dict()
+    assert found.keys() == before.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in before.items())
 
 
 def test_heads_of_another_class_are_left_out_with_a_word(tmp_path, caplog):

@@ -109,6 +109,21 @@ def test_owned_electricity_is_split_where_the_grid_has_a_direct_factor(run, acco
     assert lines[-1].kgco2e.value.value == pytest.approx(whole.gco2e_per_kwh - direct.gco2e_per_kwh)
 
 
+def test_runs_of_one_name_are_each_in_the_split_and_in_the_answer(run, account):
+    from tonne.reference.grids import grid
+
+    whole, direct = (grid("US", kind).record for kind in ("lifecycle", "direct"))
+    mine = account(facility_kwh=1000.0, location_kg=whole.gco2e_per_kwh)
+    runs = [run(id, name="train", site={"grid": "US"}, account=mine) for id in ("a", "b", "c")]
+    lines = scope_lines(view(lens_named("ghg"), runs), runs, "owned")
+    assert lines[0].kgco2e.value.value == pytest.approx(3 * direct.gco2e_per_kwh)
+    assert lines[-1].kgco2e.value.value == pytest.approx(3 * (whole.gco2e_per_kwh - direct.gco2e_per_kwh))
+    sweeps = [run(id, name="sweep", purpose="sweep") for id in ("s", "t")]  # each 48 accelerator-hours and 36 kWh
+    answer = exported(Subject(name="d", runs=(run("f"), *sweeps)), "neurips").text
+    assert "yes: 2 more runs (sweep), 96.0 accelerator-hours" in answer
+    assert "; 72 kWh" in answer
+
+
 def test_a_factor_that_was_given_is_not_split(run):
     runs = [run(site={"grid_gco2e_per_kwh": {"value": 333.0}})]
     lines = scope_lines(view(lens_named("ghg"), runs), runs, "owned")

@@ -227,6 +227,16 @@ def test_csv_keeps_every_bit(run, account, kwh, kg, spread):
     assert expected["energy.facility_kwh"] == one.account.energy.facility_kwh
 
 
+@pytest.mark.parametrize("name", ["csv", "codecarbon"])
+def test_no_cell_of_a_table_is_a_formula(run, name):
+    evil = run(name='=HYPERLINK("http://x.example";"look")', project="@SUM(A1)")
+    table = csv.reader(io.StringIO(exported(Subject(name="d", runs=(evil,)), name).text))
+    cells = [cell for row in table for cell in row]
+    assert '\'=HYPERLINK("http://x.example";"look")' in cells
+    assert "'@SUM(A1)" in cells
+    assert not [cell for cell in cells if cell[:1] in {"=", "@"}]
+
+
 def test_csv_says_what_a_lens_does_with_each_run(run):
     runs = (run("a"), run("b", purpose="sweep"))
     rows = list(csv.DictReader(io.StringIO(exported(Subject(name="d", runs=runs, lens="eu-flop"), "csv").text)))

@@ -25,6 +25,7 @@ def test_a_label_that_is_only_predicted_counts_as_missed():
     assert found["f1_macro"].value == pytest.approx(100 / 3)  # a: 1; b and c: 0
 
 
+@pytest.mark.slow
 def test_f1_equals_that_of_scikit_learn():
     metrics = pytest.importorskip("sklearn.metrics")
     draws = np.random.default_rng(3)

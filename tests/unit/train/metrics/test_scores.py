@@ -52,6 +52,7 @@ def test_the_interval_of_a_share_is_that_of_the_binomial():
     assert (found.low, found.value, found.high) == (pytest.approx(62, abs=1), 70.0, pytest.approx(77, abs=1))
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_nine_times_in_ten():
     draws = np.random.default_rng(5)
     held = 0

@@ -11,6 +11,8 @@ from tonne.train.metrics.texts import script_of
 sacrebleu = pytest.importorskip("sacrebleu")
 pytest.importorskip("rouge_score")
 
+pytestmark = pytest.mark.slow  # the packages that count words take seconds to import
+
 PREDICTIONS = [
     "the cat sat on the mat today",
     "a dog barked at the moon all night",
