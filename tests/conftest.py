@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import re
+import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -101,6 +102,24 @@ def write_store(tmp_path: Path):
         return open_store(tmp_path / name)
 
     return write
+
+
+@pytest.fixture
+def _patient_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that looks at its account at every step, the first time until there is one: 20 steps may be faster."""
+    from tonne.workflow.metering import Metering
+
+    look = Metering._look
+
+    def patient(self, now_s):
+        until = time.monotonic() + 60.0
+        look(self, now_s)
+        while not any(kwh > 0 for _, kwh in self.energy) and time.monotonic() < until:
+            time.sleep(0.01)
+            look(self, now_s)
+
+    monkeypatch.setattr("tonne.workflow.metering.WATCHFUL_PAUSE_S", 0.0)
+    monkeypatch.setattr(Metering, "_look", patient)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PROGRAM = ["cat"]  # waits for input that never comes, and ends with us: then its input ends
-PATIENCE_S = 0.05  # the processes of a group are sent a signal one after the other
+PATIENCE_S = 0.1  # the processes of a group are sent a signal one after the other
 PAUSE_S = 0.001
 ECHO_S = 0.2  # `timeout` sends its signal to its child and to the group at once: the same one twice
 
@@ -48,11 +48,12 @@ class Witness:
         for one in self._beside[:-2]:
             self._let_go(one)
 
-    def saw(self, number: int) -> bool:
-        """Whether it was sent a signal that we were sent just now."""
+    def saw(self, number: int, came_s: float) -> bool:
+        """Whether it was sent a signal that we were sent at a time of the monotonic clock."""
         until_s = time.monotonic() + PATIENCE_S
         while self._beside:
-            if time.monotonic() < self._told_s.get(number, -ECHO_S) + ECHO_S:
+            is_last = time.monotonic() > until_s  # whoever stands still for that long looks once more all the same
+            if came_s < self._told_s.get(number, -ECHO_S) + ECHO_S:
                 return True
             told = [one.pid for one in self._beside if number in waiting_for(one.pid) - self._known[one.pid]]
             if told:
@@ -61,7 +62,7 @@ class Witness:
                 if told[0] == self._beside[-1].pid:
                     self._begin()
                 return True
-            if time.monotonic() > until_s:
+            if is_last:
                 return False
             time.sleep(PAUSE_S)
         return False

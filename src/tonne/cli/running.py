@@ -148,6 +148,8 @@ class Child:
         self._stopping: Any = None  # the thread that ends it
         self._witness: Witness | None = None
         self._waiting: list[int] = []  # signals that came before there was a child
+        self._came: list[tuple[int, float]] = []  # signals that are to be passed on, and when they came
+        self._is_passing_on = False
         self.was_stopped = False
         self.over_budget = False
 
@@ -235,15 +237,25 @@ class Child:
             return
         if self._process is None:
             self._waiting.append(number)
-        elif self._process.poll() is None and not self._was_sent_to_all(number):
-            self._process.send_signal(number)
+            return
+        self._came.append((number, time.monotonic()))
+        while self._came and not self._is_passing_on:  # one that comes meanwhile waits: this is not to be entered twice
+            self._is_passing_on = True
+            try:
+                while self._came:
+                    self._pass_on(self._process, *self._came.pop(0))
+            finally:
+                self._is_passing_on = False
 
-    def _was_sent_to_all(self, number: int) -> bool:
+    def _pass_on(self, process: subprocess.Popen[bytes], number: int, came_s: float) -> None:
+        if process.poll() is None and not self._was_sent_to_all(process, number, came_s):
+            process.send_signal(number)
+
+    def _was_sent_to_all(self, process: subprocess.Popen[bytes], number: int, came_s: float) -> bool:
         """Whether the command has a signal already; one that says to go on may come twice."""
-        assert self._process is not None
         if self._witness is None or number == getattr(signal, "SIGCONT", None):
             return False
-        return self._witness.saw(number) and is_of_our_group(self._process.pid)
+        return self._witness.saw(number, came_s) and is_of_our_group(process.pid)
 
     def _suspend(self, number: int, _: FrameType | None) -> None:
         """Stand still, and the command with us, until somebody says to go on; that is passed on as other signals."""

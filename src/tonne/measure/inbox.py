@@ -40,11 +40,12 @@ def put(kind: str, fields: Mapping[str, Any], folder: str | None = None, name: s
     name = name or f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(2).hex()}"
     path = os.path.join(folder, name + SUFFIX)
     line = {"kind": kind, "schema_version": SCHEMA, "unix_s": time.time(), **fields}
+    part = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.part"  # its own: another may leave a line of that name just now
     try:
         os.makedirs(folder, exist_ok=True)
-        with open(f"{path}.part", "w", encoding="utf-8") as file:
+        with open(part, "w", encoding="utf-8") as file:
             file.write(json.dumps(line, separators=(",", ":")) + "\n")
-        os.replace(f"{path}.part", path)
+        os.replace(part, path)
     except OSError as error:
         from logging import getLogger  # noqa: PLC0415 - only where there is something to say
 

@@ -10,10 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from tonne.cli import running
+from tonne.cli.group_witness import ECHO_S, Witness
 
 SOURCE = str(Path(__file__).parents[3] / "src")
 TONNE = [sys.executable, "-m", "tonne.cli.entry"]
@@ -212,14 +217,62 @@ def test_a_signal_to_us_alone_is_passed_on(tmp_path):
 def test_a_signal_to_each_process_of_a_control_group_comes_once(tmp_path):
     """As systemd and Slurm send it: to one after the other, us first."""
 
+    gaps_s = []
+
     def send(process, number):
         below = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        begun_s = time.monotonic()
         for pid in (process.pid, *map(int, below)):
             with suppress(ProcessLookupError):  # what stood beside us for the signal before, and was let go meanwhile
                 os.kill(pid, number)
             time.sleep(0.002)
+        gaps_s.append(time.monotonic() - begun_s)
 
-    assert received(tmp_path / "seen", send) == ONCE_EACH
+    for turn in range(20):  # one who sends too slowly, as on a busy machine, sends two signals
+        seen = received(tmp_path / f"seen-{turn}", send)
+        if max(gaps_s[-4:]) < 0.05:
+            break
+    assert seen == ONCE_EACH
+
+
+def test_signals_that_come_while_one_is_passed_on_wait_for_it(monkeypatch):
+    """A handler that is entered twice would let go twice of who stands beside us, and end us with an error."""
+    came, passed = [], []
+    child = running.Child(Namespace(), {}, None)
+    child._process = SimpleNamespace(poll=lambda: None, pid=os.getpid(), send_signal=passed.append)
+
+    class Slow:
+        def saw(self, number, came_s):
+            came.append(came_s)
+            if len(came) == 1:
+                child._forward(signal.SIGUSR1, None)  # as the interpreter calls it, in the midst of this
+                child._forward(signal.SIGUSR2, None)
+                assert passed == []
+            assert len(passed) == len(came) - 1  # those before are through
+            return False
+
+    child._witness = Slow()
+    monkeypatch.setattr(running, "_is_foreground", lambda: False)
+    child._forward(signal.SIGTERM, None)
+    assert passed == [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2]
+    assert came == sorted(came)
+    child._forward(signal.SIGTERM, None)
+    assert passed[3:] == [signal.SIGTERM]
+
+
+def test_a_signal_that_came_with_one_that_was_told_of_is_the_same_however_late_it_is_looked_at():
+    number = signal.SIGUSR1
+    witness = Witness([number])
+    try:
+        came_s = time.monotonic()
+        for one in witness._beside:
+            os.kill(one.pid, number)
+        assert witness.saw(number, came_s)
+        time.sleep(1.1 * ECHO_S)
+        assert witness.saw(number, came_s)  # its echo, that had to wait
+        assert not witness.saw(number, time.monotonic())
+    finally:
+        witness.end()
 
 
 @pytest.mark.skipif(shutil.which("setsid") is None, reason="needs setsid")

@@ -167,8 +167,8 @@ def test_json_holds_forecast_account_and_reconciliation(plan, tmp_path):
     assert document["id"].endswith(tuple("0123456789abcdef"))
 
 
-def test_a_limit_that_is_enforced_ends_with_status_three(plan, tmp_path, monkeypatch):
-    monkeypatch.setattr("tonne.workflow.metering.WATCHFUL_PAUSE_S", 0.0)
+@pytest.mark.usefixtures("_patient_looks")
+def test_a_limit_that_is_enforced_ends_with_status_three(plan, tmp_path):
     done = train(plan, "--output", tmp_path / "run", "--max-kwh", "1e-12", "--enforce")
     assert done.exit_code == 3, done.output
     assert "stopped at a limit" in done.stdout

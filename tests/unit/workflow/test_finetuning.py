@@ -75,8 +75,8 @@ def test_a_start_that_was_trained_before_is_not_run_again_and_still_linked(tunin
     assert lines[2]["links"] == lines[1]["links"]
 
 
-def test_a_limit_that_stops_the_start_stops_all(tuning, tmp_path, monkeypatch):
-    monkeypatch.setattr("tonne.workflow.metering.WATCHFUL_PAUSE_S", 0.0)
+@pytest.mark.usefixtures("_patient_looks")
+def test_a_limit_that_stops_the_start_stops_all(tuning, tmp_path):
     found = run(tuning, tmp_path / "run", limits=Limits(kwh=1e-12), enforce=True)
     assert found.over
     assert found.run.name == "small"

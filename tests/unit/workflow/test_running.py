@@ -108,8 +108,8 @@ def test_watching_a_run_changes_none_of_its_numbers(plan, tmp_path):
     assert weights[0] == weights[1]
 
 
-def test_a_limit_stops_the_run_saved(plan, tmp_path, left_for_ledger, monkeypatch):
-    monkeypatch.setattr("tonne.workflow.metering.WATCHFUL_PAUSE_S", 0.0)
+@pytest.mark.usefixtures("_patient_looks")
+def test_a_limit_stops_the_run_saved(plan, tmp_path, left_for_ledger):
     said = []
     limits = Limits(kwh=1e-12)
     found = run(plan, tmp_path / "run", limits=limits, enforce=True, say=said.append)
@@ -127,6 +127,7 @@ def test_a_limit_stops_the_run_saved(plan, tmp_path, left_for_ledger, monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_patient_looks")
 def test_a_limit_that_is_not_enforced_warns_and_goes_on(plan, tmp_path):
     said = []
     found = run(plan, tmp_path / "run", limits=Limits(kwh=1e-12), say=said.append)
@@ -136,8 +137,8 @@ def test_a_limit_that_is_not_enforced_warns_and_goes_on(plan, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_under_its_own_id(plan, tmp_path, left_for_ledger, monkeypatch):
-    monkeypatch.setattr("tonne.workflow.metering.WATCHFUL_PAUSE_S", 0.0)
+@pytest.mark.usefixtures("_patient_looks")
+def test_a_stopped_run_goes_on_under_its_own_id(plan, tmp_path, left_for_ledger):
     first = run(plan, tmp_path / "run", limits=Limits(kwh=1e-12), enforce=True)
     found = run(plan, tmp_path / "run", resume=True)
     assert found.run.id == first.run.id
