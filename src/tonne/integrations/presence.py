@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -25,6 +26,7 @@ class Presence:
         """
         self._over = threading.Event()
         self._telling = threading.Lock()
+        self._pid = os.getpid()
         found = _outermost(sys._getframe(1), package)
         if found is None:
             return
@@ -35,6 +37,8 @@ class Presence:
 
     def end(self) -> None:
         """Look no more: once this returns, nothing is called back. A second call does nothing."""
+        if self._pid != os.getpid():
+            return  # a forked child: who looks is in the parent, and may have held the lock at that moment
         with self._telling:
             self._over.set()
 

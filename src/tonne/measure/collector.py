@@ -14,6 +14,7 @@ from tonne.measure import processes
 from tonne.measure.board_use import BoardUse
 from tonne.measure.family import Lock as NodeLock
 from tonne.measure.flag import Flag
+from tonne.measure.forks import waited_for
 from tonne.measure.groups import group_of
 from tonne.measure.journal import Journal, done_with
 from tonne.measure.readings import fields_of, is_number, state, terms, terms_between, unread
@@ -194,6 +195,7 @@ class Collector:
         self._node_lock.give()
         self.journal.close()
 
+    @waited_for
     def _run(self) -> None:
         """The thread: a tick an interval, in step with the clock that never jumps."""
         self._guarded_tick()

@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import time
+from _weakrefset import WeakSet  # as weakref has it, of which this alone is loaded already
 from threading import RLock
 
 from tonne.measure import environment, identity, status
@@ -28,6 +29,7 @@ LINGER_S = 1.0  # calls of a decorated function that follow one another so soon 
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.01, 86_400.0
 
 _LIVE: list[Meter] = []  # meters that run in this process
+_ALL: WeakSet[Meter] = WeakSet()  # and those that do not: one that ends, in a thread, holds its lock when it is forked
 
 
 def _open_sensors() -> Any:  # noqa: ANN401 - sensors, and what is missing
@@ -109,6 +111,7 @@ class Meter:
         self.open_sensors = open_sensors or _open_sensors
         self.open_windows: set[Window] = set()
         self._mutex = RLock()
+        _ALL.add(self)
         self._attendance: Attendance | None = None
         self._running = False
         self._inherited = False  # by a fork: this process has not joined the run yet
@@ -343,7 +346,8 @@ class Meter:
     def after_fork(self) -> None:
         """In a forked child: let go of what is the parent's."""
         self._mutex = RLock()
-        self._running, self._inherited, self._calls, self._whole = False, True, 0, None
+        self._inherited = self._inherited or self in _LIVE
+        self._running, self._calls, self._whole = False, 0, None
         self.open_windows.clear()
         if self.collector is not None:
             self.collector.after_fork()
@@ -364,7 +368,7 @@ def _stop_all() -> None:
 
 
 def _after_fork() -> None:
-    for meter in tuple(_LIVE):
+    for meter in tuple(_ALL):
         meter.after_fork()
     _LIVE.clear()
     forget_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -128,3 +129,16 @@ def finished(process: subprocess.Popen) -> str:
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return out
+
+
+def ended(child: int) -> int:
+    """The exit status of a forked child; one that hangs is ended, and its signal is the status."""
+    until = time.monotonic() + 30
+    while True:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > until:
+            os.kill(child, signal.SIGKILL)
+            until = float("inf")
+        time.sleep(0.01)

@@ -320,6 +320,64 @@ def test_calls_in_forked_children_are_counted_beside_their_parents(tmp_path):
     assert measured(str(tmp_path), window="calls").windows == {"calls": 6}
 
 
+FORKED_WHILE_IT_ENDS = """
+import os, sys, time, threading, tonne
+from metered import ended, opening
+from tonne.measure.attendance import Attendance
+work = tonne.track("work", interval_s=0.05, folder=sys.argv[1], open_sensors=opening())(lambda: time.sleep(0.05))
+leave, ends, may_go_on = Attendance.leave, threading.Event(), threading.Event()
+
+def slow(*given):  # in the thread, which has the meter's lock
+    ends.set()
+    may_go_on.wait(60)
+    leave(*given)
+
+Attendance.leave = slow
+work()
+assert ends.wait(60)
+pid = os.fork()
+if pid == 0:
+    Attendance.leave = leave
+    work()
+    sys.exit(0)
+code = ended(pid)
+may_go_on.set()
+sys.exit(code)
+"""
+
+
+def test_a_child_that_is_forked_while_its_parents_meter_ends_does_not_hang(tmp_path):
+    finished(program(FORKED_WHILE_IT_ENDS, str(tmp_path)))
+    assert measured(str(tmp_path), window="calls").windows == {"calls": 2}
+
+
+FORKED_WHILE_IT_IMPORTS = """
+import os, sys, threading, tonne
+from metered import ended
+sys.path.insert(0, sys.argv[1])
+begun = threading.Event()
+
+def opened():  # in the thread, as drivers' bindings are imported
+    begun.set()
+    import drivers
+    return (), ()
+
+with tonne.track("x", folder=sys.argv[1] + "/run", open_sensors=opened):
+    assert begun.wait(60)
+    pid = os.fork()
+    if pid == 0:
+        import drivers
+        os._exit(drivers.LOADED)
+    sys.exit(ended(pid) - 7)
+"""
+
+
+def test_a_fork_waits_for_what_the_meter_imports(tmp_path):
+    """The child would wait for ever for a module that is half loaded, by a thread that it has not got."""
+    (tmp_path / "drivers.py").write_text("import time\ntime.sleep(0.3)\nLOADED = 7\n")
+    finished(program(FORKED_WHILE_IT_IMPORTS, str(tmp_path)))
+
+
 def test_lines_that_a_full_disk_took_are_not_written_again(tmp_path, monkeypatch):
     journal, room = Journal(str(tmp_path), "stamp"), [30]
     true_write = os.write

@@ -407,7 +407,8 @@ def test_answer_of_a_command_that_leaves_a_child_behind_is_taken(tmp_path):
     finally:
         command.close()
     children = [int(line) for line in file.read_text().splitlines()]
-    assert children and all(is_gone(child) for child in children)
+    assert children
+    assert all(is_gone(child) for child in children)
 
 
 def is_gone(pid):
