@@ -135,6 +135,31 @@ def _is_inheritable(descriptor: int) -> bool:
         return False  # that of the listing itself
 
 
+class Command(subprocess.Popen[bytes]):
+    """The command's process, known as soon as it runs: its constructor returns later, and a signal may come between."""
+
+    def __init__(
+        self,
+        tell: Callable[[subprocess.Popen[bytes]], None],
+        words: list[str],
+        variables: dict[str, str],
+        pipe: int | None,
+        inherited: tuple[int, ...],
+    ) -> None:
+        """Start it.
+
+        Args:
+            tell: Called with it before it runs; until then its number is None.
+            words: Program and arguments.
+            variables: Its environment.
+            pipe: For its output, where that is read.
+            inherited: Open files that it is to have.
+        """
+        self.pid = None  # type: ignore[assignment]
+        tell(self)
+        super().__init__(words, env=variables, stdout=pipe, stderr=pipe, pass_fds=inherited)
+
+
 class Child:
     """The command, its signals and its end."""
 
@@ -178,11 +203,19 @@ class Child:
     def _started(self, command: list[str], pipe: int | None) -> subprocess.Popen[bytes]:
         """The command's process; a file without a line that says what reads it is the shell's, as in a shell."""
         try:
-            return subprocess.Popen(command, env=self._variables, stdout=pipe, stderr=pipe, pass_fds=self._inherited)
+            return Command(self._tell, command, self._variables, pipe, self._inherited)
         except OSError as error:
+            self._process = None
             if error.errno != errno.ENOEXEC or not os.path.exists(SHELL):  # noqa: PTH110 - no pathlib here
                 raise
             return self._started([SHELL, *command], pipe)
+
+    def _tell(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def _begun(self) -> subprocess.Popen[bytes] | None:
+        """The command's process, once it has a number."""
+        return None if self._process is None or self._process.pid is None else self._process
 
     def wait(self) -> int:
         """The exit status of the command, as a shell gives it."""
@@ -235,7 +268,8 @@ class Child:
             self.was_stopped = True
         if number in {signal.SIGINT, getattr(signal, "SIGQUIT", None)} and _is_foreground():
             return
-        if self._process is None:
+        process = self._begun()
+        if process is None:
             self._waiting.append(number)
             return
         self._came.append((number, time.monotonic()))
@@ -243,7 +277,7 @@ class Child:
             self._is_passing_on = True
             try:
                 while self._came:
-                    self._pass_on(self._process, *self._came.pop(0))
+                    self._pass_on(process, *self._came.pop(0))
             finally:
                 self._is_passing_on = False
 
@@ -259,8 +293,9 @@ class Child:
 
     def _suspend(self, number: int, _: FrameType | None) -> None:
         """Stand still, and the command with us, until somebody says to go on; that is passed on as other signals."""
-        if self._process is not None and self._process.poll() is None and not _is_foreground():
-            self._process.send_signal(number)
+        process = self._begun()
+        if process is not None and process.poll() is None and not _is_foreground():
+            process.send_signal(number)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         signal.signal(number, self._suspend)
