@@ -359,22 +359,22 @@ def attach(options: Namespace) -> int:
     meter = _meter(options)
     meter.watched_pid = options.pid
     watch = _watch(meter, options)
+    wishes = _wishes_to_stop()  # before there is a run, which would otherwise be left without an end
     meter.start()
     if watch is not None:
         meter.on_tick = watch.look
-    stopped = _until_it_ends(lambda: processes.is_alive(options.pid, began))
-    meter.stop(status.STOPPED if stopped else status.FINISHED)
+    while processes.is_alive(options.pid, began) and not wishes:
+        time.sleep(POLL_S)
+    meter.stop(status.STOPPED if wishes else status.FINISHED)
     _conclude(watch)
     return 0
 
 
-def _until_it_ends(lives: Callable[[], bool]) -> bool:
-    """Wait for a process that is not our child; whether somebody wanted us to stop before."""
-    stopped: list[int] = []
+def _wishes_to_stop() -> list[int]:
+    """Signals by which somebody wants us to stop, as they come from now on."""
+    wishes: list[int] = []
     for name in ENDINGS:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
-            signal.signal(number, lambda number, _: stopped.append(number))
-    while lives() and not stopped:
-        time.sleep(POLL_S)
-    return bool(stopped)
+            signal.signal(number, lambda number, _: wishes.append(number))
+    return wishes

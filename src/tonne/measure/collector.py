@@ -17,7 +17,7 @@ from tonne.measure.flag import Flag
 from tonne.measure.forks import waited_for
 from tonne.measure.groups import group_of
 from tonne.measure.journal import Journal, done_with
-from tonne.measure.readings import fields_of, is_number, state, terms, terms_between, unread
+from tonne.measure.readings import fields_of, is_number, states, terms, terms_at, unread
 from tonne.measure.window_lines import WindowLines
 
 TYPE_CHECKING = False
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tonne.measure.integration import Integral
     from tonne.measure.models.load import Load
+    from tonne.measure.readings import State
     from tonne.measure.sensors.protocol import Missing, Reading, Sensor
     from tonne.measure.spans import Spans, Sums
 
@@ -83,6 +84,7 @@ class Collector:
         self._ended = False
         self._begun_ns = self._first_ns = self._last_ns = 0  # the run's begin, the first and the last reading
         self._patience_s = PATIENCE_S
+        self._before: list[State] = []  # of the sums before the last reading, where windows may ask
         self._cost_ns = 0.0  # of reading all sensors once, in the mean
         self._synced_s = 0.0
         self._thread: Thread | None = None
@@ -133,27 +135,14 @@ class Collector:
         try:
             if not self._integrals:  # it ended while we waited
                 return None
-            if (at_ns - self._last_ns) * SHARE_OF_TIME <= self._cost_ns:
+            was_read_since = at_ns < self._last_ns and bool(self._before)  # by the thread, while we waited for it
+            if not was_read_since and (at_ns - self._last_ns) * SHARE_OF_TIME <= self._cost_ns:
                 return [terms(integral, at_ns, self._begun_ns) for integral in self._integrals]
-            before = self._states()
-            self._read(written=False)
-            return self._terms(before, at_ns)
+            if not was_read_since:
+                self._read(written=False)
+            return terms_at(self._before, self._integrals, at_ns, self._begun_ns)
         finally:
             self._reading.release()
-
-    def _states(self) -> list[tuple[int, list[float]]]:
-        """What each sensor added up to at its last reading."""
-        return [state(integral, self._begun_ns) for integral in self._integrals]
-
-    def _terms(self, before: list[tuple[int, list[float]]], at_ns: int) -> Sums:
-        """What each sensor added up to at a time around its last two readings.
-
-        Args:
-            before: The states before the last one.
-            at_ns: The time.
-        """
-        both = zip(before, self._integrals, strict=True)
-        return [terms_between(one, integral, at_ns, self._begun_ns) for one, integral in both]
 
     def _hold(self) -> bool:
         """Whether the sensors are this thread's now; a driver that hung is not waited for again until it is back."""
@@ -165,6 +154,10 @@ class Collector:
         """Read for the last time, write a last line that says when the run ended, and let another process read."""
         self._ended = True
         can_read = self._hold()
+        if (
+            not self.is_reader and self._node_lock.take()
+        ):  # it is over before anybody read: what the machine is can be told
+            self.is_reader, self._knows_facts = True, False
         try:
             facts = self._facts(slices=can_read)  # may take long: the last reading comes after it
             tick = self._tick(read=can_read)
@@ -190,7 +183,7 @@ class Collector:
     def after_fork(self) -> None:
         """In a forked child: the thread is the parent's, and so are its locks, its drivers and its file."""
         self._reading, self._wake, self.is_reader = Lock(), Flag(), False
-        self._integrals, self._sensors, self._thread, self._ended = [], (), None, True
+        self._integrals, self._before, self._sensors, self._thread, self._ended = [], [], (), None, True
         self.windows = WindowLines(self._is_time_for_loose, self.windows.spans)
         self._node_lock.give()
         self.journal.close()
@@ -299,15 +292,18 @@ class Collector:
     def _read(self, *, written: bool = True) -> dict[str, Any]:
         """Read every sensor; the fields that say so."""
         begun, told = time.monotonic_ns(), self.progress
-        before = [] if told is None or "j" in told else self._states()
+        is_told = told is not None and "j" not in told
+        needed = is_told or not written or self.windows.are_used
+        before = self._before = states(self._integrals, self._begun_ns) if needed else []
         readings = [self._reading_of(sensor) for sensor in self._sensors]
         self._first_ns = self._first_ns or min((reading.time_ns for reading in readings), default=time.monotonic_ns())
         for integral, reading in zip(self._integrals, readings, strict=True):
             integral.start_ns = integral.start_ns or self._begun_ns or self._first_ns  # who is read late has a gap
             integral.add(reading if is_number(reading) else unread(reading))
         self._last_ns = time.monotonic_ns()
-        if told is not None and before and self._energy_j() is not None:  # the step was told between two readings
-            told["j"] = sum(energy_j for energy_j, *_ in self._terms(before, told["t"]))
+        if told is not None and is_told and self._energy_j() is not None:  # the step was told between two readings
+            at_told = terms_at(before, self._integrals, told["t"], self._begun_ns)
+            told["j"] = sum(energy_j for energy_j, *_ in at_told)
         self._cost_ns += ((self._last_ns - begun) - self._cost_ns) / (8 if self._cost_ns else 1)
         return fields_of(readings, begun) if written else {}
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from tonne.measure.integration import Integral
     from tonne.measure.sensors.protocol import Reading
 
+    State = tuple[int, list[float]]  # when a sensor was read last, and its `terms` then
+
 NS_PER_S = 1e9
 DIGITS = 4  # of a reading: a tenth of a millijoule
 
@@ -42,13 +44,24 @@ def terms(integral: Integral, at_ns: int, begun_ns: int) -> list[float]:
     return [now.energy_j, read.low_j + since_j, read.high_j + since_j, now.measured_s, now.gap_s]
 
 
-def state(integral: Integral, begun_ns: int) -> tuple[int, list[float]]:
+def state(integral: Integral, begun_ns: int) -> State:
     """When a sensor's last reading was taken, or counting began, and what was added up until then, as `terms`."""
     counted_ns = max(integral.last_ns, integral.start_ns or begun_ns)
     return counted_ns, terms(integral, counted_ns, begun_ns)
 
 
-def terms_between(before: tuple[int, list[float]], integral: Integral, at_ns: int, begun_ns: int) -> list[float]:
+def states(integrals: Sequence[Integral], begun_ns: int) -> list[State]:
+    """What each sensor added up to at its last reading."""
+    return [state(integral, begun_ns) for integral in integrals]
+
+
+def terms_at(before: list[State], integrals: Sequence[Integral], at_ns: int, begun_ns: int) -> list[list[float]]:
+    """What each sensor added up to at a time around its last two readings; see `terms_between`."""
+    both = zip(before, integrals, strict=True)
+    return [terms_between(one, integral, at_ns, begun_ns) for one, integral in both]
+
+
+def terms_between(before: State, integral: Integral, at_ns: int, begun_ns: int) -> list[float]:
     """What was added up to a time around the last two readings: a reading may come late.
 
     Args:

@@ -35,6 +35,11 @@ class WindowLines:
         self._opened: set[Opened] = set()
         self._told: list[list[Any]] = []  # of those that are open
 
+    @property
+    def are_used(self) -> bool:
+        """Whether one is open, or was."""
+        return bool(self._opened or self.spans)
+
     def begin(self, opened: Opened) -> None:
         """A window is open."""
         self._opened.add(opened)

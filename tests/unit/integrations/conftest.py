@@ -38,15 +38,21 @@ def lines_of(folder: str | Path | None) -> list[dict]:
     return [json.loads(line) for file in sorted(Path(folder).glob("*.jsonl")) for line in file.read_text().splitlines()]
 
 
-def measured_s(folder: str | Path | None, interval_s: float) -> list[float]:
-    """For how long meters were measured up to each reading [s]: gaps of more than three intervals are not bridged."""
+def measured_s(folder: str | Path | None, interval_s: float, sensor: int = 0) -> list[float]:
+    """For how long a meter was measured up to each reading [s]: gaps of more than three intervals are not bridged."""
     lines = lines_of(folder)
     begun_s = next(line["t"] for line in lines if line.get("kind") == "start") / 1e9  # before it, nothing counts
     ended_s = next((line["t"] for line in lines if line.get("kind") == "leave"), math.inf) / 1e9  # nor after it
-    read_s = [line["t"] / 1e9 + line["o"][0] / 1e6 for line in lines if line.get("o")]
+    read_s = [line["t"] / 1e9 + line["o"][sensor] / 1e6 for line in lines if line.get("o")]
     read_s = [min(max(at_s, begun_s), ended_s) for at_s in read_s]
     steps = (after - before for before, after in pairwise(read_s))
     return list(accumulate((step if step <= 3 * interval_s else 0.0 for step in steps), initial=0.0))
+
+
+def measured_j(folder: str | Path | None, interval_s: float) -> float:
+    """What all meters measured [J], each in its own time."""
+    (parts,) = ([of["part"] for of in line["sensors"]] for line in lines_of(folder) if line.get("kind") == "sensors")
+    return sum(METERS[part] * measured_s(folder, interval_s, i)[-1] for i, part in enumerate(parts))
 
 
 def status_of(folder: str | Path | None) -> str | None:
