@@ -207,6 +207,7 @@ def test_an_account_before_the_start_says_what_to_do():
         tonne.track("early").account()
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_without_a_place_there_is_energy_alone(tmp_path):
     with tonne.track("nowhere", folder=tmp_path, open_sensors=opening()) as meter:
         time.sleep(0.01)
@@ -474,6 +475,7 @@ def test_a_folder_whose_run_finished_is_not_added_to(tmp_path):
     assert meter.folder != str(tmp_path)
 
 
+@pytest.mark.usefixtures("read_at_once")
 def test_a_site_file_is_kept_as_what_was_in_it(tmp_path):
     file = tmp_path / "site.toml"
     file.write_text("[site]\ngrid_gco2e_per_kwh = 100.0\npue = 1.5\n")
