@@ -105,7 +105,7 @@ def test_programs_one_after_the_other_are_different_runs():
 
 SPAWN = """
 import multiprocessing, sys, time, tonne
-from metered import opening
+from metered import Constant, opening, wait_for_readings
 
 def work(seconds):
     with tonne.track("main", interval_s=0.05, open_sensors=opening()) as meter:
@@ -114,8 +114,9 @@ def work(seconds):
             pass
 
 if __name__ == "__main__":
-    context = multiprocessing.get_context(sys.argv[1])
-    with tonne.track("main", interval_s=0.05, open_sensors=opening()) as meter:
+    context, sensor = multiprocessing.get_context(sys.argv[1]), Constant()
+    with tonne.track("main", interval_s=0.05, open_sensors=opening(sensor)) as meter:
+        wait_for_readings(sensor)
         children = [context.Process(target=work, args=(0.2,)) for _ in range(2)]
         [child.start() for child in children]
         [child.join() for child in children]

@@ -287,6 +287,7 @@ def test_emissions_without_a_place_cannot_be_limited(plan, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_patient_looks")
 def test_the_live_line_shows_energy_beside_the_loss(plan, tmp_path, monkeypatch):
     from tonne.train.fitting import Session
 
