@@ -49,10 +49,11 @@ def measured_s(folder: str | Path | None, interval_s: float, sensor: int = 0) ->
     return list(accumulate((step if step <= 3 * interval_s else 0.0 for step in steps), initial=0.0))
 
 
-def measured_j(folder: str | Path | None, interval_s: float) -> float:
-    """What all meters measured [J], each in its own time."""
+def measured_j(folder: str | Path | None, interval_s: float) -> list[float]:
+    """What all meters measured up to each reading [J], each in its own time."""
     (parts,) = ([of["part"] for of in line["sensors"]] for line in lines_of(folder) if line.get("kind") == "sensors")
-    return sum(METERS[part] * measured_s(folder, interval_s, i)[-1] for i, part in enumerate(parts))
+    each = [[METERS[part] * s for s in measured_s(folder, interval_s, i)] for i, part in enumerate(parts)]
+    return [sum(so_far) for so_far in zip(*each, strict=True)]
 
 
 def status_of(folder: str | Path | None) -> str | None:
