@@ -154,10 +154,8 @@ class Collector:
         """Read for the last time, write a last line that says when the run ended, and let another process read."""
         self._ended = True
         can_read = self._hold()
-        if (
-            not self.is_reader and self._node_lock.take()
-        ):  # it is over before anybody read: what the machine is can be told
-            self.is_reader, self._knows_facts = True, False
+        if not (self.is_reader or self._ticked.is_set()) and self._node_lock.take():
+            self.is_reader, self._knows_facts = True, False  # over before anybody read: what the machine is can be told
         try:
             facts = self._facts(slices=can_read)  # may take long: the last reading comes after it
             tick = self._tick(read=can_read)
