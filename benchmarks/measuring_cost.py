@@ -8,8 +8,9 @@ missed. Tools take turns; medians. `--short`: 3 turns.
 Answer (--short, a quiet virtual machine of 2 cores whose processors sleep deeply, Python 3.11, 2026-11-27): met but for
 the CPU time of a sample. There a loop that does nothing but read the counter, add a line to a file and have the disk
 hold it, once a second, takes 0.82 ms a turn, and tonne 1.75 (30 s, three by turns: 0.93, 0.76, 0.82 and 1.93, 1.76,
-1.73; in the first 5 s 2.2, for /proc is read more often then). On other machines tonne took 0.6 ms, and 0.45 over 2
-minutes.
+1.73; in the first 5 s 2.2, for /proc is read more often then). On another machine, on 2026-11-28, that loop took 0.27
+and tonne 0.70 in 5 s, 0.52 to 0.58 in 30 s and 0.50 in 90 s (the rest as below or less, but 29 ms to start and 123 ms
+more for a command of 2 s).
 
                               tonne  CodeCarbon  carbontracker   Zeus  pyJoules  eco2AI
 import [ms]                      20         110            544   1467        21     671
