@@ -25,9 +25,10 @@ On a machine that others used too the window was 0.20 % off, the rest 0.03 % at 
 
 A run is what lies between the return of start() and the call of stop(); readings around the two are cut there. Before,
 the square wave of 7 s was 0.14 % off and the window 0.50 %, by what start() and stop() themselves took where six tools
-start at one moment on two cores. On 2026-11-28 the same, but for the square wave of 7 s: 0.29 % once, and 0.01 to 0.06 %
-in nine more runs (0.00 to 0.01 % without the other five): the time for which a process stands still just before start()
-returns is within its run.
+start at one moment on two cores.
+
+On 2026-11-28 the same, but for the square wave of 7 s: 0.29 % once, and 0.01 to 0.04 % in five more (0.00 to 0.01 %
+without the other five). The time for which a process stands still just before start() returns is within its run.
 """
 
 from __future__ import annotations
