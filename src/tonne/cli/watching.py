@@ -121,7 +121,7 @@ class Watch:
         else:
             from tonne.report.measured_line import closing_line  # noqa: PLC0415 - as above
 
-            self._say(closing_line(self._meter.account(), run if sizes else None))
+            self._say(closing_line(self._meter.account(), run if any(sizes) else None))
 
     def reader(self) -> Callable[[bytes], None]:
         """What finds steps in one stream that the command prints."""

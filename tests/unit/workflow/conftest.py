@@ -91,7 +91,8 @@ def left_for_ledger():
 
     def lines(kind):
         folder = Path(os.environ["TONNE_HOME"]) / "inbox"
-        found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+        found.sort(key=lambda line: line["unix_s"])  # names of files tell runs that began in one second by their names
         return [line for line in found if line["kind"] == kind]
 
     return lines
