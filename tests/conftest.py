@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import re
+import signal
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -33,6 +34,10 @@ LONGEST = {
         "unit/cli/test_run_command.py",
     ))
 }  # fmt: skip
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in a shell's background: programs of tests would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 WHOLLY_SLOW = re.compile(r"^pytestmark = pytest\.mark\.slow\b", re.MULTILINE)
 
 

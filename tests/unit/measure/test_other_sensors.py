@@ -327,6 +327,10 @@ window_s = 2
         ("[[meter]]\nname = 'a'\npart = 'cpu'\nunit = 'W'\nfile = 'f'\nerror_fraction = 5", "from 0 to 1"),
         ("[[meter]]\nname = 'a'\npart = 'cpu'\nunit = 'W'\nfile = 'f'\npattern = '('", "no regular expression"),
         ("[[", "cannot be read"),
+        ("[[meter]]\nname = 'a'\npart = 'cpu'\nunit = 'W'\ncommand = ['c', '1']", "it must be a text"),
+        ("[[meter]]\nname = 'a'\npart = 'cpu'\nunit = 'W'\ncommand = '\"c'", "as in a shell"),
+        ("[[meter]]\nname = 'a'\npart = 'cpu'\nunit = 'W'\ncommand = ''", "command=''; it must be a text"),
+        ("[[meter]]\nname = 'a'\npart = 'cpu'\nunit = 'W'\nfile = 3", "file=3; it must be a text"),
         ("[[meter]]\nname = 'a'\npart = 'node'\nunit = 'kWh'\ncommand = 'c'", "does not say its step: .* step = 0.01"),
         (
             "[[meter]]\nname = 'bmc'\npart = 'node'\nunit = 'W'\ncommand = 'c'\n"

@@ -156,12 +156,24 @@ def _check(fields: Mapping[str, Any], where: str) -> None:
         raise DescriptionError(f"{where} has unit={fields['unit']!r}. Units: {', '.join((*POWERS_W, *ENERGIES_J))}.")
     if ("file" in fields) == ("command" in fields):
         raise DescriptionError(f"{where} must have either 'file' or 'command': where its number comes from.")
+    _check_source("file" if "file" in fields else "command", fields, where)
     if "command" in fields and fields["unit"] in COARSE and "step" not in fields:
         raise DescriptionError(
             f"{where} counts in {fields['unit']} by a command and does not say its step: the smallest change that it "
             f"shows, e.g. step = 0.01. A run is known to one step."
         )
     _check_numbers(fields, where)
+
+
+def _check_source(key: str, fields: Mapping[str, Any], where: str) -> None:
+    """A file has a name, and a command at least its program."""
+    value = fields[key]
+    try:
+        is_well = isinstance(value, str) and bool(shlex.split(value) if key == "command" else value.strip())
+    except ValueError:
+        is_well = False  # a quotation that does not end
+    if not is_well:
+        raise DescriptionError(f"{where} has {key}={value!r}; it must be a text, a command as in a shell.")
 
 
 def _check_numbers(fields: Mapping[str, Any], where: str) -> None:
