@@ -355,10 +355,10 @@ class Collector:
         node = processes.node_cpu_s()
         if node is None:
             return None
-        if self._load is not None and self._node_s is not None and node[1] > self._node_s[2]:
-            share = (node[0] - self._node_s[1]) / (node[1] - self._node_s[2])
-            self._load.add((time_ns - self._node_s[0]) / NS_PER_S, min(max(share, 0.0), 1.0))
-        self._node_s = (time_ns, *node)
+        now, last = (time_ns, *node), self._node_s
+        if self._load is not None and last is not None:
+            now = self._load.count(last, now, (time_ns - last[0]) / NS_PER_S)
+        self._node_s = now
         return [round(node[0], 2), round(node[1], 2)]
 
     def _news(self, *, all_of_it: bool = False, boards: bool = True) -> list[dict[str, Any]]:

@@ -99,14 +99,14 @@ class NodeReadings:
 
     def load(self, stretches: list[Stretch]) -> Load | None:
         """How busy the node's processors were during some stretches; None where nobody looked."""
-        times, busy, whole = self.node_cpu
-        load = Load()
-        for i in range(1, len(times)):
-            inside = any(begin <= times[i] and times[i - 1] <= end for begin, end in stretches)
-            inside = inside and not any(a <= times[i - 1] and times[i] <= b for a, b, _ in self.skipped)
-            if inside and whole[i] > whole[i - 1]:
-                share = (busy[i] - busy[i - 1]) / (whole[i] - whole[i - 1])
-                load.add((times[i] - times[i - 1]) / NS_PER_S, min(max(share, 0.0), 1.0))
+        times = self.node_cpu[0]
+        held = {row for a, b, _ in self.skipped for row in range(bisect_right(times, a), bisect_right(times, b))}
+        load, last = Load(), None
+        for i, now in enumerate(zip(*self.node_cpu, strict=True)):
+            if last is None or i in held:
+                last = now
+            else:
+                last = load.count(last, now, _overlap_ns(stretches, (last[0], now[0])) / NS_PER_S)
         for _, _, more in self.skipped:
             load = load.plus(more)
         return load if load.time_s > 0 else None
@@ -151,6 +151,11 @@ def merged(stretches: Iterable[Iterable[Stretch]]) -> list[Stretch]:
         else:
             found.append((begin, end))
     return found
+
+
+def _overlap_ns(stretches: list[Stretch], of: Stretch) -> int:
+    """How much of a time lies in some stretches."""
+    return sum(max(0, min(end, of[1]) - max(begin, of[0])) for begin, end in stretches)
 
 
 def sums_of(readings: NodeReadings, stretches: list[Stretch]) -> list[tuple[Description, Total]]:

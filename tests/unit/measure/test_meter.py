@@ -20,7 +20,7 @@ from tonne.errors import DescriptionError, MeasurementError
 from tonne.measure import collector as collector_module
 from tonne.measure.accounting import account_of
 from tonne.measure.replay import measured
-from tonne.measure.sensors.protocol import Missing, Reading
+from tonne.measure.sensors.protocol import Reading
 from tonne.measure.status import status_of
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -428,20 +428,6 @@ print([name for name in {HEAVY!r} if name in sys.modules], sockets)
 
 def test_up_to_the_last_sample_nothing_heavy_is_loaded_and_no_socket_is_opened(tmp_path):
     assert finished(program(LIGHT, str(tmp_path))).strip() == "[] []"
-
-
-@pytest.mark.usefixtures("read_at_once")
-def test_how_busy_the_machine_was_is_known_without_any_sensor(tmp_path):
-    lacking = [Missing("cpu", "no counter"), Missing("memory", "no counter")]
-    with tonne.track("bare", interval_s=0.05, folder=tmp_path, open_sensors=lambda: ([], lacking)) as meter:
-        end = time.process_time() + 0.3
-        while time.process_time() < end:
-            pass
-    (node,) = measured(str(tmp_path)).nodes
-    assert node.load is not None
-    assert node.load.time_s == pytest.approx(node.lasted_s, rel=0.25)
-    assert node.busy_cpu_s >= 0.25  # ours, at least, but for what the kernel rounds
-    assert not any("CPU time of the other processes" in note for note in meter.account("job").notes)
 
 
 def test_a_place_that_is_none_is_told_while_the_run_goes_on(tmp_path, caplog):

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 BINS = 20  # of utilisation; the mean within each is kept, so that a steady load is exact
+FALLS_BY_S = 1.0  # of counted time, at most
+
+Counted = tuple[int, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,24 @@ class Load:
         place = min(max(int(share * BINS), 0), BINS - 1)
         self.seconds[place] += time_s
         self.busy[place] += time_s * share
+
+    def count(self, before: Counted, now: Counted, time_s: float) -> Counted:
+        """Add the time between two readings of what the kernel counts; from which of them the next one counts.
+
+        Where the kernel counted nothing, because a hypervisor ran none of the processors, what it counts next is of
+        that time too. Idle time may even fall by some ticks (proc(5)); what falls by more began anew.
+
+        Args:
+            before: When [ns], busy time, and with the idle time [s], over all processors.
+            now: The same, later.
+            time_s: How much of the time between them is looked at [s].
+        """
+        whole_s = now[2] - before[2]
+        if -FALLS_BY_S <= whole_s <= 0:
+            return before
+        if whole_s > 0:
+            self.add(time_s, min(max((now[1] - before[1]) / whole_s, 0.0), 1.0))
+        return now
 
     def plus(self, other: Load) -> Load:
         """Both, one after the other."""
