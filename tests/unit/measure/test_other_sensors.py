@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from tonne.errors import DescriptionError
+from tonne.measure.sensors import commands
 from tonne.measure.sensors.amd import open_amd
 from tonne.measure.sensors.apple import open_apple
 from tonne.measure.sensors.commands import Command, number_in
@@ -413,6 +414,35 @@ def test_answer_of_a_command_that_leaves_a_child_behind_is_taken(tmp_path):
     children = [int(line) for line in file.read_text().splitlines()]
     assert children
     assert all(is_gone(child) for child in children)
+
+
+def test_answer_is_taken_however_long_a_child_that_was_left_behind_holds_the_output(tmp_path, monkeypatch):
+    """As where a process that was killed stands still: it is not waited for."""
+    monkeypatch.setattr(commands, "_end_group", lambda running: None)
+    go = tmp_path / "go"
+    command = Command(["sh", "-c", f"(until [ -e {go} ]; do sleep 0.05; done) & echo 5"])
+    try:
+        assert answer_of(command).value == 5.0
+    finally:
+        go.touch()
+        command.close()
+
+
+def test_answer_of_a_child_that_outlives_its_shell_is_waited_for():
+    command = Command(["sh", "-c", "(sleep 0.2; echo 5) &"])
+    try:
+        assert answer_of(command).value == 5.0
+    finally:
+        command.close()
+
+
+def test_number_after_more_than_a_pipe_holds_is_found():
+    many = "i=0; while [ $i -lt 3000 ]; do echo 'the temperature of a fan that nobody asked for'; i=$((i+1)); done"
+    command = Command(["sh", "-c", f"{many}; echo 'power 7.5'"])
+    try:
+        assert answer_of(command).value == 7.5
+    finally:
+        command.close()
 
 
 def is_gone(pid):

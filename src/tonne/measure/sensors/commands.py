@@ -8,12 +8,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tonne.measure.sensors.protocol import Clock, Reading, ReadingError
 
 PATIENCE_S = 30.0  # then a command is ended
-LEFT_S = 0.2  # for what a command left behind to let go of its output
+GONE_S = 2.0  # for a program that was killed
+MOST_BYTES = 1 << 18  # that are taken of its output at once
 NUMBER = re.compile(r"(?<![\w.,])(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan)", re.IGNORECASE)
 TWO_WAYS = re.compile(r",\d")  # 1,234: is it a thousand or one and a bit?
 
@@ -41,7 +43,7 @@ def _end(running: subprocess.Popen[bytes]) -> None:
     """End a program with all that it started: a shell's children would hold its output, and outlive it."""
     _end_group(running)
     running.kill()
-    _output(running)
+    _done_with(running)
 
 
 def _end_group(running: subprocess.Popen[bytes]) -> None:
@@ -51,14 +53,22 @@ def _end_group(running: subprocess.Popen[bytes]) -> None:
         return  # Windows has no groups; or nobody is left
 
 
-def _output(running: subprocess.Popen[bytes]) -> bytes:
-    """What a program that has ended printed; whoever else still holds its output is ended."""
-    for _ in range(2):
-        try:
-            return running.communicate(timeout=LEFT_S)[0]
-        except subprocess.TimeoutExpired:
-            _end_group(running)
-    return b""
+def _never_waits(running: subprocess.Popen[bytes]) -> bool:
+    """Have whoever reads a program's output never wait for it; False where that cannot be, as on some Windows."""
+    assert running.stdout is not None
+    try:
+        os.set_blocking(running.stdout.fileno(), False)
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def _done_with(running: subprocess.Popen[bytes]) -> None:
+    """Take away a program that has ended, or was killed: that takes long only where the kernel waits for a device."""
+    with suppress(subprocess.TimeoutExpired):
+        running.wait(timeout=GONE_S)
+    if running.stdout is not None:
+        running.stdout.close()
 
 
 @dataclass(slots=True)
@@ -75,6 +85,9 @@ class Command:
     pattern: re.Pattern[str] | None = None
     clock: Clock = time.monotonic_ns
     _running: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _printed: bytes = field(default=b"", init=False)
+    _never_waits: bool = field(default=True, init=False)
+    _is_closed: bool = field(default=False, init=False)  # its output, by all who held it
     _started_ns: int = field(default=0, init=False)
     _last: Reading | None = field(default=None, init=False)
 
@@ -103,25 +116,50 @@ class Command:
             )
         except OSError as error:
             self._last = Reading(self.clock(), None, f"{self.words[0]}: {error.strerror}")
+            return
+        self._printed, self._is_closed = b"", False
+        self._never_waits = _never_waits(self._running)
 
     def _collect(self) -> None:
         running = self._running
         if running is None:
             return
-        if running.poll() is None:
-            if self.clock() - self._started_ns > PATIENCE_S * 1e9:
-                self.close()
-                self._last = Reading(self.clock(), None, f"no answer within {PATIENCE_S:g} s")
+        has_ended = running.poll() is not None  # then all that it printed itself is there to be taken
+        self._take(running, has_ended=has_ended)
+        is_answered = has_ended and (self._is_closed or bool(self._printed.strip()) or running.returncode != 0)
+        if is_answered:
+            if not self._is_closed:
+                _end_group(running)  # whoever it left behind
+            _done_with(running)
+            self._running, self._last = None, self._answer(running.returncode)
+        elif self.clock() - self._started_ns > PATIENCE_S * 1e9:
+            self.close()
+            self._last = Reading(self.clock(), None, f"no answer within {PATIENCE_S:g} s")
+
+    def _take(self, running: subprocess.Popen[bytes], *, has_ended: bool) -> None:
+        """What it printed since the last time; a full pipe would hold it up."""
+        assert running.stdout is not None
+        if not (self._never_waits or has_ended):
             return
-        text = _output(running).decode("utf-8", errors="replace")
-        self._running = None
-        if running.returncode != 0:
-            self._last = Reading(self.clock(), None, f"{self.words[0]} ended with status {running.returncode}")
-            return
+        begun = len(self._printed)
         try:
-            self._last = Reading(self.clock(), number_in(text, self.pattern))
+            while len(self._printed) - begun < MOST_BYTES:
+                new = os.read(running.stdout.fileno(), 1 << 16)
+                self._printed += new
+                self._is_closed = not new
+                if self._is_closed or not self._never_waits:
+                    return
+        except BlockingIOError:
+            return
+
+    def _answer(self, status: int) -> Reading:
+        """The reading of a command that ended."""
+        if status != 0:
+            return Reading(self.clock(), None, f"{self.words[0]} ended with status {status}")
+        try:
+            return Reading(self.clock(), number_in(self._printed.decode("utf-8", errors="replace"), self.pattern))
         except (ReadingError, ValueError) as error:
-            self._last = Reading(self.clock(), None, str(error))
+            return Reading(self.clock(), None, str(error))
 
 
 @dataclass(slots=True)
@@ -190,5 +228,4 @@ class Stream:
         except OSError:
             self._ended = True
             return
-        assert self._running.stdout is not None
-        os.set_blocking(self._running.stdout.fileno(), False)
+        _never_waits(self._running)
