@@ -204,6 +204,7 @@ def _received(told: Path, send, wrapped) -> tuple[float, list[str]]:
         env={**os.environ, **ENVIRONMENT}, start_new_session=True, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     until(Path(f"{told}.ready").exists)
+    until(lambda: state_of(process.pid) == "S")  # the command may be there before who started it goes on
     slowest_s = 0.0
     for count, number in enumerate((signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR1, signal.SIGHUP), 1):
         begun_s = time.monotonic()
