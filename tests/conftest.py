@@ -34,9 +34,8 @@ LONGEST = {
         "unit/cli/test_run_command.py",
     ))
 }  # fmt: skip
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as in a shell's background: programs of tests would ignore it too
+# As in a shell's background; programs that tests start would ignore it too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 WHOLLY_SLOW = re.compile(r"^pytestmark = pytest\.mark\.slow\b", re.MULTILINE)
 

@@ -428,17 +428,18 @@ def test_answer_is_taken_however_long_a_child_that_was_left_behind_holds_the_out
         command.close()
 
 
-def test_answer_of_a_child_that_outlives_its_shell_is_waited_for():
-    command = Command(["sh", "-c", "(sleep 0.2; echo 5) &"])
-    try:
-        assert answer_of(command).value == 5.0
-    finally:
-        command.close()
+MANY_LINES = "i=0; while [ $i -lt 3000 ]; do echo 'the temperature of a fan that nobody asked for'; i=$((i+1)); done"
 
 
-def test_number_after_more_than_a_pipe_holds_is_found():
-    many = "i=0; while [ $i -lt 3000 ]; do echo 'the temperature of a fan that nobody asked for'; i=$((i+1)); done"
-    command = Command(["sh", "-c", f"{many}; echo 'power 7.5'"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param("(sleep 0.2; echo 7.5) &", id="a child that outlives its shell"),
+        pytest.param(f"{MANY_LINES}; echo 'power 7.5'", id="more than a pipe holds"),
+    ],
+)
+def test_answer_that_comes_late_is_waited_for(program):
+    command = Command(["sh", "-c", program])
     try:
         assert answer_of(command).value == 7.5
     finally:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 BINS = 20  # of utilisation; the mean within each is kept, so that a steady load is exact
-FALLS_BY_S = 1.0  # of counted time, at most
+FALLS_BY_S = 1.0  # of counted time over all processors, at most: some ticks of each
 
-Counted = tuple[int, float, float]
+Counted = tuple[int, float, float]  # when [ns], busy time, and with the idle time [s], over all processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class Load:
         that time too. Idle time may even fall by some ticks (proc(5)); what falls by more began anew.
 
         Args:
-            before: When [ns], busy time, and with the idle time [s], over all processors.
-            now: The same, later.
+            before: What the kernel had counted at a time.
+            now: What it had later.
             time_s: How much of the time between them is looked at [s].
         """
         whole_s = now[2] - before[2]

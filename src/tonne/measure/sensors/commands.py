@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from tonne.measure.sensors.protocol import Clock, Reading, ReadingError
 
 PATIENCE_S = 30.0  # then a command is ended
-GONE_S = 2.0  # for a program that was killed
+GONE_S = 2.0  # for a program that was killed to be gone
 MOST_BYTES = 1 << 18  # that are taken of its output at once
 NUMBER = re.compile(r"(?<![\w.,])(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan)", re.IGNORECASE)
 TWO_WAYS = re.compile(r",\d")  # 1,234: is it a thousand or one and a bit?
@@ -85,8 +85,8 @@ class Command:
     pattern: re.Pattern[str] | None = None
     clock: Clock = time.monotonic_ns
     _running: subprocess.Popen[bytes] | None = field(default=None, init=False)
-    _printed: bytes = field(default=b"", init=False)
-    _never_waits: bool = field(default=True, init=False)
+    _printed: bytes = field(default=b"", init=False)  # by the one that runs, so far
+    _never_waits: bool = field(default=True, init=False)  # whoever reads its output
     _is_closed: bool = field(default=False, init=False)  # its output, by all who held it
     _started_ns: int = field(default=0, init=False)
     _last: Reading | None = field(default=None, init=False)

@@ -173,7 +173,10 @@ def _check_source(key: str, fields: Mapping[str, Any], where: str) -> None:
     except ValueError:
         is_well = False  # a quotation that does not end
     if not is_well:
-        raise DescriptionError(f"{where} has {key}={value!r}; it must be a text, a command as in a shell.")
+        raise DescriptionError(
+            f"{where} has {key}={value!r}; it must be a text: a file's name, or a program and its arguments, quoted as "
+            "in a shell. No shell runs it: write pipes as sh -c '...'."
+        )
 
 
 def _check_numbers(fields: Mapping[str, Any], where: str) -> None:
